@@ -1,0 +1,15 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "weir",
+		Short: "Image streams for everyone",
+		Long: `Weir serves the API group image.openshift.io/v1: image streams, which map tags to
+immutable images, keep their history and follow outside registries.`,
+		SilenceUsage: true,
+	}
+	cmd.AddCommand(newServeCommand())
+	return cmd
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	"k8s.io/client-go/rest"
+	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/cli/globalflag"
+	"k8s.io/component-base/logs"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	"k8s.io/component-base/term"
+
+	"weir.dev/weir/internal/standalone"
+)
+
+func newServeCommand() *cobra.Command {
+	o := standalone.NewOptions()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve image streams from this machine, with everything around them",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // the process's own requests warn nobody
+			if err := logsapi.ValidateAndApply(o.Host.ControlPlane.Logs, utilfeature.DefaultFeatureGate); err != nil {
+				return err
+			}
+			ctx := genericapiserver.SetupSignalContext()
+			server, err := standalone.New(ctx, o)
+			if err != nil {
+				return err
+			}
+			if err := server.OnReady(func() {
+				fmt.Fprintf(cmd.OutOrStdout(), "Weir serves at %s\nexport KUBECONFIG=%s\n", server.URL(), server.Kubeconfig())
+			}); err != nil {
+				return err
+			}
+			return server.Run(ctx)
+		},
+	}
+	var sections cliflag.NamedFlagSets
+	o.AddFlags(&sections)
+	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
+	for _, fs := range sections.FlagSets {
+		cmd.Flags().AddFlagSet(fs)
+	}
+	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
+	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+	return cmd
+}

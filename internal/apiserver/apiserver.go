@@ -1,0 +1,78 @@
+// Package apiserver provides the API server of image.openshift.io/v1 on
+// k8s.io/apiserver: the same code behind a standalone Weir's control plane and as
+// an aggregated API server of a cluster.
+//
+// Two resources are stored, images and imagestreams. All others are views: of
+// one tag, one image, one import, written by changing the stream behind them in
+// one atomic step.
+package apiserver
+
+import (
+	"fmt"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+
+	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/openapi"
+)
+
+// Config is what the server is made of.
+type Config struct {
+	// Generic is the configuration shared with the server it stands behind.
+	Generic genericapiserver.Config
+	// Etcd are the options of the store.
+	Etcd genericoptions.EtcdOptions
+	// DefaultImportMode is stored with tags that name none; "" is Legacy.
+	DefaultImportMode imagev1.ImportModeType
+	// Streams decides what may be written into streams.
+	Streams imagestream.Policy
+}
+
+// New makes the server; what it does not serve goes on to the delegate.
+func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+	scheme, codecs := imageapi.NewScheme(c.DefaultImportMode)
+	generic := c.Generic
+	if err := useStorage(&generic, c.Etcd, scheme, codecs, c.Streams.Hosts); err != nil {
+		return nil, err
+	}
+	describe(&generic, scheme)
+	server, err := generic.Complete(nil).New("weir-image-apiserver", delegate)
+	if err != nil {
+		return nil, fmt.Errorf("making the server of %s: %w", imagev1.GroupName, err)
+	}
+	resources, err := c.resources(scheme, generic.RESTOptionsGetter)
+	if err != nil {
+		return nil, err
+	}
+	server.Handler.GoRestfulContainer.Filter(beOfPatience)
+	group := genericapiserver.APIGroupInfo{
+		PrioritizedVersions:          scheme.PrioritizedVersionsForGroup(imagev1.GroupName),
+		VersionedResourcesStorageMap: map[string]map[string]rest.Storage{imagev1.GroupVersion.Version: resources},
+		OptionsExternalVersion:       &metaVersion,
+		Scheme:                       scheme,
+		ParameterCodec:               runtime.NewParameterCodec(scheme),
+		NegotiatedSerializer:         imageapi.NewSerializer(codecs),
+	}
+	if err := server.InstallAPIGroup(&group); err != nil {
+		return nil, fmt.Errorf("installing %s: %w", imagev1.GroupName, err)
+	}
+	return server, nil
+}
+
+var metaVersion = metav1.Unversioned
+
+// describe has the server tell its own OpenAPI.
+func describe(c *genericapiserver.Config, scheme *runtime.Scheme) {
+	namer := openapinamer.NewDefinitionNamer(scheme)
+	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.GetOpenAPIDefinitions, namer)
+	c.OpenAPIConfig.Info.Title = "Weir"
+	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
+	c.OpenAPIV3Config.Info.Title = "Weir"
+}

@@ -1,0 +1,82 @@
+// Package imagestream provides the REST storage of image streams and of their
+// subresources.
+package imagestream
+
+import (
+	"fmt"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"weir.dev/weir/internal/imageapi"
+)
+
+// Storage are the storages of imagestreams and its subresources.
+type Storage struct {
+	Streams *REST
+	Status  *StatusREST
+	// Registry reads and writes streams on behalf of virtual resources.
+	Registry *Registry
+}
+
+// REST serves imagestreams.
+type REST struct {
+	*genericregistry.Store
+}
+
+// ShortNames are what kubectl takes for the resource's name.
+func (*REST) ShortNames() []string { return []string{"is"} }
+
+// Categories puts streams into `kubectl get all`.
+func (*REST) Categories() []string { return []string{"all"} }
+
+// NewStorage makes the storages.
+func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, policy Policy) (Storage, error) {
+	registry := &Registry{}
+	base := strategy{ObjectTyper: scheme, policy: policy, streams: registry}
+	spec := specStrategy{base}
+	store := &genericregistry.Store{
+		NewFunc:                   func() runtime.Object { return &imagev1.ImageStream{} },
+		NewListFunc:               func() runtime.Object { return &imagev1.ImageStreamList{} },
+		DefaultQualifiedResource:  imageapi.Resource(imageapi.ImageStreams),
+		SingularQualifiedResource: imageapi.Resource(imageapi.SingularImageStream),
+		CreateStrategy:            spec,
+		UpdateStrategy:            spec,
+		DeleteStrategy:            spec,
+		ResetFieldsStrategy:       spec,
+		TableConvertor:            rest.NewDefaultTableConvertor(imageapi.Resource(imageapi.ImageStreams)),
+	}
+	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
+		return Storage{}, fmt.Errorf("making the store of image streams: %w", err)
+	}
+	registry.whole = withStrategies(store, wholeStrategy{base})
+	registry.status = withStrategies(store, statusStrategy{base, true})
+	return Storage{
+		Streams:  &REST{store},
+		Status:   &StatusREST{withStrategies(store, statusStrategy{base, false})},
+		Registry: registry,
+	}, nil
+}
+
+type allStrategies interface {
+	rest.RESTCreateStrategy
+	rest.RESTUpdateStrategy
+	rest.ResetFieldsStrategy
+}
+
+// withStrategies is the same store for writers with other rights.
+func withStrategies(store *genericregistry.Store, s allStrategies) *genericregistry.Store {
+	other := *store
+	other.CreateStrategy, other.UpdateStrategy, other.ResetFieldsStrategy = s, s, s
+	return &other
+}
+
+var (
+	_ rest.StandardStorage        = (*REST)(nil)
+	_ rest.ShortNamesProvider     = (*REST)(nil)
+	_ rest.CategoriesProvider     = (*REST)(nil)
+	_ rest.StorageVersionProvider = (*REST)(nil)
+)

@@ -1,0 +1,143 @@
+package imagestream
+
+import (
+	"context"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"weir.dev/weir/internal/stream"
+)
+
+// strategy is what all writers of streams have in common.
+type strategy struct {
+	runtime.ObjectTyper
+	policy  Policy
+	streams *Registry
+}
+
+func (strategy) GenerateName(base string) string                           { return names.SimpleNameGenerator.GenerateName(base) }
+func (strategy) NamespaceScoped() bool                                     { return true }
+func (strategy) AllowCreateOnUpdate(context.Context) bool                  { return false }
+func (strategy) Canonicalize(runtime.Object)                               {}
+func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
+	return nil
+}
+
+// apiVersion is how server-side apply calls the version whose fields are reset.
+const apiVersion = fieldpath.APIVersion("image.openshift.io/v1")
+
+func resetFields(paths ...string) map[fieldpath.APIVersion]*fieldpath.Set {
+	set := fieldpath.NewSet()
+	for _, p := range paths {
+		set.Insert(fieldpath.MakePathOrDie(p))
+	}
+	return map[fieldpath.APIVersion]*fieldpath.Set{apiVersion: set}
+}
+
+// specStrategy serves writers of imagestreams: they write everything but status.
+type specStrategy struct{ strategy }
+
+// AllowUnconditionalUpdate is false: a PUT names the resourceVersion it is based on.
+func (specStrategy) AllowUnconditionalUpdate(context.Context) bool { return false }
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (specStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return resetFields("status")
+}
+
+func (s specStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	is := obj.(*imagev1.ImageStream)
+	stream.PrepareCreate(is)
+	stream.SetRepositories(is, s.policy.Hosts)
+}
+
+func (s specStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	is := obj.(*imagev1.ImageStream)
+	stream.PrepareUpdate(is, old.(*imagev1.ImageStream))
+	stream.SetRepositories(is, s.policy.Hosts)
+}
+
+func (s specStrategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	return s.admit(ctx, obj.(*imagev1.ImageStream), nil)
+}
+
+func (s specStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	return s.admit(ctx, obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
+}
+
+// wholeStrategy serves virtual resources that write spec and status together:
+// tags and imports.
+type wholeStrategy struct{ strategy }
+
+// AllowUnconditionalUpdate is true: their changes are computed from what is stored.
+func (wholeStrategy) AllowUnconditionalUpdate(context.Context) bool { return true }
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (wholeStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
+
+func (s wholeStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	is := obj.(*imagev1.ImageStream)
+	stream.PrepareCreateWithStatus(is)
+	stream.SetRepositories(is, s.policy.Hosts)
+}
+
+func (s wholeStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	is := obj.(*imagev1.ImageStream)
+	stream.PrepareUpdateWithStatus(is, old.(*imagev1.ImageStream))
+	stream.SetRepositories(is, s.policy.Hosts)
+}
+
+func (s wholeStrategy) Validate(ctx context.Context, obj runtime.Object) field.ErrorList {
+	return s.admit(ctx, obj.(*imagev1.ImageStream), nil)
+}
+
+func (s wholeStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	return s.admit(ctx, obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
+}
+
+// statusStrategy serves writers of the status: imagestreams/status, and mappings
+// from inside the server.
+type statusStrategy struct {
+	strategy
+	unconditional bool
+}
+
+// AllowUnconditionalUpdate: only writers inside the server compute their changes
+// from what is stored.
+func (s statusStrategy) AllowUnconditionalUpdate(context.Context) bool { return s.unconditional }
+
+// GetResetFields implements rest.ResetFieldsStrategy.
+func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
+	return resetFields("spec", "metadata")
+}
+
+func (s statusStrategy) PrepareForCreate(context.Context, runtime.Object) {}
+
+func (s statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+	stream.PrepareStatusUpdate(obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
+}
+
+func (s statusStrategy) Validate(context.Context, runtime.Object) field.ErrorList { return nil }
+
+func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
+	return s.admitStatus(ctx, obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
+}
+
+var (
+	_ allStrategies           = specStrategy{}
+	_ allStrategies           = wholeStrategy{}
+	_ allStrategies           = statusStrategy{}
+	_ rest.RESTDeleteStrategy = specStrategy{}
+)
+
+func namespaceOf(ctx context.Context) string { return apirequest.NamespaceValue(ctx) }
+
+var _ metav1.Time

@@ -1,0 +1,75 @@
+package apiserver
+
+import (
+	"fmt"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/registry/generic"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+	serverstorage "k8s.io/apiserver/pkg/server/storage"
+	"k8s.io/apiserver/pkg/storage/storagebackend"
+
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/stream"
+)
+
+// storedType is what objects are in etcd:
+//
+//	/registry/image.openshift.io/images/NAME
+//	/registry/image.openshift.io/imagestreams/NAMESPACE/NAME
+const storedType = "application/vnd.kubernetes.protobuf"
+
+// useStorage gives config stores that keep the group's objects as protobuf, and
+// that show an image stream's repositories as the server is configured now: they
+// are computed where an object is read from etcd, once, and not for every reader.
+func useStorage(config *genericapiserver.Config, etcd genericoptions.EtcdOptions, scheme *runtime.Scheme, codecs serializer.CodecFactory, hosts stream.Registries) error {
+	resources := serverstorage.NewResourceConfig()
+	resources.EnableVersions(imagev1.GroupVersion)
+	etcd.StorageConfig.StorageObjectCountTracker = config.StorageObjectCountTracker
+	factory := serverstorage.NewDefaultStorageFactory(etcd.StorageConfig, storedType, codecs, serverstorage.NewDefaultResourceEncodingConfig(scheme), resources, nil)
+	for _, resource := range []string{imageapi.Images, imageapi.ImageStreams} {
+		factory.SetResourceEtcdPrefix(imageapi.Resource(resource), imagev1.GroupName+"/"+resource)
+	}
+	if err := etcd.ApplyWithStorageFactoryTo(factory, config); err != nil {
+		return fmt.Errorf("configuring the store of %s: %w", imagev1.GroupName, err)
+	}
+	config.RESTOptionsGetter = completingGetter{config.RESTOptionsGetter, hosts}
+	return nil
+}
+
+// completingGetter completes what its stores decode.
+type completingGetter struct {
+	generic.RESTOptionsGetter
+	hosts stream.Registries
+}
+
+func (g completingGetter) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
+	options, err := g.RESTOptionsGetter.GetRESTOptions(resource, example)
+	if err != nil || resource != imageapi.Resource(imageapi.ImageStreams) {
+		return options, err
+	}
+	config := *options.StorageConfig
+	config.Codec = completingCodec{config.Codec, g.hosts}
+	options.StorageConfig = &storagebackend.ConfigForResource{Config: config.Config, GroupResource: config.GroupResource}
+	return options, nil
+}
+
+// completingCodec computes the fields of stored streams that depend on the
+// configuration.
+type completingCodec struct {
+	runtime.Codec
+	hosts stream.Registries
+}
+
+func (c completingCodec) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	obj, gvk, err := c.Codec.Decode(data, defaults, into)
+	if s, ok := obj.(*imagev1.ImageStream); ok && err == nil {
+		stream.SetRepositories(s, c.hosts)
+		stream.TrimRepositories(s)
+	}
+	return obj, gvk, err
+}

@@ -1,0 +1,149 @@
+// Package etcd runs the embedded etcd of a standalone Weir: one member, inside
+// the process, reachable only through a Unix socket that its owner alone may
+// open. It is not for clusters: there, Weir is pointed at an etcd of its own
+// with --etcd-servers and this package stays unused.
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+)
+
+const (
+	// maxSocketPath is what fits sockaddr_un on every Unix with its closing zero.
+	maxSocketPath = 103
+	socketName    = "etcd.sock"
+	// backendQuotaBytes lets the store grow past etcd's 2 GiB default: 50,000
+	// images with their metadata are about 1 GiB with history between compactions.
+	backendQuotaBytes = 8 << 30
+)
+
+// Options say where the member keeps its data.
+type Options struct {
+	// Dir holds the member's write-ahead log and database; made when missing.
+	Dir string
+	// StartTimeout bounds the time from start to a served client; default 60 s,
+	// because replaying a long log on a slow disk takes its time.
+	StartTimeout time.Duration
+}
+
+// Server is a running member.
+type Server struct {
+	member    *embed.Etcd
+	endpoint  string
+	socketDir string // removed at Close when it is not below Dir
+}
+
+// Start starts the member and returns when it serves clients.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.StartTimeout == 0 {
+		o.StartTimeout = time.Minute
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making etcd's folder: %w", err)
+	}
+	s := &Server{}
+	socket, err := s.socketPath(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("removing the socket of an earlier run: %w", err)
+	}
+	s.endpoint = "unix://" + socket
+	if s.member, err = embed.StartEtcd(config(o.Dir, socket)); err != nil {
+		s.removeSocketDir()
+		return nil, fmt.Errorf("starting etcd in %s: %w", o.Dir, err)
+	}
+	return s, s.waitReady(ctx, o)
+}
+
+// Endpoint is the client URL, for --etcd-servers.
+func (s *Server) Endpoint() string { return s.endpoint }
+
+// Err delivers an error that ended the member by itself.
+func (s *Server) Err() <-chan error { return s.member.Err() }
+
+// Close stops the member after its clients are done and releases its files.
+func (s *Server) Close() {
+	s.member.Close()
+	s.removeSocketDir()
+}
+
+func (s *Server) waitReady(ctx context.Context, o Options) error {
+	timeout := time.NewTimer(o.StartTimeout)
+	defer timeout.Stop()
+	var err error
+	select {
+	case <-s.member.Server.ReadyNotify():
+		return nil
+	case err = <-s.member.Err():
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timeout.C:
+		err = fmt.Errorf("not ready after %s", o.StartTimeout)
+	}
+	s.Close()
+	return fmt.Errorf("starting etcd in %s: %w", o.Dir, err)
+}
+
+// socketPath keeps the socket beside the data, or, where that path is too long
+// for a socket address, in a short folder of its own.
+func (s *Server) socketPath(dir string) (string, error) {
+	abs, err := filepath.Abs(filepath.Join(dir, socketName))
+	if err != nil {
+		return "", fmt.Errorf("finding etcd's socket path: %w", err)
+	}
+	if len(abs) <= maxSocketPath {
+		return abs, nil
+	}
+	if s.socketDir, err = os.MkdirTemp("", "weir-etcd-"); err != nil {
+		return "", fmt.Errorf("making a folder for etcd's socket: %w", err)
+	}
+	return filepath.Join(s.socketDir, socketName), nil
+}
+
+func (s *Server) removeSocketDir() {
+	if s.socketDir != "" {
+		_ = os.RemoveAll(s.socketDir) // a left-over empty folder harms nobody
+	}
+}
+
+// config is a single member without peers: no TCP port is opened at all.
+func config(dir, socket string) *embed.Config {
+	cfg := embed.NewConfig()
+	cfg.Name = "weir"
+	cfg.Dir = filepath.Join(dir, "member")
+	cfg.ListenPeerUrls = nil
+	cfg.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "localhost:2380"}}
+	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: socket}}
+	cfg.AdvertiseClientUrls = cfg.ListenClientUrls
+	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
+	cfg.QuotaBackendBytes = backendQuotaBytes
+	cfg.MaxRequestBytes = 4 << 20 // above the API server's 3 MiB body limit: it decides, not etcd
+	cfg.LogLevel = "warn"
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger())
+	return cfg
+}
+
+// logger writes what ends the member; the errors of its sockets at an orderly
+// stop, which etcd logs as errors too, tell nobody anything. What goes wrong with
+// requests reaches their callers, and Err tells of a member that ended by itself.
+func logger() *zap.Logger {
+	c := zap.NewProductionConfig()
+	c.Level = zap.NewAtomicLevelAt(zap.DPanicLevel)
+	c.Encoding = "console"
+	l, err := c.Build()
+	if err != nil {
+		return zap.NewNop()
+	}
+	return l.Named("etcd")
+}

@@ -1,0 +1,51 @@
+package etcd_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"weir.dev/weir/internal/etcd"
+)
+
+func TestKeepsDataOverARestart(t *testing.T) {
+	for name, dir := range map[string]string{
+		"short path":                 filepath.Join(t.TempDir(), "d"),
+		"path too long for a socket": filepath.Join(t.TempDir(), strings.Repeat("long/", 30)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			withMember(t, dir, func(c *clientv3.Client) {
+				if _, err := c.Put(ctx, "k", "v"); err != nil {
+					t.Fatal(err)
+				}
+			})
+			withMember(t, dir, func(c *clientv3.Client) {
+				got, err := c.Get(ctx, "k")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got.Kvs) != 1 || string(got.Kvs[0].Value) != "v" {
+					t.Fatalf("after a restart k = %v, want v", got.Kvs)
+				}
+			})
+		})
+	}
+}
+
+func withMember(t *testing.T, dir string, do func(*clientv3.Client)) {
+	t.Helper()
+	s, err := etcd.Start(context.Background(), etcd.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Endpoint()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	do(c)
+}

@@ -1,0 +1,224 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
+	mutatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
+	validatingadmissionpolicy "k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
+	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
+	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
+	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	cliflag "k8s.io/component-base/cli/flag"
+	logsapi "k8s.io/component-base/logs/api/v1"
+	controlplaneoptions "k8s.io/kubernetes/pkg/controlplane/apiserver/options"
+	_ "k8s.io/kubernetes/pkg/features" // registers Kubernetes' feature gates
+	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+	certapproval "k8s.io/kubernetes/plugin/pkg/admission/certificates/approval"
+	certsigning "k8s.io/kubernetes/plugin/pkg/admission/certificates/signing"
+	certsubjectrestriction "k8s.io/kubernetes/plugin/pkg/admission/certificates/subjectrestriction"
+	"k8s.io/kubernetes/plugin/pkg/admission/gc"
+	"k8s.io/kubernetes/plugin/pkg/admission/serviceaccount"
+)
+
+const (
+	// DefaultPort is where the API is served unless --secure-port says otherwise.
+	DefaultPort = 8443
+	// KubeconfigName is the admin's kubeconfig below the data folder.
+	KubeconfigName = "admin.kubeconfig"
+
+	frontProxyName = "weir-front-proxy"
+	tokenIssuer    = "https://kubernetes.default.svc"
+	pkiFolder      = "pki"
+)
+
+// Options are the settings of the control plane: Kubernetes' own flags, with
+// defaults for one process that keeps everything below DataDir.
+type Options struct {
+	// DataDir holds the keys and certificates and the admin's kubeconfig.
+	DataDir string
+	// ControlPlane are the flags of a Kubernetes API server, as it documents them.
+	ControlPlane *controlplaneoptions.Options
+}
+
+func init() {
+	// Feature gates are global to Kubernetes' code and can be added once.
+	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
+}
+
+// NewOptions returns the defaults.
+func NewOptions() *Options {
+	cp := controlplaneoptions.NewOptions()
+	cp.SecureServing.BindAddress = net.IPv4(127, 0, 0, 1)
+	cp.SecureServing.BindPort = DefaultPort
+	cp.SecureServing.Required = false // 0 takes a free port
+	cp.Admission.GenericAdmission.DefaultOffPlugins = pluginsOff()
+	cp.Authorization.Modes = []string{"RBAC"}
+	cp.Authentication.ServiceAccounts.OptionalTokenGetter = newBoundObjects
+	cp.Authentication.ServiceAccounts.Issuers = []string{tokenIssuer}
+	cp.SystemNamespaces = []string{"kube-system", "kube-public", "default", SharedNamespace}
+	cp.GenericServerRunOptions.ShutdownDelayDuration = 0
+	return &Options{DataDir: "weir-data", ControlPlane: cp}
+}
+
+// pluginsOff turns off the admission plugins that guard what this host does not
+// have: nodes, pods, volumes, ingresses.
+func pluginsOff() sets.Set[string] {
+	on := sets.New(
+		lifecycle.PluginName,
+		serviceaccount.PluginName,
+		gc.PluginName,
+		mutatingwebhook.PluginName,
+		validatingwebhook.PluginName,
+		resourcequota.PluginName,
+		certapproval.PluginName,
+		certsigning.PluginName,
+		certsubjectrestriction.PluginName,
+		validatingadmissionpolicy.PluginName,
+		mutatingadmissionpolicy.PluginName,
+	)
+	return sets.New(kubeoptions.AllOrderedPlugins...).Difference(on)
+}
+
+// AddFlags adds Kubernetes' flags under its own names.
+func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) { o.ControlPlane.AddFlags(fss) }
+
+// Completed are options with nothing left to decide: the port is open, the keys
+// are on disk. Only [Options.Complete] makes them.
+type Completed struct {
+	controlplaneoptions.CompletedOptions
+	dataDir string
+	pki     pki
+	server  string
+}
+
+// Complete opens the port, makes the keys and certificates that are missing,
+// and writes the admin's kubeconfig.
+func (o *Options) Complete(ctx context.Context) (*Completed, error) {
+	cp := o.ControlPlane
+	if err := listen(cp); err != nil {
+		return nil, err
+	}
+	address := cp.SecureServing.Listener.Addr().(*net.TCPAddr)
+	cp.SecureServing.BindAddress, cp.SecureServing.BindPort = address.IP, address.Port
+	p := pki{dir: filepath.Join(o.DataDir, pkiFolder)}
+	if err := p.ensure(servingNames(address.IP)); err != nil {
+		return nil, errors.Join(err, cp.SecureServing.Listener.Close())
+	}
+	o.useKeys(p)
+	if cp.GenericServerRunOptions.ExternalHost == "" {
+		cp.GenericServerRunOptions.ExternalHost = reachableHost(address.IP)
+	}
+	completed, err := cp.Complete(ctx, nil, nil)
+	if err == nil {
+		err = utilerrors.NewAggregate(completed.Validate())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("control plane settings: %w", err), cp.SecureServing.Listener.Close())
+	}
+	return &Completed{
+		CompletedOptions: completed,
+		dataDir:          o.DataDir,
+		pki:              p,
+		server:           "https://" + net.JoinHostPort(reachableHost(address.IP), strconv.Itoa(address.Port)),
+	}, nil
+}
+
+// Server is the base URL under which clients on this machine reach the API.
+func (c *Completed) Server() string { return c.server }
+
+// Kubeconfig is the path of the admin's kubeconfig.
+func (c *Completed) Kubeconfig() string { return filepath.Join(c.dataDir, KubeconfigName) }
+
+// WriteKubeconfig puts the admin's kubeconfig in place, for the address in use.
+func (c *Completed) WriteKubeconfig() error { return c.pki.writeKubeconfig(c.Kubeconfig(), c.server) }
+
+func listen(cp *controlplaneoptions.Options) error {
+	s := cp.SecureServing
+	if s.Listener != nil {
+		return nil
+	}
+	where := net.JoinHostPort(s.BindAddress.String(), strconv.Itoa(s.BindPort))
+	l, err := net.Listen("tcp", where)
+	if err != nil {
+		return fmt.Errorf("opening %s for the API (--bind-address, --secure-port): %w", where, err)
+	}
+	s.Listener = l
+	return nil
+}
+
+// useKeys points every flag that was left empty at the files of p.
+func (o *Options) useKeys(p pki) {
+	cp := o.ControlPlane
+	setDefault := func(field *string, name string) {
+		if *field == "" {
+			*field = p.path(name)
+		}
+	}
+	certKey := &cp.SecureServing.ServerCert.CertKey
+	if certKey.CertFile == "" && certKey.KeyFile == "" {
+		certKey.CertFile, certKey.KeyFile = p.path("apiserver.crt"), p.path("apiserver.key")
+	}
+	setDefault(&cp.Authentication.ClientCert.ClientCA, "ca.crt")
+	setDefault(&cp.ServiceAccountSigningKeyFile, "service-account.key")
+	if len(cp.Authentication.ServiceAccounts.KeyFiles) == 0 {
+		cp.Authentication.ServiceAccounts.KeyFiles = []string{cp.ServiceAccountSigningKeyFile}
+	}
+	if requestHeader := cp.Authentication.RequestHeader; requestHeader.ClientCAFile == "" {
+		requestHeader.ClientCAFile = p.path("front-proxy-ca.crt")
+		requestHeader.AllowedNames = []string{frontProxyName}
+		requestHeader.UsernameHeaders = []string{"X-Remote-User"}
+		requestHeader.UIDHeaders = []string{"X-Remote-Uid"}
+		requestHeader.GroupHeaders = []string{"X-Remote-Group"}
+		requestHeader.ExtraHeaderPrefixes = []string{"X-Remote-Extra-"}
+	}
+	if cp.ProxyClientCertFile == "" && cp.ProxyClientKeyFile == "" {
+		cp.ProxyClientCertFile, cp.ProxyClientKeyFile = p.path("front-proxy-client.crt"), p.path("front-proxy-client.key")
+	}
+}
+
+// servingNames are the names and addresses a client may use for this server.
+func servingNames(bind net.IP) ([]string, []net.IP) {
+	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
+	if host, err := os.Hostname(); err == nil && host != "" {
+		names = append(names, host)
+	}
+	ips := []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	if !bind.IsUnspecified() && !bind.IsLoopback() {
+		return names, append(ips, bind)
+	}
+	if bind.IsLoopback() {
+		if !bind.Equal(ips[0]) && !bind.Equal(ips[1]) {
+			ips = append(ips, bind)
+		}
+		return names, ips
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return names, ips // loopback still works
+	}
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			ips = append(ips, n.IP)
+		}
+	}
+	return names, ips
+}
+
+// reachableHost is the address to tell clients on this machine.
+func reachableHost(bind net.IP) string {
+	if bind.IsUnspecified() {
+		return "127.0.0.1"
+	}
+	return bind.String()
+}
