@@ -17,10 +17,15 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 
-	"weir.dev/weir/internal/apiserver/imagestream"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/openapi"
+	"weir.dev/weir/internal/imageapi/validation"
+	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/stream"
+	"weir.dev/weir/internal/upstream"
 )
 
 // Config is what the server is made of.
@@ -29,25 +34,38 @@ type Config struct {
 	Generic genericapiserver.Config
 	// Etcd are the options of the store.
 	Etcd genericoptions.EtcdOptions
+	// Host is the Kubernetes whose namespaces, secrets and limits count; Informers
+	// are of it, and started by their owner.
+	Host      kubernetes.Interface
+	Informers informers.SharedInformerFactory
+
 	// DefaultImportMode is stored with tags that name none; "" is Legacy.
 	DefaultImportMode imagev1.ImportModeType
-	// Streams decides what may be written into streams.
-	Streams imagestream.Policy
+	// Hosts are the names of the integrated registry.
+	Hosts stream.Registries
+	// Allowed is the list of registries that images may come from.
+	Allowed validation.RegistryAllower
+	// Importer asks other registries for images.
+	Importer *importer.Importer
+	// MaxRepositoryTags bounds how many tags an import takes from a repository;
+	// negative is without bound.
+	MaxRepositoryTags int
+	// NodeCredentials serve the imports of all namespaces, after their own; nil for none.
+	NodeCredentials *upstream.NodeCredentials
 }
 
 // New makes the server; what it does not serve goes on to the delegate.
 func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
 	scheme, codecs := imageapi.NewScheme(c.DefaultImportMode)
-	generic := c.Generic
-	if err := useStorage(&generic, c.Etcd, scheme, codecs, c.Streams.Hosts); err != nil {
+	if err := useStorage(&c.Generic, c.Etcd, scheme, codecs, c.Hosts); err != nil {
 		return nil, err
 	}
-	describe(&generic, scheme)
-	server, err := generic.Complete(nil).New("weir-image-apiserver", delegate)
+	describe(&c.Generic, scheme)
+	server, err := c.Generic.Complete(nil).New("weir-image-apiserver", delegate)
 	if err != nil {
 		return nil, fmt.Errorf("making the server of %s: %w", imagev1.GroupName, err)
 	}
-	resources, err := c.resources(scheme, generic.RESTOptionsGetter)
+	resources, err := c.resources(scheme)
 	if err != nil {
 		return nil, err
 	}

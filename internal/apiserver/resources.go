@@ -1,27 +1,70 @@
 package apiserver
 
 import (
+	"context"
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/apiserver/image"
 	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/apiserver/imagestreamimport"
+	"weir.dev/weir/internal/auth"
+	"weir.dev/weir/internal/upstream"
 )
 
 // resources is the table of all that is served.
-func (c Config) resources(scheme *runtime.Scheme, getter generic.RESTOptionsGetter) (map[string]rest.Storage, error) {
+func (c Config) resources(scheme *runtime.Scheme) (map[string]rest.Storage, error) {
+	getter := c.Generic.RESTOptionsGetter
+	access := auth.New(c.Generic.Authorization.Authorizer)
 	images, err := image.NewStorage(scheme, getter)
 	if err != nil {
 		return nil, err
 	}
-	streams, err := imagestream.NewStorage(scheme, getter, c.Streams)
+	policy := imagestream.Policy{Hosts: c.Hosts, MayPull: access.CanPull, Allowed: c.Allowed, LimitRanges: c.limitRanges()}
+	streams, err := imagestream.NewStorage(scheme, getter, policy)
 	if err != nil {
 		return nil, err
 	}
+	imports := imagestreamimport.NewREST(scheme, imagestreamimport.Dependencies{
+		Streams:           streams.Registry,
+		Images:            images.Registry,
+		Importer:          c.Importer,
+		Allowed:           c.Allowed,
+		MayCreate:         access.CanCreate,
+		PullSecrets:       c.pullSecrets,
+		NodeCredentials:   c.NodeCredentials,
+		Warn:              warn,
+		MaxRepositoryTags: c.MaxRepositoryTags,
+	})
 	return map[string]rest.Storage{
 		"images":              images.Images,
 		"imagestreams":        streams.Streams,
 		"imagestreams/status": streams.Status,
+		"imagestreamimports":  imports,
 	}, nil
+}
+
+// errLimitsUnknown keeps streams from being written past limits that are still
+// being read.
+var errLimitsUnknown = errors.New("the limit ranges of the namespace have not been read yet, try again")
+
+// limitRanges tells the limit ranges of a namespace from the host's informer.
+func (c Config) limitRanges() func(namespace string) ([]*corev1.LimitRange, error) {
+	informer := c.Informers.Core().V1().LimitRanges()
+	synced, lister := informer.Informer().HasSynced, informer.Lister()
+	return func(namespace string) ([]*corev1.LimitRange, error) {
+		if !synced() {
+			return nil, errLimitsUnknown
+		}
+		return lister.LimitRanges(namespace).List(labels.Everything())
+	}
+}
+
+func warn(ctx context.Context, namespace string, w upstream.Warning) {
+	klog.FromContext(ctx).Info("leaving out a pull secret that cannot be used", "namespace", namespace, "secret", w)
 }

@@ -8,17 +8,17 @@ import (
 
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/apiserver"
-	"weir.dev/weir/internal/apiserver/imagestream"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/imageapi"
-	"weir.dev/weir/internal/stream"
+	"weir.dev/weir/internal/imageapi/validation"
+	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/upstream"
 )
 
 // discoveryPriority puts the group after Kubernetes' own groups.
@@ -31,6 +31,9 @@ type Server struct {
 	etcd    *etcd.Server
 	control *host.Completed
 	host    *host.Host
+
+	upstream *upstream.Client
+	importer *importer.Importer
 }
 
 // New starts what the rest needs (the data folder's lock, etcd), opens the port
@@ -51,6 +54,10 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := s.startEtcd(ctx); err != nil {
 		return nil, err
 	}
+	if s.upstream, err = upstream.NewClient(upstream.Options{}); err != nil {
+		return nil, err
+	}
+	s.importer = importer.New(importer.Options{Registries: importer.FromClient(s.upstream)})
 	if s.control, err = o.Host.Complete(ctx); err != nil {
 		return nil, err
 	}
@@ -130,31 +137,18 @@ func (s *Server) imageAPI() host.Extension {
 		LongRunning:  apiserver.LongRunning,
 		Uncollected:  []schema.GroupResource{imageapi.Resource(imageapi.Images)},
 		New: func(base host.Base, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+			client, err := kubernetes.NewForConfig(base.Config.LoopbackClientConfig)
+			if err != nil {
+				return nil, fmt.Errorf("making the image API's client of the host: %w", err)
+			}
 			return apiserver.New(apiserver.Config{
-				Generic: base.Config,
-				Etcd:    base.Etcd,
-				Streams: imagestream.Policy{Hosts: stream.Registries{}, MayPull: mayPull(base.Config.Authorization.Authorizer)},
+				Generic:   base.Config,
+				Etcd:      base.Etcd,
+				Host:      client,
+				Informers: base.Informers,
+				Allowed:   validation.AnyRegistry,
+				Importer:  s.importer,
 			}, delegate)
 		},
 	}
-}
-
-func mayPull(a authorizer.Authorizer) func(context.Context, user.Info, string, string) error {
-	return func(ctx context.Context, u user.Info, namespace, name string) error {
-		decision, reason, err := a.Authorize(ctx, authorizer.AttributesRecord{
-			User: u, Verb: "get", Namespace: namespace, Name: name, ResourceRequest: true,
-			APIGroup: imagev1.GroupName, APIVersion: "*", Resource: imageapi.ImageStreams, Subresource: imageapi.SubresourceLayers,
-		})
-		if decision == authorizer.DecisionAllow {
-			return nil
-		}
-		return fmt.Errorf("%q %q", reason, errText(err))
-	}
-}
-
-func errText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
 }

@@ -31,6 +31,13 @@ func (r *Registry) Get(ctx context.Context, name string) (*imagev1.Image, error)
 	return obj.(*imagev1.Image), nil
 }
 
+// Known tells whether an Image is surely there: one that the watch cache has not
+// heard of yet may be, too.
+func (r *Registry) Known(ctx context.Context, name string) bool {
+	_, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"})
+	return err == nil
+}
+
 // Create stores an Image; one of that name that is there already stays as it is
 // and existed is true.
 func (r *Registry) Create(ctx context.Context, img *imagev1.Image, dryRun []string) (stored *imagev1.Image, existed bool, err error) {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/table"
 )
 
 // Storage are the storages of the resources that are kept as Images.
@@ -38,7 +39,7 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter) (Stora
 		UpdateStrategy:            strategy,
 		DeleteStrategy:            strategy,
 		ResetFieldsStrategy:       strategy,
-		TableConvertor:            rest.NewDefaultTableConvertor(imageapi.Resource(imageapi.Images)),
+		TableConvertor:            table.Images(),
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
 		return Storage{}, fmt.Errorf("making the store of images: %w", err)

@@ -2,15 +2,18 @@ package image
 
 import (
 	"context"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
-	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/imageapi/validation"
 )
 
 // strategy is what becomes of an Image on its way to the store.
@@ -44,20 +47,25 @@ func (strategy) DefaultGarbageCollectionPolicy(context.Context) rest.GarbageColl
 // GetResetFields: nothing that a client applies is reset as a whole field.
 func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { return nil }
 
-func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
-	prepareCreate(obj.(*imagev1.Image))
+// PrepareForCreate completes an Image from its manifest text. Text that cannot be
+// read is beside the point for clients of old: it is logged and the Image stored.
+func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	img := obj.(*imagev1.Image)
+	logUnread(ctx, img, dockerimage.Fill(img, time.Now()))
 }
 
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	prepareUpdate(obj.(*imagev1.Image), old.(*imagev1.Image))
+// PrepareForUpdate keeps what a digest covers as it is.
+func (s strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+	img := obj.(*imagev1.Image)
+	logUnread(ctx, img, dockerimage.PrepareUpdate(img, old.(*imagev1.Image), time.Now()))
 }
 
 func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
-	return validateCreate(obj.(*imagev1.Image))
+	return validation.Image(obj.(*imagev1.Image))
 }
 
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validateUpdate(obj.(*imagev1.Image), old.(*imagev1.Image))
+	return validation.ImageUpdate(obj.(*imagev1.Image), old.(*imagev1.Image))
 }
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
@@ -65,9 +73,8 @@ func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object
 	return nil
 }
 
-func prepareCreate(img *imagev1.Image)                       {}
-func prepareUpdate(img, old *imagev1.Image)                  {}
-func validateCreate(img *imagev1.Image) field.ErrorList      { return nil }
-func validateUpdate(img, old *imagev1.Image) field.ErrorList { return nil }
-
-var _ = imageapi.Images
+func logUnread(ctx context.Context, img *imagev1.Image, err error) {
+	if err != nil {
+		klog.FromContext(ctx).Info("storing an image whose manifest or configuration text could not be read", "image", img.Name, "err", err)
+	}
+}

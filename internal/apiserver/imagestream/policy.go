@@ -7,14 +7,17 @@ import (
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/stream"
 )
 
@@ -25,6 +28,11 @@ type Policy struct {
 	// MayPull asks whether a user may pull from a stream (get imagestreams/layers):
 	// who may not, may not tag from it. A refusal is its error.
 	MayPull func(ctx context.Context, u user.Info, namespace, name string) error
+	// Allowed is the list of registries that images may come from.
+	Allowed validation.RegistryAllower
+	// LimitRanges are those of a namespace; an error keeps streams from being
+	// written until they can be told.
+	LimitRanges func(namespace string) ([]*corev1.LimitRange, error)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -38,22 +46,39 @@ func (p Policy) now() metav1.Time {
 
 // admit validates a stream that is to be written, and resolves its tags.
 //
-// Trouble with what tags refer to is reported as clients know it: all of it in
-// one cause of type InternalError without a field (see docs/compatibility).
+// Trouble with what tags refer to, and with limits, is reported as clients know
+// it: each in one cause of type InternalError without a field, the API's own
+// error as its text (docs/resources/imagestreams.md).
 func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
-	errs := field.ErrorList{}
-	resolution := s.authorizeSources(ctx, is, old)
-	resolver := stream.Resolver{Now: s.policy.now(), InternalHost: s.policy.Hosts.Internal, Source: func(namespace, name string) (*imagev1.ImageStream, error) {
-		return s.streams.Get(apirequest.WithNamespace(ctx, namespace), name)
-	}}
+	resolution := append(s.authorizeSources(ctx, is, old), s.resolver(ctx, is, old).Resolve(is, old)...)
+	var errs field.ErrorList
 	if old == nil {
-		resolver.Now = is.CreationTimestamp
+		errs = validation.ImageStream(is, s.policy.Allowed)
+	} else {
+		errs = validation.ImageStreamUpdate(is, old, s.policy.Allowed)
 	}
-	resolution = append(resolution, resolver.Resolve(is, old)...)
 	if len(resolution) > 0 {
 		errs = append(errs, field.InternalError(field.NewPath(""), apierrors.NewInvalid(schema.GroupKind{Kind: imageapi.ImageStreams}, is.Name, resolution)))
 	}
+	if err := s.checkLimits(is, old); err != nil {
+		forbidden := apierrors.NewForbidden(imageapi.Resource(imageapi.KindImageStream), is.Name, err)
+		errs = append(errs, field.InternalError(field.NewPath(""), forbidden))
+	}
 	return errs
+}
+
+func (s strategy) resolver(ctx context.Context, is, old *imagev1.ImageStream) stream.Resolver {
+	now := s.policy.now()
+	if old == nil {
+		now = is.CreationTimestamp
+	}
+	return stream.Resolver{
+		Now:          now,
+		InternalHost: s.policy.Hosts.Internal,
+		Source: func(namespace, name string) (*imagev1.ImageStream, error) {
+			return s.streams.Get(apirequest.WithNamespace(ctx, namespace), name)
+		},
+	}
 }
 
 // authorizeSources asks for access to the streams of other namespaces that new
@@ -61,10 +86,12 @@ func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field
 func (s strategy) authorizeSources(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
 	var errs field.ErrorList
 	for _, source := range stream.CrossNamespaceSources(is, old) {
-		if err := s.mayPull(ctx, source.Namespace, source.Name); err != nil {
-			for _, tag := range source.Tags {
-				errs = append(errs, field.Forbidden(stream.FromPath(tag), fmt.Sprintf("%s/%s: %v", source.Namespace, source.Name, err)))
-			}
+		err := s.mayPull(ctx, source.Namespace, source.Name)
+		if err == nil {
+			continue
+		}
+		for _, tag := range source.Tags {
+			errs = append(errs, field.Forbidden(stream.FromPath(tag), fmt.Sprintf("%s/%s: %v", source.Namespace, source.Name, err)))
 		}
 	}
 	return errs
@@ -78,7 +105,24 @@ func (s strategy) mayPull(ctx context.Context, namespace, name string) error {
 	return s.policy.MayPull(ctx, u, namespace, name)
 }
 
+// checkLimits compares the stream with the limit ranges of its namespace.
+func (s strategy) checkLimits(is, old *imagev1.ImageStream) error {
+	ranges, err := s.policy.LimitRanges(is.Namespace)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, exceeded := range stream.CheckLimits(is, old, stream.LimitsOf(ranges)) {
+		errs = append(errs, exceeded)
+	}
+	return utilerrors.NewAggregate(errs)
+}
+
 // admitStatus validates a status that is to be written.
-func (s strategy) admitStatus(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
-	return nil
+func (s strategy) admitStatus(is, old *imagev1.ImageStream) field.ErrorList {
+	errs := validation.ImageStreamStatusUpdate(is, old, s.policy.Allowed)
+	if err := s.checkLimits(is, old); err != nil {
+		errs = append(errs, field.Forbidden(field.NewPath("imageStream"), err.Error()))
+	}
+	return errs
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/table"
 )
 
 // Storage are the storages of imagestreams and its subresources.
@@ -47,7 +48,7 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, policy
 		UpdateStrategy:            spec,
 		DeleteStrategy:            spec,
 		ResetFieldsStrategy:       spec,
-		TableConvertor:            rest.NewDefaultTableConvertor(imageapi.Resource(imageapi.ImageStreams)),
+		TableConvertor:            table.ImageStreams(),
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
 		return Storage{}, fmt.Errorf("making the store of image streams: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	imagev1 "github.com/openshift/api/image/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
@@ -127,8 +126,8 @@ func (s statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Obj
 
 func (s statusStrategy) Validate(context.Context, runtime.Object) field.ErrorList { return nil }
 
-func (s statusStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Object) field.ErrorList {
-	return s.admitStatus(ctx, obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
+func (s statusStrategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
+	return s.admitStatus(obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
 }
 
 var (
@@ -139,5 +138,3 @@ var (
 )
 
 func namespaceOf(ctx context.Context) string { return apirequest.NamespaceValue(ctx) }
-
-var _ metav1.Time

@@ -1,0 +1,115 @@
+package imagestreamimport
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/klog/v2"
+
+	"golang.org/x/sync/errgroup"
+
+	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/stream"
+)
+
+// concurrentWrites bounds the images of one import that are written at a time.
+const concurrentWrites = 8
+
+// limitText is how clients recognise that a limit was exceeded.
+const limitText = "exceeds the maximum limit"
+
+// tag stores the images that were found and applies the import to its stream.
+func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun []string, now metav1.Time) error {
+	if err := r.storeImages(ctx, isi, dryRun); err != nil {
+		return err
+	}
+	outcome := stream.OutcomeOf(isi, now)
+	var attempted *imagev1.ImageStream
+	apply := func(s *imagev1.ImageStream, existing bool) error {
+		if existing {
+			if err := checkVersion(isi, s); err != nil {
+				return err
+			}
+		}
+		stream.ApplyImport(s, outcome)
+		attempted = s
+		return nil
+	}
+	write := imagestream.Write{CreateMissing: isi.ResourceVersion == "", DryRun: dryRun}
+	s, _, err := r.Streams.Apply(ctx, isi.Name, write, apply)
+	if err != nil {
+		r.recordRefusal(ctx, isi, attempted, dryRun, now, err)
+		return err
+	}
+	isi.Status.Import = s
+	return nil
+}
+
+// storeImages creates the Images that are not there yet: of each result what it
+// lists first, so that no stored list ever names an Image that is missing.
+func (r *REST) storeImages(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun []string) error {
+	writes, ctx := errgroup.WithContext(ctx)
+	writes.SetLimit(concurrentWrites)
+	each := func(results []imagev1.ImageImportStatus) {
+		for i := range results {
+			if results[i].Image == nil || results[i].Image.ResourceVersion != "" {
+				continue // failed, or unchanged and stored
+			}
+			writes.Go(func() error { return r.storeResult(ctx, &results[i], dryRun) })
+		}
+	}
+	if isi.Status.Repository != nil {
+		each(isi.Status.Repository.Images)
+	}
+	each(isi.Status.Images)
+	return writes.Wait()
+}
+
+func (r *REST) storeResult(ctx context.Context, result *imagev1.ImageImportStatus, dryRun []string) error {
+	for i := range result.Manifests {
+		if err := r.storeImage(ctx, &result.Manifests[i], dryRun); err != nil {
+			return err
+		}
+	}
+	return r.storeImage(ctx, result.Image, dryRun)
+}
+
+// storeImage leaves in img what is shown to the client: the stored Image, or, if
+// there was one already, the one that was found.
+func (r *REST) storeImage(ctx context.Context, img *imagev1.Image, dryRun []string) error {
+	if r.Images.Known(ctx, img.Name) {
+		rest.FillObjectMetaSystemFields(img)
+		return nil
+	}
+	stored, existed, err := r.Images.Create(ctx, img.DeepCopy(), dryRun)
+	if err != nil {
+		return fmt.Errorf("storing image %s: %w", img.Name, err)
+	}
+	if existed {
+		rest.FillObjectMetaSystemFields(img)
+		return nil
+	}
+	*img = *stored
+	return nil
+}
+
+// recordRefusal notes on a stream that a limit kept an import out of it, for
+// those who see only the stream. The request fails with the refusal anyhow.
+func (r *REST) recordRefusal(ctx context.Context, isi *imagev1.ImageStreamImport, attempted *imagev1.ImageStream, dryRun []string, now metav1.Time, refusal error) {
+	if attempted == nil || !apierrors.IsInvalid(refusal) || !strings.Contains(refusal.Error(), limitText) {
+		return
+	}
+	status := metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Message: refusal.Error()}
+	_, _, err := r.Streams.Apply(ctx, isi.Name, imagestream.Write{StatusOnly: true, DryRun: dryRun}, func(s *imagev1.ImageStream, _ bool) error {
+		stream.RecordRefusal(s, attempted, status, now)
+		return nil
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		klog.FromContext(ctx).Error(err, "noting on an image stream that an import was refused", "imagestream", klog.KRef(isi.Namespace, isi.Name))
+	}
+}

@@ -1,0 +1,72 @@
+package imagestreammapping
+
+import (
+	"fmt"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// retrySeconds is when to try again while the limits cannot be told.
+const retrySeconds = 1
+
+// checkImageLimit compares the size of the image with the smallest maximum that
+// limit ranges of type openshift.io/Image set in the namespace. What exceeds it is
+// forbidden; clients recognise the words "exceeds the maximum limit".
+func checkImageLimit(m *imagev1.ImageStreamMapping, limitRanges func(namespace string) ([]*corev1.LimitRange, error), now time.Time) error {
+	ranges, err := limitRanges(m.Namespace)
+	if err != nil {
+		return notYet(m, err)
+	}
+	bound := maxImageSize(ranges)
+	if bound == nil {
+		return nil
+	}
+	size := resource.NewQuantity(imageSize(&m.Image, now), resource.BinarySI)
+	if size.Cmp(*bound) <= 0 {
+		return nil
+	}
+	return apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name,
+		fmt.Errorf("requested usage of %s exceeds the maximum limit per %s (%s > %s)", corev1.ResourceStorage, imagev1.LimitTypeImage, size, bound))
+}
+
+// notYet asks the client to come back.
+func notYet(m *imagev1.ImageStreamMapping, err error) error {
+	forbidden := apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name, fmt.Errorf("reading the limit ranges of namespace %s: %w", m.Namespace, err))
+	forbidden.ErrStatus.Details.RetryAfterSeconds = retrySeconds
+	return forbidden
+}
+
+func maxImageSize(ranges []*corev1.LimitRange) *resource.Quantity {
+	var bound *resource.Quantity
+	for _, r := range ranges {
+		for i := range r.Spec.Limits {
+			item := &r.Spec.Limits[i]
+			storage, found := item.Max[corev1.ResourceStorage]
+			if item.Type == imagev1.LimitTypeImage && found && (bound == nil || storage.Cmp(*bound) < 0) {
+				bound = &storage
+			}
+		}
+	}
+	return bound
+}
+
+// imageSize is what the stored Image is going to tell: from manifest and
+// configuration if it comes with them, else as submitted.
+func imageSize(submitted *imagev1.Image, now time.Time) int64 {
+	img := submitted.DeepCopy()
+	// Text that cannot be read does not keep an image from being stored, nor here
+	// from being measured by what it says about itself.
+	_ = dockerimage.Fill(img, now)
+	metadata, err := dockerimage.Metadata(img)
+	if err != nil {
+		return 0
+	}
+	return metadata.Size
+}

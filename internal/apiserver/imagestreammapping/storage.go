@@ -1,0 +1,120 @@
+// Package imagestreammapping provides the REST storage of imagestreammappings: the
+// notice that an image was pushed, which makes the Image and moves a tag onto it.
+package imagestreammapping
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"weir.dev/weir/internal/apiserver/image"
+	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/stream"
+)
+
+// REST serves imagestreammappings.
+type REST struct {
+	strategy strategy
+	streams  *imagestream.Registry
+	images   *image.Registry
+	policy   imagestream.Policy
+}
+
+var (
+	_ rest.Creater              = (*REST)(nil)
+	_ rest.Scoper               = (*REST)(nil)
+	_ rest.SingularNameProvider = (*REST)(nil)
+)
+
+// NewREST makes the storage. The policy is that of streams; of it are used the
+// registry's hosts, the limit ranges, and the clock.
+func NewREST(scheme *runtime.Scheme, streams *imagestream.Registry, images *image.Registry, policy imagestream.Policy) *REST {
+	return &REST{strategy: newStrategy(scheme, policy.Hosts.Internal), streams: streams, images: images, policy: policy}
+}
+
+// New implements rest.Storage.
+func (*REST) New() runtime.Object { return &imagev1.ImageStreamMapping{} }
+
+// Destroy has nothing to release.
+func (*REST) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (*REST) NamespaceScoped() bool { return true }
+
+// GetSingularName implements rest.SingularNameProvider.
+func (*REST) GetSingularName() string { return imageapi.SingularImageStreamMapping }
+
+// Create stores the image unless it is known, and makes it the head of the tag.
+// The answer is a Status of code 201.
+//
+// The stream is never created here. A registry recognises by the 404 of kind
+// imagestreammappings and the stream's name that it has to make one first, so no
+// other 404 may look like that.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	m, ok := obj.(*imagev1.ImageStreamMapping)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an ImageStreamMapping: %T", obj))
+	}
+	if err := r.admit(ctx, m, validate); err != nil {
+		return nil, err
+	}
+	seen, err := r.streams.Get(ctx, m.Name)
+	if err != nil {
+		return nil, err
+	}
+	_, existed, err := r.images.Create(ctx, m.Image.DeepCopy(), options.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.tag(ctx, m, seen, existed, options.DryRun); err != nil {
+		return nil, err
+	}
+	return &metav1.Status{Status: metav1.StatusSuccess}, nil
+}
+
+// admit completes and validates a mapping.
+func (r *REST) admit(ctx context.Context, m *imagev1.ImageStreamMapping, validate rest.ValidateObjectFunc) error {
+	rest.FillObjectMetaSystemFields(m)
+	if m.Name == "" && m.GenerateName != "" {
+		m.Name = r.strategy.GenerateName(m.GenerateName)
+	}
+	if err := rest.BeforeCreate(r.strategy, ctx, m); err != nil {
+		return err
+	}
+	if validate != nil {
+		if err := validate(ctx, m.DeepCopyObject()); err != nil {
+			return err
+		}
+	}
+	return checkImageLimit(m, r.policy.LimitRanges, r.now())
+}
+
+// tag moves the tag in one step. A race is lost only against a writer who moved
+// the same tag: of two pushes onto it one must not undo the other unseen.
+func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, seen *imagev1.ImageStream, existed bool, dryRun []string) error {
+	now := metav1.NewTime(r.now())
+	write := imagestream.Write{DryRun: dryRun, StatusOnly: true}
+	_, _, err := r.streams.Apply(ctx, m.Name, write, func(s *imagev1.ImageStream, _ bool) error {
+		if stream.MappingConflicts(seen, s, m.Tag) {
+			return apierrors.NewConflict(imageapi.Resource(imageapi.ImageStreamMappings), m.Name,
+				fmt.Errorf("tag %q was moved to another image while this one was being added", m.Tag))
+		}
+		stream.ApplyMapping(s, m.Tag, stream.MappingReference(s, &m.Image, existed), m.Image.Name, now)
+		return nil
+	})
+	return err
+}
+
+func (r *REST) now() time.Time {
+	if r.policy.Now == nil {
+		return time.Now()
+	}
+	return r.policy.Now()
+}

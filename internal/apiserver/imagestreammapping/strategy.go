@@ -1,0 +1,46 @@
+package imagestreammapping
+
+import (
+	"context"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage/names"
+
+	"weir.dev/weir/internal/imageapi/validation"
+	"weir.dev/weir/internal/reference"
+)
+
+// strategy is what becomes of a mapping before it takes effect.
+type strategy struct {
+	runtime.ObjectTyper
+	names.NameGenerator
+	host string // of the integrated registry, "" if there is none
+}
+
+var _ rest.RESTCreateStrategy = strategy{}
+
+func newStrategy(scheme *runtime.Scheme, host string) strategy {
+	return strategy{ObjectTyper: scheme, NameGenerator: names.SimpleNameGenerator, host: host}
+}
+
+func (strategy) NamespaceScoped() bool                                     { return true }
+func (strategy) Canonicalize(runtime.Object)                               {}
+func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
+
+// PrepareForCreate drops signatures, which have their own resource and rights, and
+// places an image that names no place in the stream's repository.
+func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
+	m := obj.(*imagev1.ImageStreamMapping)
+	m.Image.Signatures = nil
+	if m.Image.DockerImageReference == "" && s.host != "" {
+		m.Image.DockerImageReference = reference.PullSpec{Registry: s.host, Namespace: m.Namespace, Name: m.Name, ID: m.Image.Name}.String()
+	}
+}
+
+// Validate implements rest.RESTCreateStrategy.
+func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList {
+	return validation.ImageStreamMapping(obj.(*imagev1.ImageStreamMapping))
+}

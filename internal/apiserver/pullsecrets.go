@@ -1,0 +1,35 @@
+package apiserver
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+
+	"weir.dev/weir/internal/imageapi"
+)
+
+// pullSecretTypes are the types of secrets that hold credentials for registries.
+var pullSecretTypes = []corev1.SecretType{corev1.SecretTypeDockercfg, corev1.SecretTypeDockerConfigJson}
+
+// pullSecrets lists the pull secrets of a namespace with the server's own
+// identity, less those that are marked to be left out.
+func (c Config) pullSecrets(ctx context.Context, namespace string) ([]corev1.Secret, error) {
+	var found []corev1.Secret
+	for _, secretType := range pullSecretTypes {
+		list, err := c.Host.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{
+			FieldSelector:   fields.OneTermEqualSelector("type", string(secretType)).String(),
+			ResourceVersion: "", // a secret made a moment ago counts
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			if list.Items[i].Annotations[imageapi.AnnotationExcludeSecret] != "true" {
+				found = append(found, list.Items[i])
+			}
+		}
+	}
+	return found, nil
+}

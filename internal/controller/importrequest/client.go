@@ -1,0 +1,72 @@
+package importrequest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	imageclient "github.com/openshift/client-go/image/clientset/versioned/typed/image/v1"
+	"k8s.io/klog/v2"
+)
+
+// DefaultTimeout is how long the API may take for one import. It travels as
+// timeout=1h with the request.
+const DefaultTimeout = time.Hour
+
+// Why says what an import is made for. It is a label of metrics and a word of logs.
+type Why string
+
+const (
+	// WhySpec: a tag was set or reset in spec.
+	WhySpec Why = "spec"
+	// WhyRetry: the last import of a tag failed.
+	WhyRetry Why = "retry"
+	// WhySchedule: the tag is re-imported on a schedule.
+	WhySchedule Why = "schedule"
+)
+
+// Client posts imports. It is safe for concurrent use.
+type Client struct {
+	images  imageclient.ImageV1Interface
+	timeout time.Duration
+}
+
+// NewClient makes a Client over a typed client of the image API. The client's
+// configuration must not set a Timeout of its own, which would end imports early.
+// A timeout of zero is DefaultTimeout.
+func NewClient(images imageclient.ImageV1Interface, timeout time.Duration) *Client {
+	registerMetrics()
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	return &Client{images: images, timeout: timeout}
+}
+
+// Post makes an import and waits for the answer, in which every image has a status
+// of its own. An error says that the import as a whole failed; API errors can be
+// told apart with apierrors: Conflict when the stream changed since it was read,
+// NotFound when it is gone.
+func (c *Client) Post(ctx context.Context, isi *imagev1.ImageStreamImport, why Why) (*imagev1.ImageStreamImport, error) {
+	logger := klog.FromContext(ctx)
+	logger.V(4).Info("Importing", "why", why, "imageStream", klog.KObj(isi), "images", len(isi.Spec.Images), "repository", isi.Spec.Repository != nil)
+	start := time.Now()
+	answer := &imagev1.ImageStreamImport{}
+	err := c.images.RESTClient().Post().
+		Namespace(isi.Namespace).
+		Resource("imagestreamimports").
+		Timeout(c.timeout).
+		Body(isi).
+		Do(ctx).
+		Into(answer)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("importing into image stream %s/%s: %w", isi.Namespace, isi.Name, context.Cause(ctx))
+	}
+	observe(why, time.Since(start), err)
+	if err != nil {
+		countRefusal(isi, err)
+		return nil, fmt.Errorf("importing into image stream %s/%s: %w", isi.Namespace, isi.Name, err)
+	}
+	count(isi, answer)
+	return answer, nil
+}

@@ -1,0 +1,96 @@
+package imageapi
+
+import (
+	"io"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// NewSerializer returns what the API server reads requests and writes answers with: codecs,
+// plus the two things about Image.dockerImageMetadata that a Go type cannot say.
+//
+//   - Reading: metadata of a foreign kind or version is a decoding error (the server answers
+//     400, or 422 on "patch" for JSON and merge patches), unknown keys in it are dropped, the
+//     rest is put into canonical form.
+//   - Writing: an image without metadata gets the minimal document. The object given to the
+//     encoder is not changed; it may be shared with the watch cache.
+//
+// Strategic merge patches and server-side apply build their result without a decoder. Their
+// images are checked by validation.Image, which answers 422 on dockerImageMetadata.
+//
+// Storage wants the plain codecs: what is stored has been through here.
+func NewSerializer(codecs serializer.CodecFactory) runtime.NegotiatedSerializer {
+	return metadataSerializer{codecs}
+}
+
+type metadataSerializer struct{ runtime.NegotiatedSerializer }
+
+func (s metadataSerializer) DecoderToVersion(d runtime.Decoder, gv runtime.GroupVersioner) runtime.Decoder {
+	return metadataDecoder{s.NegotiatedSerializer.DecoderToVersion(d, gv)}
+}
+
+func (s metadataSerializer) EncoderForVersion(e runtime.Encoder, gv runtime.GroupVersioner) runtime.Encoder {
+	return metadataEncoder{s.NegotiatedSerializer.EncoderForVersion(e, gv)}
+}
+
+type metadataDecoder struct{ inner runtime.Decoder }
+
+// Decode implements runtime.Decoder. A strict decoding error comes together with an object that
+// the caller goes on with when it only warns, so that object is checked as well.
+func (d metadataDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	obj, gvk, err := d.inner.Decode(data, defaults, into)
+	if obj == nil || (err != nil && !runtime.IsStrictDecodingError(err)) {
+		return obj, gvk, err
+	}
+	if invalid := canonicalize(obj); invalid != nil {
+		return nil, gvk, invalid
+	}
+	return obj, gvk, err
+}
+
+func canonicalize(obj runtime.Object) error {
+	var first error
+	forEachImage(obj, func(img *imagev1.Image) {
+		if err := dockerimage.CanonicalMetadata(img); err != nil && first == nil {
+			first = err
+		}
+	})
+	return first
+}
+
+// metadataEncoder keeps the identifier of what it wraps: for equal objects both write equal
+// bytes, except for objects that the watch cache never holds.
+type metadataEncoder struct{ runtime.Encoder }
+
+// Encode implements runtime.Encoder.
+func (e metadataEncoder) Encode(obj runtime.Object, w io.Writer) error {
+	return e.Encoder.Encode(WithMetadata(obj), w)
+}
+
+// EncodeWithAllocator implements runtime.EncoderWithAllocator, which the server prefers for large
+// answers and watches.
+func (e metadataEncoder) EncodeWithAllocator(obj runtime.Object, w io.Writer, memory runtime.MemoryAllocator) error {
+	inner, ok := e.Encoder.(runtime.EncoderWithAllocator)
+	if !ok {
+		return e.Encode(obj, w)
+	}
+	return inner.EncodeWithAllocator(WithMetadata(obj), w, memory)
+}
+
+// WithMetadata returns obj with all images in it carrying dockerImageMetadata: obj itself when
+// they do, else a completed copy.
+func WithMetadata(obj runtime.Object) runtime.Object {
+	missing := false
+	forEachImage(obj, func(img *imagev1.Image) { missing = missing || dockerimage.LacksMetadata(img) })
+	if !missing {
+		return obj
+	}
+	full := obj.DeepCopyObject()
+	forEachImage(full, dockerimage.FillEmptyMetadata)
+	return full
+}

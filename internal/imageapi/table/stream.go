@@ -1,0 +1,77 @@
+package table
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+)
+
+// repository is where a person outside would look for the images: the public address first.
+func repository(s *imagev1.ImageStream) string {
+	return cmp.Or(s.Status.PublicDockerImageRepository, s.Spec.DockerImageRepository, s.Status.DockerImageRepository)
+}
+
+// headTime is when a tag got the image it points to; zero if it points to none.
+func headTime(t *imagev1.NamedTagEventList) time.Time {
+	if len(t.Items) == 0 {
+		return time.Time{}
+	}
+	return t.Items[0].Created.Time
+}
+
+func newestHead(tags []imagev1.NamedTagEventList) time.Time {
+	var newest time.Time
+	for i := range tags {
+		if head := headTime(&tags[i]); head.After(newest) {
+			newest = head
+		}
+	}
+	return newest
+}
+
+// Widths of the tags column. A tag may stick out by slack columns if it starts more than slack
+// before the end, because cutting there would waste more than it saves.
+const (
+	tagsWidth = 40
+	slack     = 10
+)
+
+// tagSummary lists tags, the newest first, as far as the column reaches, and counts the rest.
+// The first tag is always there.
+func tagSummary(tags []imagev1.NamedTagEventList) string {
+	names := newestFirst(tags)
+	left := tagsWidth
+	for i, name := range names {
+		before := left
+		left -= len(name) + 1
+		if i == 0 || left >= 0 || (before > slack && -left <= slack) {
+			continue
+		}
+		return strings.Join(names[:i], ",") + fmt.Sprintf(" + %d more...", len(names)-i)
+	}
+	return strings.Join(names, ",")
+}
+
+// newestFirst sorts by head; seconds are what a client sees, so equal seconds sort by name.
+func newestFirst(tags []imagev1.NamedTagEventList) []string {
+	type dated struct {
+		name string
+		at   time.Time
+	}
+	sorted := make([]dated, len(tags))
+	for i := range tags {
+		sorted[i] = dated{tags[i].Tag, headTime(&tags[i]).Round(time.Second)}
+	}
+	slices.SortFunc(sorted, func(a, b dated) int {
+		return cmp.Or(b.at.Compare(a.at), strings.Compare(a.name, b.name))
+	})
+	names := make([]string, len(sorted))
+	for i := range sorted {
+		names[i] = sorted[i].name
+	}
+	return names
+}

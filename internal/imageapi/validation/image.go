@@ -1,0 +1,119 @@
+package validation
+
+import (
+	"errors"
+	"regexp"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/reference"
+)
+
+// Image validates an Image that is created. Its name need not be a digest: anything that fits
+// into one segment of a URL path is taken.
+func Image(img *imagev1.Image) field.ErrorList {
+	return image(img, nil)
+}
+
+// ImageUpdate validates an Image that replaces another, besides what PrepareUpdate of package
+// dockerimage reverts.
+func ImageUpdate(updated, old *imagev1.Image) field.ErrorList {
+	errs := apivalidation.ValidateObjectMetaUpdate(&updated.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
+	return append(errs, image(updated, nil)...)
+}
+
+// image validates an Image that stands at a path of another object; nil for one of its own.
+func image(img *imagev1.Image, at *field.Path) field.ErrorList {
+	errs := apivalidation.ValidateObjectMeta(&img.ObjectMeta, false, pathSegment, at.Child("metadata"))
+	errs = append(errs, required(img.DockerImageReference, at.Child("dockerImageReference"), parsePullSpec)...)
+	errs = append(errs, metadata(img, at)...)
+	for i := range img.Signatures {
+		errs = append(errs, signature(&img.Signatures[i], at.Child("signatures").Index(i))...)
+	}
+	return append(errs, subManifests(img, at)...)
+}
+
+// pathSegment is the name rule of everything whose name only has to fit into a URL. What holds
+// for a whole name holds for generateName, too, which is stricter than Kubernetes is.
+func pathSegment(name string, _ bool) []string { return path.IsValidPathSegmentName(name) }
+
+func parsePullSpec(text string) error {
+	_, err := reference.Parse(text)
+	return err
+}
+
+// required reports a field that is empty, or does not satisfy check.
+func required(value string, at *field.Path, check func(string) error) field.ErrorList {
+	if value == "" {
+		return field.ErrorList{field.Required(at, "")}
+	}
+	if err := check(value); err != nil {
+		return field.ErrorList{field.Invalid(at, value, err.Error())}
+	}
+	return nil
+}
+
+// metadata stands in for the decoder, which never sees what strategic merge patches and
+// server-side apply make.
+func metadata(img *imagev1.Image, at *field.Path) field.ErrorList {
+	var bad *dockerimage.MetadataError
+	if err := dockerimage.CanonicalMetadata(img.DeepCopy()); !errors.As(err, &bad) {
+		return nil
+	}
+	if bad.Version {
+		return field.ErrorList{field.Invalid(at.Child("dockerImageMetadataVersion"), img.DockerImageMetadataVersion, bad.Err.Error())}
+	}
+	return field.ErrorList{field.Invalid(at.Child("dockerImageMetadata"), field.OmitValueType{}, bad.Err.Error())}
+}
+
+// The grammars of sub-manifests: digests of any algorithm, and the media types of RFC 6838,
+// section 4.2.
+var (
+	digestGrammar    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*([-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}$`)
+	mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+)
+
+// subManifests validates what a manifest list points to. An Image is either a list or has layers.
+func subManifests(img *imagev1.Image, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, m := range img.DockerImageManifests {
+		entry := at.Child("dockerImageManifests").Index(i)
+		if !digestGrammar.MatchString(m.Digest) {
+			errs = append(errs, field.Invalid(entry.Child("digest"), m.Digest, "must be algorithm:hex with at least 32 hexadecimal characters"))
+		}
+		if !mediaTypeGrammar.MatchString(m.MediaType) {
+			errs = append(errs, field.Invalid(entry.Child("mediaType"), m.MediaType, "must be a media type of the form type/subtype"))
+		}
+		if m.Architecture == "" {
+			errs = append(errs, field.Required(entry.Child("architecture"), ""))
+		}
+		if m.OS == "" {
+			errs = append(errs, field.Required(entry.Child("os"), ""))
+		}
+		if m.ManifestSize < 0 {
+			errs = append(errs, field.Invalid(entry.Child("size"), m.ManifestSize, "must not be negative"))
+		}
+	}
+	if len(img.DockerImageManifests) > 0 && len(img.DockerImageLayers) > 0 {
+		errs = append(errs, field.Invalid(at.Child("dockerImageLayers"), len(img.DockerImageLayers), "must be empty: the image is a list of manifests"))
+	}
+	return errs
+}
+
+// ImageStreamMapping validates a push notice. The caller has filled image.dockerImageReference
+// in where it can. tag may be any text: it lands in status, which is what it is.
+func ImageStreamMapping(m *imagev1.ImageStreamMapping) field.ErrorList {
+	errs := apivalidation.ValidateObjectMeta(&m.ObjectMeta, true, pathSegment, field.NewPath("metadata"))
+	if m.Name == "" {
+		// Two more ways of naming the stream existed before v1; clients know the answer so.
+		errs = append(errs, field.Required(field.NewPath("name"), ""), field.Required(field.NewPath("dockerImageRepository"), ""))
+	}
+	if m.Tag == "" {
+		errs = append(errs, field.Required(field.NewPath("tag"), ""))
+	}
+	return append(errs, image(&m.Image, field.NewPath("image"))...)
+}

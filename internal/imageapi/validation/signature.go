@@ -1,0 +1,70 @@
+package validation
+
+import (
+	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"weir.dev/weir/internal/imageapi"
+)
+
+// ImageSignature validates a signature. Whether its name goes with the image it is added to is
+// not looked at, nor are its bytes.
+func ImageSignature(s *imagev1.ImageSignature) field.ErrorList { return signature(s, nil) }
+
+func signature(s *imagev1.ImageSignature, at *field.Path) field.ErrorList {
+	meta := at.Child("metadata")
+	errs := apivalidation.ValidateObjectMeta(&s.ObjectMeta, false, pathSegment, meta)
+	if len(s.Labels) > 0 {
+		errs = append(errs, field.Forbidden(meta.Child("labels"), "signatures have no labels"))
+	}
+	if len(s.Annotations) > 0 {
+		errs = append(errs, field.Forbidden(meta.Child("annotations"), "signatures have no annotations"))
+	}
+	if _, _, err := imageapi.SplitSignatureName(s.Name); err != nil {
+		errs = append(errs, field.Invalid(meta.Child("name"), s.Name, err.Error()))
+	}
+	if s.Type == "" {
+		errs = append(errs, field.Required(at.Child("type"), ""))
+	}
+	if len(s.Content) == 0 {
+		errs = append(errs, field.Required(at.Child("content"), ""))
+	}
+	return append(errs, signatureState(s, at)...)
+}
+
+// signatureState keeps together what belongs together: the two conditions that a verifier
+// writes, and the claims that only a verified signature has. Other conditions are free.
+func signatureState(s *imagev1.ImageSignature, at *field.Path) field.ErrorList {
+	trusted := newestCondition(s.Conditions, imageapi.SignatureTrusted)
+	forImage := newestCondition(s.Conditions, imageapi.SignatureForImage)
+	var errs field.ErrorList
+	if (trusted == nil) != (forImage == nil) {
+		errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, "Trusted and ForImage must be given together"))
+	}
+	if trusted != nil && trusted.Status != corev1.ConditionUnknown {
+		return errs
+	}
+	unset := func(name string, set bool) {
+		if set {
+			errs = append(errs, field.Invalid(at.Child(name), field.OmitValueType{}, "must be unset for unknown signature state"))
+		}
+	}
+	unset("imageIdentity", s.ImageIdentity != "")
+	unset("signedClaims", len(s.SignedClaims) > 0)
+	unset("issuedBy", s.IssuedBy != nil)
+	unset("issuedTo", s.IssuedTo != nil)
+	return errs
+}
+
+func newestCondition(conditions []imagev1.SignatureCondition, kind imagev1.SignatureConditionType) *imagev1.SignatureCondition {
+	var newest *imagev1.SignatureCondition
+	for i := range conditions {
+		c := &conditions[i]
+		if c.Type == kind && (newest == nil || newest.LastProbeTime.Before(&c.LastProbeTime)) {
+			newest = c
+		}
+	}
+	return newest
+}

@@ -1,0 +1,192 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"weir.dev/weir/internal/upstream"
+)
+
+// repository is one upstream repository within a session. Each call is made once per session,
+// whoever asks.
+type repository struct {
+	*session
+	key    repositoryKey
+	remote Repository
+
+	heads     memo[string, upstream.Descriptor]
+	manifests memo[string, fetched]
+	configs   memo[digest.Digest, []byte]
+	sizes     memo[digest.Digest, int64]
+
+	// readable says that this session has read from the repository with its own credentials, and
+	// may be given what others have fetched from it.
+	readable atomic.Bool
+}
+
+// fetched is a manifest whose bytes have its digest.
+type fetched struct {
+	digest    digest.Digest
+	mediaType string
+	bytes     []byte
+	source    string
+}
+
+func (r *repository) content(d digest.Digest) contentKey {
+	return contentKey{repository: r.key, digest: d}
+}
+
+// cached looks into the process-wide cache, as far as this session may.
+func (r *repository) cached(d digest.Digest) (content, bool) {
+	if !r.readable.Load() {
+		return content{}, false
+	}
+	return r.caches.content.get(r.content(d))
+}
+
+// call waits for room and makes one upstream call. Success proves that the repository is readable.
+func call[V any](ctx context.Context, r *repository, do func(context.Context) (V, error)) (V, error) {
+	release, err := r.slots.acquire(ctx, r.key.host)
+	if err != nil {
+		var zero V
+		return zero, err
+	}
+	defer release()
+	v, err := do(ctx)
+	if err == nil {
+		r.readable.Store(true)
+	}
+	return v, err
+}
+
+// head asks for the digest of a tag.
+func (r *repository) head(ctx context.Context, tagOrDigest string) (upstream.Descriptor, error) {
+	return r.heads.do(ctx, tagOrDigest, func() (upstream.Descriptor, error) {
+		return call(ctx, r, func(ctx context.Context) (upstream.Descriptor, error) {
+			return r.remote.Head(ctx, tagOrDigest)
+		})
+	})
+}
+
+// manifestOf reads the manifest of a tag. It always asks upstream.
+func (r *repository) manifestOf(ctx context.Context, tag string) (fetched, error) {
+	return r.fetchManifest(ctx, tag, "")
+}
+
+// manifestAt reads a manifest by its digest.
+func (r *repository) manifestAt(ctx context.Context, d digest.Digest) (fetched, error) {
+	if c, ok := r.cached(d); ok {
+		return fetched{digest: d, mediaType: c.mediaType, bytes: c.bytes, source: c.source}, nil
+	}
+	return r.fetchManifest(ctx, d.String(), d)
+}
+
+func (r *repository) fetchManifest(ctx context.Context, tagOrDigest string, want digest.Digest) (fetched, error) {
+	return r.manifests.do(ctx, tagOrDigest, func() (fetched, error) {
+		m, err := call(ctx, r, func(ctx context.Context) (upstream.Manifest, error) {
+			return r.remote.Manifest(ctx, tagOrDigest)
+		})
+		if err != nil {
+			return fetched{}, err
+		}
+		if want == "" {
+			if want = m.Digest; want == "" {
+				want = digest.FromBytes(m.Bytes)
+			}
+		}
+		if err := verify(want, m.Bytes); err != nil {
+			return fetched{}, err
+		}
+		r.caches.content.add(r.content(want), content{mediaType: m.MediaType, source: m.Source, bytes: m.Bytes})
+		return fetched{digest: want, mediaType: m.MediaType, bytes: m.Bytes, source: m.Source}, nil
+	})
+}
+
+// emptyConfig is the config of artifacts that have none. Its content is part of the OCI format, so
+// it needs no fetching.
+var emptyConfig = ocispec.DescriptorEmptyJSON
+
+// config reads a config blob.
+func (r *repository) config(ctx context.Context, d descriptor) ([]byte, error) {
+	if d.Digest == emptyConfig.Digest {
+		return emptyConfig.Data, nil
+	}
+	limit := r.options.Limits.ConfigBytes
+	if d.Size > limit {
+		return nil, contentErrorf("%d bytes, more than %d", d.Size, limit)
+	}
+	if c, ok := r.cached(d.Digest); ok {
+		return c.bytes, nil
+	}
+	return r.configs.do(ctx, d.Digest, func() ([]byte, error) {
+		body, err := call(ctx, r, func(ctx context.Context) ([]byte, error) {
+			return r.remote.Blob(ctx, d.Digest, limit)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(body)) > limit {
+			return nil, contentErrorf("%d bytes, more than %d", len(body), limit)
+		}
+		if err := verify(d.Digest, body); err != nil {
+			return nil, err
+		}
+		r.caches.content.add(r.content(d.Digest), content{bytes: body})
+		return body, nil
+	})
+}
+
+// blobSize asks how large a blob is.
+func (r *repository) blobSize(ctx context.Context, d digest.Digest) (int64, error) {
+	key := r.content(d)
+	if r.readable.Load() {
+		if size, ok := r.caches.blobSizes.Get(key); ok {
+			return size, nil
+		}
+	}
+	return r.sizes.do(ctx, d, func() (int64, error) {
+		size, err := call(ctx, r, func(ctx context.Context) (int64, error) { return r.remote.BlobSize(ctx, d) })
+		if err != nil {
+			return 0, err
+		}
+		if size < 0 {
+			return 0, contentErrorf("the registry gives its size as %d", size)
+		}
+		r.caches.blobSizes.Add(key, size)
+		return size, nil
+	})
+}
+
+// verify compares content with its digest. The client has done so; an image is named by its digest,
+// so it is not taken on trust here.
+func verify(want digest.Digest, body []byte) error {
+	if err := want.Validate(); err != nil {
+		return contentErrorf("digest %q: %v", foreignText(string(want)), err)
+	}
+	if got := want.Algorithm().FromBytes(body); got != want {
+		return &upstream.Error{
+			Code: upstream.CodeIntegrity,
+			Text: fmt.Sprintf("the content has the digest %s instead of %s", got, want),
+		}
+	}
+	return nil
+}
+
+// headUnsupported tells errors of a HEAD after which a GET may still succeed.
+func headUnsupported(err error) bool {
+	var up *upstream.Error
+	if !errors.As(err, &up) {
+		return false
+	}
+	switch up.Code {
+	case upstream.CodeManifestUnknown, upstream.CodeNameUnknown, upstream.CodeProtocol, upstream.CodeIntegrity:
+		return true
+	}
+	return up.HTTPStatus == http.StatusMethodNotAllowed || up.HTTPStatus == http.StatusNotImplemented
+}

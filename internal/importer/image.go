@@ -1,0 +1,144 @@
+package importer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	digest "github.com/opencontainers/go-digest"
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// builtImage is an Image with what a list needs to know of it beside.
+type builtImage struct {
+	image     *imagev1.Image
+	mediaType string
+	platform  Platform // of the config; empty parts where it does not say
+}
+
+// newImage is what the Images of all manifests have in common. A list has no layers and hence no
+// order of layers.
+func (t *tagImport) newImage(m fetched, doc document) *imagev1.Image {
+	return &imagev1.Image{
+		ObjectMeta:                   metav1.ObjectMeta{Name: m.digest.String()},
+		DockerImageReference:         t.refTo(m.digest.String()),
+		DockerImageMetadataVersion:   dockerimage.MetadataVersion10,
+		DockerImageManifestMediaType: doc.mediaType,
+	}
+}
+
+// imageOf makes the Image of a manifest that is no list.
+func (t *tagImport) imageOf(ctx context.Context, m fetched, doc document) (builtImage, error) {
+	ref := t.name(m.digest)
+	image := t.newImage(m, doc)
+	image.Annotations = map[string]string{imagev1.DockerImageLayersOrderAnnotation: imagev1.DockerImageLayersOrderAscending}
+	built := builtImage{image: image, mediaType: doc.mediaType}
+
+	layers, metadata := doc.layers, doc.metadata
+	var config []byte
+	if doc.kind == kindSchema1 {
+		built.platform.Architecture = metadata.Architecture
+	} else {
+		var err error
+		if config, err = t.config(ctx, ref, doc.config); err != nil {
+			return builtImage{}, err
+		}
+		if metadata, built.platform, err = describe(doc.config, config, layers); err != nil {
+			return builtImage{}, &refError{ref: ref, part: configPart(doc.config), err: err}
+		}
+	}
+	if metadata.Size == 0 && len(layers) > 0 { // the manifest does not say
+		var err error
+		if layers, err = t.askSizes(ctx, ref, layers); err != nil {
+			return builtImage{}, err
+		}
+		metadata.Size = dockerimage.Size(int64(len(config)), layers)
+	}
+	image.DockerImageLayers = layers
+	if err := dockerimage.SetMetadata(image, metadata); err != nil {
+		return builtImage{}, &refError{ref: ref, err: err}
+	}
+	if err := t.checkSize(image, ref); err != nil {
+		return builtImage{}, err
+	}
+	t.setText(image, m.bytes, config)
+	return built, nil
+}
+
+func configPart(config descriptor) string { return fmt.Sprintf("config %s", config.Digest) }
+
+// config reads the config of the image ref and counts it.
+func (t *tagImport) config(ctx context.Context, ref string, d descriptor) ([]byte, error) {
+	body, err := t.repository.config(ctx, d)
+	if err == nil {
+		err = t.charge(0, len(body))
+	}
+	if err != nil {
+		return nil, &refError{ref: ref, part: configPart(d), err: err}
+	}
+	return body, nil
+}
+
+// askSizes returns layers with the sizes that the registry gives, each distinct one asked for once.
+func (t *tagImport) askSizes(ctx context.Context, ref string, layers []imagev1.ImageLayer) ([]imagev1.ImageLayer, error) {
+	sizes := map[string]int64{}
+	var names []string
+	for _, l := range layers {
+		if _, ok := sizes[l.Name]; !ok {
+			sizes[l.Name] = 0
+			names = append(names, l.Name)
+		}
+	}
+	if len(names) > maxSizedLayers {
+		return nil, &refError{ref: ref, err: contentErrorf("it has %d layers without a size, more than %d", len(names), maxSizedLayers)}
+	}
+	answers := make([]int64, len(names))
+	err := forEach(ctx, len(names), t.options.Concurrency, ref, func(i int) (err error) {
+		if answers[i], err = t.repository.blobSize(ctx, digest.Digest(names[i])); err != nil {
+			err = &refError{ref: ref, part: fmt.Sprintf("size of layer %s", names[i]), err: err}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		sizes[name] = answers[i]
+	}
+	sized := slices.Clone(layers) // parsed documents may be shared
+	for i := range sized {
+		sized[i].LayerSize = sizes[sized[i].Name]
+	}
+	return sized, nil
+}
+
+// maxSizedLayers bounds the HEADs that one image may cost.
+const maxSizedLayers = maxSchema1Layers
+
+// checkSize refuses an Image that the store could not take. It is asked before text is added, for
+// stored images have none.
+func (t *tagImport) checkSize(image *imagev1.Image, ref string) error {
+	if size, limit := image.Size(), t.options.Limits.ImageBytes; size > limit {
+		return &refError{
+			ref: ref,
+			err: contentErrorf("its description (layers, configuration, manifests) would take %d bytes, more than %d", size, limit),
+		}
+	}
+	return nil
+}
+
+// setText adds manifest and config. A config that is no text (artifacts may have such) has no
+// place in a string field.
+func (t *tagImport) setText(image *imagev1.Image, manifest, config []byte) {
+	if t.withoutText {
+		return
+	}
+	image.DockerImageManifest = string(manifest)
+	if utf8.Valid(config) {
+		image.DockerImageConfig = string(config)
+	}
+}

@@ -1,0 +1,202 @@
+package importer
+
+import (
+	"context"
+
+	digest "github.com/opencontainers/go-digest"
+	"github.com/openshift/api/image/docker10"
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// read makes the images of a manifest: one in Legacy mode, the list and everything in it in
+// PreserveOriginal mode.
+func (t *tagImport) read(ctx context.Context, top fetched, mode imagev1.ImportModeType) (*imagev1.Image, []imagev1.Image, error) {
+	if preserves(mode) {
+		tree, err := t.preserve(ctx, top, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		return tree.image, tree.distinctMembers(), nil
+	}
+	chosen, doc, err := t.choose(ctx, top)
+	if err != nil {
+		return nil, nil, err
+	}
+	built, err := t.imageOf(ctx, chosen, doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.caches.choices.Add(t.choice(top.digest), chosen.digest)
+	return built.image, nil, nil
+}
+
+// choose goes from a manifest down to the one image that a Legacy import takes. What a list says
+// of an entry decides; an entry that turns out to be a list is descended into.
+func (t *tagImport) choose(ctx context.Context, m fetched) (fetched, document, error) {
+	doc, err := t.parse(m)
+	for depth := 0; err == nil && doc.kind == kindList; depth++ {
+		var entries []listEntry
+		if entries, err = t.flatten(ctx, m, doc.entries, depth); err != nil {
+			break
+		}
+		i := choosePlatform(entries, t.platform)
+		if i < 0 {
+			return m, doc, &refError{ref: t.name(m.digest), err: contentErrorf("the manifest list is empty")}
+		}
+		if m, err = t.at(ctx, entries[i].Digest); err == nil {
+			doc, err = t.parse(m)
+		}
+	}
+	return m, doc, err
+}
+
+// flatten replaces lists within a list by their entries, where they stand, unless the list itself
+// has an image of the platform that is wanted: then it spares the calls and leaves them out.
+func (t *tagImport) flatten(ctx context.Context, m fetched, entries []listEntry, depth int) ([]listEntry, error) {
+	if depth > t.options.Limits.Depth {
+		return nil, t.tooDeep(m)
+	}
+	expand := !hasPlatform(entries, t.platform)
+	var flat []listEntry
+	for _, entry := range entries {
+		if !entry.isList() {
+			flat = append(flat, entry)
+			continue
+		}
+		if !expand {
+			continue
+		}
+		nested, err := t.at(ctx, entry.Digest)
+		if err != nil {
+			return nil, err
+		}
+		doc, err := t.parse(nested)
+		if err != nil {
+			return nil, err
+		}
+		if doc.kind != kindList {
+			flat = append(flat, entry)
+			continue
+		}
+		below, err := t.flatten(ctx, nested, doc.entries, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		flat = append(flat, below...)
+	}
+	return flat, nil
+}
+
+func (t *tagImport) tooDeep(m fetched) error {
+	return &refError{
+		ref: t.name(m.digest),
+		err: contentErrorf("manifest lists are nested more than %d levels deep", t.options.Limits.Depth),
+	}
+}
+
+// tree is an image and, when it is a list, what it holds.
+type tree struct {
+	builtImage
+	members []imagev1.Image // in list order, those of a list within before the list itself
+}
+
+// distinctMembers leaves out repetitions: a list may name one manifest for several platforms.
+func (t tree) distinctMembers() []imagev1.Image {
+	seen := map[string]bool{t.image.Name: true}
+	var distinct []imagev1.Image
+	for _, m := range t.members {
+		if !seen[m.Name] {
+			seen[m.Name] = true
+			distinct = append(distinct, m)
+		}
+	}
+	return distinct
+}
+
+// preserve makes the image of a manifest and of every manifest below it. One that fails fails the
+// tag: a list with holes would pass for whole.
+func (t *tagImport) preserve(ctx context.Context, m fetched, depth int) (tree, error) {
+	doc, err := t.parse(m)
+	if err != nil {
+		return tree{}, err
+	}
+	if doc.kind != kindList {
+		built, err := t.imageOf(ctx, m, doc)
+		return tree{builtImage: built}, err
+	}
+	if depth > t.options.Limits.Depth {
+		return tree{}, t.tooDeep(m)
+	}
+	distinct, index := distinctDigests(doc.entries)
+	children := make([]tree, len(distinct))
+	err = forEach(ctx, len(distinct), t.options.Concurrency, t.spec.String(), func(i int) error {
+		child, err := t.at(ctx, distinct[i])
+		if err != nil {
+			return err
+		}
+		children[i], err = t.preserve(ctx, child, depth+1)
+		return err
+	})
+	if err != nil {
+		return tree{}, err
+	}
+	return t.listOf(m, doc, children, index)
+}
+
+// distinctDigests are the digests of entries, each once, and where in that list each entry's is.
+func distinctDigests(entries []listEntry) (distinct []digest.Digest, index []int) {
+	at := make(map[digest.Digest]int, len(entries))
+	for _, e := range entries {
+		i, ok := at[e.Digest]
+		if !ok {
+			i = len(distinct)
+			at[e.Digest] = i
+			distinct = append(distinct, e.Digest)
+		}
+		index = append(index, i)
+	}
+	return distinct, index
+}
+
+// listOf makes the image of a list from those of its children; index says which child an entry is.
+func (t *tagImport) listOf(m fetched, doc document, children []tree, index []int) (tree, error) {
+	image := t.newImage(m, doc)
+	for i, entry := range doc.entries {
+		image.DockerImageManifests = append(image.DockerImageManifests, imageManifest(entry, children[index[i]].builtImage))
+	}
+	metadata := docker10.DockerImage{ID: m.digest.String(), Created: metav1.NewTime(t.options.Now())}
+	if err := dockerimage.SetMetadata(image, metadata); err != nil {
+		return tree{}, &refError{ref: t.name(m.digest), err: err}
+	}
+	if err := t.checkSize(image, t.name(m.digest)); err != nil {
+		return tree{}, err
+	}
+	out := tree{builtImage: builtImage{image: image, mediaType: doc.mediaType}}
+	for _, child := range children {
+		out.members = append(out.members, child.members...)
+		out.members = append(out.members, *child.image)
+	}
+	return out, nil
+}
+
+// imageManifest records an entry of a list. The API wants architecture and operating system of
+// each; an entry that does not say (lists within a list and artifacts need not) gets those of its
+// config, and "unknown" where there is none, which is what build tools write for what runs nowhere.
+func imageManifest(entry listEntry, child builtImage) imagev1.ImageManifest {
+	platform := entry.Platform.orElse(child.platform).orElse(Platform{Architecture: unknownPart, OS: unknownPart})
+	mediaType := entry.MediaType
+	if !mediaTypeGrammar.MatchString(mediaType) {
+		mediaType = child.mediaType
+	}
+	return imagev1.ImageManifest{
+		Digest:       entry.Digest.String(),
+		MediaType:    mediaType,
+		ManifestSize: entry.Size,
+		Architecture: platform.Architecture,
+		OS:           platform.OS,
+		Variant:      entry.Variant,
+	}
+}

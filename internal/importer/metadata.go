@@ -1,0 +1,50 @@
+package importer
+
+import (
+	"encoding/json"
+
+	"github.com/openshift/api/image/docker10"
+	imagev1 "github.com/openshift/api/image/v1"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// describe turns the config that d points at into metadata, the size with its layers included, and
+// says what platform it is for. The config of an artifact may be anything: the metadata has its
+// digest and size, and nothing of its content.
+func describe(d descriptor, config []byte, layers []imagev1.ImageLayer) (docker10.DockerImage, Platform, error) {
+	if !isConfigType(normalizeType(d.MediaType)) {
+		size := dockerimage.Size(int64(len(config)), layers)
+		return docker10.DockerImage{ID: d.Digest.String(), Size: size}, Platform{}, nil
+	}
+	if err := checkJSON(config); err != nil {
+		return docker10.DockerImage{}, Platform{}, contentErrorf("malformed: %v", err)
+	}
+	metadata, err := dockerimage.MetadataFromConfig(d.Digest.String(), config, layers)
+	if err != nil {
+		return docker10.DockerImage{}, Platform{}, contentErrorf("malformed: %v", err)
+	}
+	return metadata, Platform{Architecture: metadata.Architecture, OS: configOS(config)}, nil
+}
+
+// isConfigType tells the media types of configs that describe a runnable image. Other configs
+// belong to artifacts and mean nothing to this API.
+func isConfigType(mediaType string) bool {
+	switch mediaType {
+	case "", dockerimage.MediaTypeSchema2Config, dockerimage.MediaTypeOCIImageConfig:
+		return true
+	}
+	return false
+}
+
+// configOS reads the operating system that a config is for. The metadata of the API has no field
+// for it.
+func configOS(config []byte) string {
+	var c struct {
+		OS string `json:"os"`
+	}
+	if json.Unmarshal(config, &c) != nil {
+		return ""
+	}
+	return c.OS
+}

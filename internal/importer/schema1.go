@@ -1,0 +1,34 @@
+package importer
+
+import (
+	digest "github.com/opencontainers/go-digest"
+	"github.com/openshift/api/image/docker10"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// maxSchema1Layers is more than any graph driver could mount; each may cost a HEAD.
+const maxSchema1Layers = 1000
+
+// parseSchema1 reads a docker schema 1 manifest: the format of registries before 2016, in which the
+// configuration of every layer stands inside the manifest. It is read, never written; signatures
+// in it are not verified, the digest is. Layers are base first, with size 0 where it does not say.
+func parseSchema1(body []byte) (document, error) {
+	manifest, err := dockerimage.ParseManifest(body)
+	if err != nil {
+		return document{}, contentErrorf("the schema 1 manifest is malformed: %v", err)
+	}
+	if n := len(manifest.Layers); n == 0 || n > maxSchema1Layers {
+		return document{}, contentErrorf("the schema 1 manifest has %d layers; 1 to %d are possible", n, maxSchema1Layers)
+	}
+	for i, l := range manifest.Layers {
+		if err := digest.Digest(l.Name).Validate(); err != nil {
+			return document{}, contentErrorf("the schema 1 manifest is malformed: layer %d: digest %q: %v", i, foreignText(l.Name), err)
+		}
+	}
+	var metadata docker10.DockerImage
+	if metadata, err = dockerimage.MetadataFromSchema1(manifest); err != nil {
+		return document{}, contentErrorf("the schema 1 manifest is malformed: %v", err)
+	}
+	return document{kind: kindSchema1, mediaType: dockerimage.MediaTypeSchema1, layers: manifest.Layers, metadata: metadata}, nil
+}

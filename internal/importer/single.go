@@ -1,0 +1,273 @@
+package importer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	digest "github.com/opencontainers/go-digest"
+	imagev1 "github.com/openshift/api/image/v1"
+
+	"weir.dev/weir/internal/reference"
+)
+
+// importImages imports single images: hosts side by side, so that one that hangs uses up nobody
+// else's turn; identical requests once.
+func (s *session) importImages(ctx context.Context, requests []ImageRequest) []ImageResult {
+	results := make([]ImageResult, len(requests))
+	hosts, copies := plan(requests)
+	var wait sync.WaitGroup
+	for _, group := range hosts {
+		wait.Go(func() {
+			_ = forEach(ctx, len(group), s.options.Concurrency, "", func(i int) error {
+				results[group[i]] = s.importOne(ctx, requests[group[i]])
+				return nil
+			})
+		})
+	}
+	wait.Wait()
+	for to, from := range copies {
+		results[to] = results[from].deepCopy()
+	}
+	return results
+}
+
+// plan sorts the indexes of requests by registry host, and those that repeat another away: copies
+// says which index each takes its result from.
+func plan(requests []ImageRequest) (hosts map[string][]int, copies map[int]int) {
+	hosts, copies = map[string][]int{}, map[int]int{}
+	type identity struct {
+		request ImageRequest
+		known   KnownImage
+	}
+	seen := make(map[identity]int, len(requests))
+	for i, req := range requests {
+		id := identity{request: req}
+		if req.Known != nil {
+			id.known, id.request.Known = *req.Known, nil
+		}
+		if first, ok := seen[id]; ok {
+			copies[i] = first
+			continue
+		}
+		seen[id] = i
+		spec, _ := reference.Parse(req.Ref) // unparsable ones share the empty host
+		host := spec.ContactHost()
+		hosts[host] = append(hosts[host], i)
+	}
+	return hosts, copies
+}
+
+func (r ImageResult) deepCopy() ImageResult {
+	r.Status = *r.Status.DeepCopy()
+	r.Image = r.Image.DeepCopy()
+	manifests := r.Manifests
+	r.Manifests = nil
+	for i := range manifests {
+		r.Manifests = append(r.Manifests, *manifests[i].DeepCopy())
+	}
+	return r
+}
+
+// importOne imports one image. Nothing that goes wrong leaves it except as a status.
+func (s *session) importOne(ctx context.Context, req ImageRequest) ImageResult {
+	spec, err := pullSpec(req.Ref)
+	ref := req.Ref
+	if err == nil {
+		ref = spec.String()
+	}
+	var result ImageResult
+	if err == nil {
+		err = guard(ctx, ref, func() (err error) {
+			result, err = s.importSpec(ctx, spec, req)
+			return err
+		})
+	}
+	if err == nil {
+		result.Status, result.Tag = success(), spec.Tag
+		return result
+	}
+	return failedImage(outcomeOf(ctx, ref, err), spec.Tag)
+}
+
+func failedImage(o outcome, tag string) ImageResult {
+	if o.status.Reason == reasonBlocked {
+		tag = "" // clients are not told one when nothing was contacted
+	}
+	return ImageResult{
+		Status:     o.status,
+		Tag:        tag,
+		Source:     o.source,
+		Retry:      o.retry,
+		Retryable:  o.retry != RetryNever,
+		RetryAfter: o.retryAfter,
+	}
+}
+
+// pullSpec reads what a request asks for: a digest, else a tag, else the tag latest. What is no
+// pull spec counts as a tag import of nothing.
+func pullSpec(ref string) (reference.PullSpec, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return reference.PullSpec{Tag: reference.DefaultTag}, errNoReference
+	}
+	spec = spec.MostSpecific()
+	if spec.Tag == "" && spec.ID == "" {
+		spec.Tag = reference.DefaultTag
+	}
+	if spec.Name == "" {
+		return spec, errNoReference
+	}
+	return spec, nil
+}
+
+// tagImport is the import of one tag or digest: everything it consists of counts against its
+// bounds.
+type tagImport struct {
+	*session
+	repository *repository
+	spec       reference.PullSpec // as written, with the tag that is fetched
+	platform   Platform
+	first      digest.Digest // of the manifest that spec names, once read
+
+	manifests, bytes atomic.Int64
+}
+
+func (s *session) importSpec(ctx context.Context, spec reference.PullSpec, req ImageRequest) (ImageResult, error) {
+	repo, err := s.open(spec, req.Insecure)
+	if err != nil {
+		return ImageResult{}, err
+	}
+	t := &tagImport{session: s, repository: repo, spec: spec, platform: s.options.DefaultPlatform}
+	if spec.ID == "" {
+		t.platform = Platform{Architecture: req.PreferArch, OS: req.PreferOS}.orElse(s.options.DefaultPlatform)
+	}
+	if req.Known != nil && !req.IncludeManifest {
+		source, same, err := t.unchanged(ctx, *req.Known, req.Mode)
+		if err != nil || same {
+			return ImageResult{Source: source, Unchanged: same}, err
+		}
+	}
+	top, err := t.top(ctx)
+	if err != nil {
+		return ImageResult{}, err
+	}
+	result := ImageResult{Source: top.source}
+	result.Image, result.Manifests, err = t.read(ctx, top, req.Mode)
+	if err != nil {
+		return ImageResult{}, err
+	}
+	if !req.IncludeManifest {
+		stripText(result.Image)
+	}
+	return result, nil
+}
+
+// stripText takes away what IncludeManifest did not ask for.
+func stripText(image *imagev1.Image) {
+	image.DockerImageManifest, image.DockerImageConfig = "", ""
+}
+
+// unchanged asks with a HEAD whether upstream still has the known image. Where a HEAD tells
+// nothing the answer is no, and the manifest is fetched.
+func (t *tagImport) unchanged(ctx context.Context, known KnownImage, mode imagev1.ImportModeType) (source string, same bool, err error) {
+	if known.Image == "" || known.DockerImageReference != t.refTo(known.Image) {
+		return "", false, nil
+	}
+	head, err := t.repository.head(ctx, t.version())
+	if err != nil {
+		if headUnsupported(err) {
+			err = nil
+		}
+		return "", false, err
+	}
+	image, ok := t.imageBehind(head.Digest, head.MediaType, mode)
+	return head.Source, ok && image.String() == known.Image, nil
+}
+
+// imageBehind says which image an import takes from a manifest that it has not read, if that is
+// known.
+func (t *tagImport) imageBehind(d digest.Digest, mediaType string, mode imagev1.ImportModeType) (digest.Digest, bool) {
+	if d == "" {
+		return "", false
+	}
+	if preserves(mode) || isSingle(normalizeType(mediaType)) {
+		return d, true
+	}
+	return t.caches.choices.Get(t.choice(d))
+}
+
+func (t *tagImport) choice(d digest.Digest) choiceKey {
+	return choiceKey{content: t.repository.content(d), platform: t.platform}
+}
+
+// version is the tag or digest that is fetched.
+func (t *tagImport) version() string {
+	if t.spec.ID != "" {
+		return t.spec.ID
+	}
+	return t.spec.Tag
+}
+
+// refTo is the pull spec of an image of the repository, in the spelling of the request.
+func (t *tagImport) refTo(image string) string { return t.spec.WithID(image).String() }
+
+// name is what messages call a manifest: the request's own words for the one it names,
+// repository@digest for what is below.
+func (t *tagImport) name(d digest.Digest) string {
+	if d == t.first {
+		return t.spec.String()
+	}
+	return t.refTo(d.String())
+}
+
+// top fetches the manifest that the request names.
+func (t *tagImport) top(ctx context.Context) (fetched, error) {
+	if t.spec.ID != "" {
+		t.first = digest.Digest(t.spec.ID)
+		return t.at(ctx, t.first)
+	}
+	m, err := t.repository.manifestOf(ctx, t.spec.Tag)
+	t.first = m.digest
+	return t.charged(m, t.spec.String(), err)
+}
+
+// at fetches a manifest of the repository by digest.
+func (t *tagImport) at(ctx context.Context, d digest.Digest) (fetched, error) {
+	m, err := t.repository.manifestAt(ctx, d)
+	return t.charged(m, t.name(d), err)
+}
+
+func (t *tagImport) charged(m fetched, ref string, err error) (fetched, error) {
+	if err == nil {
+		err = t.charge(1, len(m.bytes))
+	}
+	if err != nil {
+		return fetched{}, &refError{ref: ref, err: err}
+	}
+	return m, nil
+}
+
+// charge counts what the tag consists of against the bounds of a tag and of the request.
+func (t *tagImport) charge(manifests, bytes int) error {
+	limits := t.options.Limits
+	if t.manifests.Add(int64(manifests)) > int64(limits.Manifests) {
+		return contentErrorf("it consists of more than %d manifests", limits.Manifests)
+	}
+	if t.bytes.Add(int64(bytes)) > limits.TagBytes {
+		return contentErrorf("its manifests and configs are more than %d bytes", limits.TagBytes)
+	}
+	if t.session.read.Add(int64(bytes)) > limits.RequestBytes {
+		return contentErrorf("the manifests and configs of all images of the request are more than %d bytes", limits.RequestBytes)
+	}
+	return nil
+}
+
+// parse reads a fetched manifest.
+func (t *tagImport) parse(m fetched) (document, error) {
+	doc, err := parseDocument(m.mediaType, m.bytes)
+	if err != nil {
+		return document{}, &refError{ref: t.name(m.digest), err: err}
+	}
+	return doc, nil
+}

@@ -1,0 +1,209 @@
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"weir.dev/weir/internal/upstream"
+)
+
+// ReasonImportFailed is the reason of a repository's status when some of its tags failed.
+const ReasonImportFailed metav1.StatusReason = "ImportFailed"
+
+// dockerImage is what a status calls the thing that was not found.
+var dockerImage = schema.GroupResource{Group: imagev1.GroupName, Resource: "dockerimage"}
+
+// refError is a failure at one reference: the one asked for, or a part of it (a child of a list).
+type refError struct {
+	ref string
+	// part names what was being read when it is not the manifest of ref ("config sha256:…").
+	// A missing part does not make ref a thing that is not found.
+	part string
+	err  error
+}
+
+func (e *refError) Error() string {
+	if e.part != "" {
+		return fmt.Sprintf("%s: %s: %v", e.ref, e.part, e.err)
+	}
+	return fmt.Sprintf("%s: %v", e.ref, e.err)
+}
+
+func (e *refError) Unwrap() error { return e.err }
+
+// contentError says what is wrong with content that was read.
+type contentError struct{ text string }
+
+func (e *contentError) Error() string { return e.text }
+
+func contentErrorf(format string, args ...any) error {
+	return &contentError{text: fmt.Sprintf(format, args...)}
+}
+
+var (
+	// errNoReference is the failure of a name that passes for a pull spec and is none.
+	errNoReference = errors.New("unable to parse docker reference")
+	// errDefect stands for a panic. Its value may hold foreign bytes; it goes to the log only.
+	errDefect = errors.New("the importer failed unexpectedly on this image; see the server's log")
+)
+
+// outcome is what a failure means to a client and to whoever tries again.
+type outcome struct {
+	status     metav1.Status
+	source     string // that gave the answer, "" when none did
+	retry      Retry
+	retryAfter time.Duration
+}
+
+// success is a Status with nothing but its status, as clients know it.
+func success() metav1.Status { return metav1.Status{Status: metav1.StatusSuccess} }
+
+// outcomeOf is the one place where failures become statuses. ref is what the status names when
+// err does not say more precisely.
+func outcomeOf(ctx context.Context, ref string, err error) outcome {
+	var at *refError
+	part := ""
+	if errors.As(err, &at) {
+		ref, part, err = at.ref, at.part, at.err
+	}
+	if outOfTime(ctx, err) {
+		return outcome{status: internalError(ref, part, context.Cause(ctx).Error()), retry: RetrySoon}
+	}
+	var up *upstream.Error
+	if !errors.As(err, &up) {
+		return outcome{status: internalError(ref, part, err.Error()), retry: retryOfLocal(err)}
+	}
+	return outcome{
+		status:     upstreamStatus(ref, part, up),
+		source:     up.Source,
+		retry:      retryOf(up),
+		retryAfter: up.RetryAfter,
+	}
+}
+
+// outOfTime tells a failure that came of the import's end from one that was there before.
+func outOfTime(ctx context.Context, err error) bool {
+	if ctx.Err() == nil {
+		return false
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, errOutOfTime) || upstream.CodeOf(err) == upstream.CodeCanceled
+}
+
+func upstreamStatus(ref, part string, err *upstream.Error) metav1.Status {
+	switch err.Code {
+	case upstream.CodeManifestUnknown, upstream.CodeNameUnknown:
+		if part == "" {
+			return apierrors.NewNotFound(dockerImage, ref).ErrStatus
+		}
+	case upstream.CodeUnauthorized:
+		return apierrors.NewUnauthorized(fmt.Sprintf("you may not have access to the container image %q", ref)).ErrStatus
+	case upstream.CodeBadCredentials:
+		return apierrors.NewUnauthorized(fmt.Sprintf("incorrect username or password for image %q", ref)).ErrStatus
+	case upstream.CodeBlocked:
+		return blocked(err)
+	case upstream.CodeName:
+		return internalError(ref, part, errNoReference.Error())
+	}
+	return internalError(ref, part, upstreamText(err))
+}
+
+// repositoryOutcome differs from outcomeOf in what a refusal means: only a registry that says
+// UNAUTHORIZED makes the status so, missing or wrong credentials are an InternalError.
+func repositoryOutcome(ctx context.Context, ref string, err error) outcome {
+	o := outcomeOf(ctx, ref, err)
+	var up *upstream.Error
+	if errors.As(err, &up) {
+		if up.Code == upstream.CodeBadCredentials || strings.Contains(up.Text, "no basic auth credentials") {
+			o.status = internalError(ref, "", upstreamText(up))
+		}
+	}
+	return o
+}
+
+// blocked has empty details, as clients know it.
+func blocked(err *upstream.Error) metav1.Status {
+	return apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(foreignText(upstreamText(err)))).ErrStatus
+}
+
+// internalError names ref first, then what was wrong.
+func internalError(ref, part, text string) metav1.Status {
+	text = foreignText(text)
+	if part != "" {
+		text = part + ": " + text
+	}
+	return apierrors.NewInternalError(fmt.Errorf("%s: %s", ref, text)).ErrStatus
+}
+
+func upstreamText(err *upstream.Error) string {
+	if err.HTTPStatus >= http.StatusInternalServerError && err.Code == upstream.CodeUnavailable {
+		return strings.TrimSpace(fmt.Sprintf("received unexpected HTTP status: %d %s", err.HTTPStatus, http.StatusText(err.HTTPStatus)))
+	}
+	return err.Error()
+}
+
+func retryOf(err *upstream.Error) Retry {
+	switch err.Code {
+	case upstream.CodeBlocked, upstream.CodeName, upstream.CodeForbiddenAddress:
+		return RetryNever
+	case upstream.CodeTooManyRequests, upstream.CodeUnavailable, upstream.CodeCanceled:
+		return RetrySoon
+	}
+	return RetryLater
+}
+
+func retryOfLocal(err error) Retry {
+	switch {
+	case errors.Is(err, errNoReference):
+		return RetryNever
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return RetrySoon
+	}
+	return RetryLater
+}
+
+// maxForeignText is as much of somebody else's words as a status repeats, in bytes.
+const maxForeignText = 1024
+
+// secrets matches what must never be repeated, should a registry or a URL in an error hold it. The
+// upstream client blanks such things itself; statuses are stored and shown widely, so they are
+// looked at again here.
+var secrets = []struct {
+	pattern *regexp.Regexp
+	blanked string
+}{
+	{regexp.MustCompile(`(://)[^/\s@"']*@`), "${1}"},
+	{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[A-Za-z0-9+/_.~=-]{8,}`), "${1} …"},
+	{regexp.MustCompile(`(?i)\b(access_token|refresh_token|id_token|token|password|passwd|secret|signature|sig|x-amz-[a-z-]+)(["']?\s*[=:]\s*["']?)[^\s&"',}]+`), "${1}${2}…"},
+}
+
+// foreignText makes text that may come from elsewhere fit for a status: valid, one line, bounded,
+// without credentials.
+func foreignText(text string) string {
+	if len(text) > 4*maxForeignText {
+		text = text[:4*maxForeignText]
+	}
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	for _, s := range secrets {
+		text = s.pattern.ReplaceAllString(text, s.blanked)
+	}
+	if len(text) > maxForeignText {
+		text = strings.ToValidUTF8(text[:maxForeignText], "") + "…"
+	}
+	return text
+}

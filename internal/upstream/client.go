@@ -1,0 +1,124 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"weir.dev/weir/internal/reference"
+)
+
+// Client speaks to registries. One is shared by the process: it holds the
+// connections, the logins, the budgets of hosts and the work in flight. It is
+// safe for concurrent use.
+type Client struct {
+	opts    Options
+	rules   atomic.Pointer[Rules]
+	budgets *budgets
+
+	secure, insecure *http.Client
+
+	pings     *lru.Cache[string, pinged]
+	sessions  *lru.Cache[string, *session]
+	preferred *lru.Cache[string, string]
+
+	pingFlights  flights[pinged]
+	tokenFlights flights[token]
+	headFlights  flights[Descriptor]
+	getFlights   flights[Manifest]
+	blobFlights  flights[[]byte]
+
+	base   context.Context
+	cancel context.CancelFunc
+	// closing is held for writing while Close cancels base, so that no work
+	// begins after Close waits for it.
+	closing sync.RWMutex
+	work    sync.WaitGroup
+}
+
+// errClosed is the cause of failures after Close.
+var errClosed = errors.New("the upstream client is closed")
+
+// NewClient returns a Client without rules: every pull spec is fetched from
+// where it points until SetRules is called. The error lists every option that
+// cannot work.
+func NewClient(opts Options) (*Client, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("upstream options: %w", err)
+	}
+	opts = opts.withDefaults()
+	c := &Client{opts: opts, budgets: newBudgets(opts.Budget)}
+	c.secure, c.insecure = newHTTPClient(opts, false), newHTTPClient(opts, true)
+	c.base, c.cancel = context.WithCancel(context.Background())
+	var err error
+	if c.pings, err = lru.New[string, pinged](opts.Limits.Sessions); err != nil {
+		return nil, fmt.Errorf("upstream ping cache: %w", err)
+	}
+	if c.sessions, err = lru.New[string, *session](opts.Limits.Sessions); err != nil {
+		return nil, fmt.Errorf("upstream session cache: %w", err)
+	}
+	if c.preferred, err = lru.New[string, string](opts.Limits.Sessions); err != nil {
+		return nil, fmt.Errorf("upstream credential cache: %w", err)
+	}
+	return c, nil
+}
+
+// Close gives up what is in flight, waits for it to end and closes idle
+// connections. The Client is of no use afterwards.
+func (c *Client) Close() {
+	c.closing.Lock()
+	c.cancel()
+	c.closing.Unlock()
+	c.work.Wait()
+	c.secure.CloseIdleConnections()
+	c.insecure.CloseIdleConnections()
+}
+
+// start runs work that Close waits for; false when the client is closed.
+func (c *Client) start(work func()) bool {
+	c.closing.RLock()
+	defer c.closing.RUnlock()
+	if c.base.Err() != nil {
+		return false
+	}
+	c.work.Go(work)
+	return true
+}
+
+// SetRules replaces the rules. Repositories opened before keep the old ones.
+// What is known about hosts (logins, budgets) stays.
+func (c *Client) SetRules(r *Rules) { c.rules.Store(r) }
+
+// Rules are the rules in force; nil when none were set, which *Rules allows.
+func (c *Client) Rules() *Rules { return c.rules.Load() }
+
+// Budgets describes the budget of every host that is remembered, sorted by host.
+func (c *Client) Budgets() []BudgetSnapshot { return c.budgets.snapshot() }
+
+// Repository opens the repository of a pull spec with what one request brings
+// along. insecure speaks of the registry the pull spec names (its certificate
+// is not verified, and plain http is tried when https cannot be spoken);
+// whether a mirror is insecure is for the rules alone. A nil creds is Anonymous.
+//
+// No registry is contacted. The error is an *Error: CodeName when the pull
+// spec names no repository, CodeBlocked when the rules forbid all its sources.
+func (c *Client) Repository(ref reference.PullSpec, insecure bool, creds Credentials) (*Repository, error) {
+	if creds == nil {
+		creds = Anonymous
+	}
+	repo := ref.AsRepository()
+	spec := repo.WithDefaults().AsRepository()
+	if err := checkRepository(spec.Registry, spec.RepositoryName()); err != nil {
+		return nil, &Error{Code: CodeName, Ref: ref.String(), Text: "unable to parse docker reference: " + err.Error(), Err: err}
+	}
+	r := &Repository{client: c, name: repo, spec: spec, insecure: insecure, creds: creds, rules: c.rules.Load()}
+	if err := r.blocked(ref); err != nil {
+		return nil, err
+	}
+	return r, nil
+}

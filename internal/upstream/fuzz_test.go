@@ -1,0 +1,159 @@
+package upstream
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"weir.dev/weir/internal/reference"
+)
+
+func FuzzRegistriesConf(f *testing.F) {
+	f.Add("[[registry]]\nlocation = \"quay.io\"\n[[registry.mirror]]\nlocation = \"m.test\"\n", "quay.io/a/b:x")
+	f.Add("[[registry]]\nprefix = \"*.example.com\"\nblocked = true\n", "a.example.com/x@"+someID)
+	f.Add("[registries.insecure]\nregistries = [\"x\"]\n", "x:5000/y")
+	f.Add("[[registry]]\nprefix = \"a.test/b:c\"\nlocation = \"d.test/e@"+someID+"\"\n", "a.test/b:c")
+	path := filepath.Join(f.TempDir(), "registries.conf")
+	f.Fuzz(func(t *testing.T, text, spec string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := ReadRegistriesConf(path)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("%v does not name the file", err)
+			}
+			return
+		}
+		ref, err := reference.Parse(spec)
+		if err != nil {
+			return
+		}
+		rules, _ := NewRules(c, ClusterObjects{})
+		// Whatever the rules say, what is contacted can be put into a request.
+		for _, s := range rules.Plan(ref).Sources() {
+			if err := checkRepository(s.CredentialHost, s.Path); err != nil && checkRepository(ref.WithDefaults().Registry, ref.WithDefaults().RepositoryName()) == nil {
+				t.Errorf("plan of %q leads to %+v: %v", spec, s, err)
+			}
+		}
+	})
+}
+
+func FuzzSecrets(f *testing.F) {
+	f.Add(`{"auths":{"quay.io":{"auth":"dTpw"}}}`, "quay.io", "a/b")
+	f.Add(`{"https://index.docker.io/v1/":{"username":"u","password":"p"}}`, "docker.io", "library/x")
+	f.Add(`{"auths":{"[a-":{"auth":"!"},"*.x:5000/p":{"identitytoken":"i"}}}`, "a.x:5000", "path")
+	f.Add(`null`, "", "")
+	f.Fuzz(func(t *testing.T, content, host, path string) {
+		secrets := []corev1.Secret{configSecret("a", content), configSecret("good", auths("good.test"))}
+		secrets = append(secrets, corev1.Secret{Type: corev1.SecretTypeDockercfg, Data: map[string][]byte{corev1.DockerConfigKey: []byte(content)}})
+		creds, _ := NewCredentials(secrets, nil)
+		if got := creds.Lookup(host, path); len(got) > maxMatches {
+			t.Errorf("%d credentials", len(got))
+		}
+		found := false
+		for _, c := range creds.Lookup("good.test", "x") {
+			found = found || c.Username == "good.test"
+		}
+		if !found && len(creds.Lookup("good.test", "x")) < maxMatches {
+			t.Error("a secret took another with it")
+		}
+	})
+}
+
+func FuzzChallenge(f *testing.F) {
+	f.Add(`Bearer realm="https://a/t",service="s"`)
+	f.Add(`Negotiate abc==, Basic realm="a\"b`)
+	f.Add(`a b=c,d e="f`)
+	f.Fuzz(func(t *testing.T, header string) {
+		all := parseChallenges([]string{header, header})
+		if len(all) > maxChallenges {
+			t.Errorf("%d challenges", len(all))
+		}
+		for _, c := range all {
+			if c.scheme == "" || c.scheme != strings.ToLower(c.scheme) || len(c.params) > maxParameters {
+				t.Errorf("challenge %+v", c)
+			}
+		}
+		if c, ok := pickChallenge(http.Header{"Www-Authenticate": {header}}); ok && c.scheme != "basic" {
+			if u, err := realmURL(c.params["realm"], false); err == nil && u.Scheme != "https" {
+				t.Errorf("realm %s", u)
+			}
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	f.Add("120")
+	f.Add("Sat, 21 Nov 2026 12:00:30 GMT")
+	f.Add("-1")
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, value string) {
+		if d := retryAfter(value, now, time.Hour); d < 0 || d > time.Hour {
+			t.Errorf("%q: %s", value, d)
+		}
+	})
+}
+
+func FuzzNextLink(f *testing.F) {
+	f.Add(`</v2/a/tags/list?last=x>; rel="next"`)
+	f.Add(`<a>; x="\",<b>; rel=next`)
+	f.Add(`<<>>,<>;rel=next;`)
+	s := &source{Source: Source{Host: "host.test", Path: "a/b"}}
+	f.Fuzz(func(t *testing.T, value string) {
+		link := nextLink([]string{value})
+		if link != "" && !strings.Contains(value, "<"+link+">") {
+			t.Errorf("%q is not a target of %q", link, value)
+		}
+		if next, err := s.following(link); err == nil && !strings.HasPrefix(next, "/tags/list?") {
+			t.Errorf("leads to %q", next)
+		}
+	})
+}
+
+func FuzzErrorAnswer(f *testing.F) {
+	f.Add(404, []byte(`{"errors":[{"code":"MANIFEST_UNKNOWN","message":"x"}]}`), "secret-value")
+	f.Add(401, []byte(`{"details":"incorrect username or password"}`), "dTpw")
+	f.Add(500, []byte("<html>"), "x")
+	f.Add(403, []byte(`{"errors":[{"code":"DENIED","message":"https://u:p@h/?q=secret-value Basic c2VjcmV0LXZhbHVl"}]}`), "secret-value")
+	f.Fuzz(func(t *testing.T, status int, body []byte, secret string) {
+		for _, kind := range []Kind{KindToken, KindManifest, KindTags} {
+			e := errorOf(&answer{status: status, header: http.Header{}, body: body}, kind, time.Hour)
+			text := redact(e.Text, []string{secret})
+			if e.Code == "" || !utf8.ValidString(text) || len(e.Text) > maxText+8 {
+				t.Errorf("code %q, text %q", e.Code, text)
+			}
+			if strings.ContainsAny(e.Text, "\n\r\x00\x1b") {
+				t.Errorf("control characters in %q", e.Text)
+			}
+		}
+	})
+}
+
+func FuzzSchema1(f *testing.F) {
+	f.Add([]byte(signed("{\"a\": 1\n}")))
+	f.Add([]byte(`{"signatures":[{"protected":"eyJmb3JtYXRMZW5ndGgiOjF9"}]}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if payload, err := schema1Payload(content); err == nil && len(payload) == 0 {
+			t.Error("empty payload")
+		}
+	})
+}
+
+func FuzzTokenAnswer(f *testing.F) {
+	f.Add([]byte(`{"token":"x","expires_in":300}`))
+	f.Add([]byte(`{"access_token":"x","expires_in":1e309}`))
+	now := time.Now()
+	f.Fuzz(func(t *testing.T, body []byte) {
+		tok, err := parseToken(body, now)
+		if err == nil && (tok.value == "" || tok.until.Before(now) || tok.until.After(now.Add(maxTokenLife))) {
+			t.Errorf("token %+v", tok)
+		}
+	})
+}

@@ -1,0 +1,43 @@
+package upstream
+
+import "time"
+
+// Kind is what a request to a registry is for.
+type Kind string
+
+// The kinds of request.
+const (
+	KindPing     Kind = "ping"
+	KindToken    Kind = "token"
+	KindHead     Kind = "head"
+	KindManifest Kind = "manifest"
+	KindBlob     Kind = "blob"
+	KindTags     Kind = "tags"
+)
+
+// OutcomeSuccess is the outcome of a request that was answered as hoped for;
+// any other outcome is the Code of its failure.
+const OutcomeSuccess = "Success"
+
+// Observation is one HTTP exchange with an upstream host, retries counted apart.
+type Observation struct {
+	// Host is host[:port] of the registry or token realm.
+	Host string
+	Kind Kind
+	// Outcome is OutcomeSuccess or a Code. An answer 401 that leads to a login
+	// counts as Unauthorized although the call goes on.
+	Outcome string
+	// Duration is from sending to the last byte read, waiting for the budget apart.
+	Duration time.Duration
+}
+
+// Observer is told about requests; it must be quick and safe for concurrent use.
+type Observer interface {
+	ObserveRequest(Observation)
+}
+
+// ObserverFunc is a function as an Observer.
+type ObserverFunc func(Observation)
+
+// ObserveRequest calls f.
+func (f ObserverFunc) ObserveRequest(o Observation) { f(o) }

@@ -1,0 +1,279 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	digest "github.com/opencontainers/go-digest"
+)
+
+func TestParseChallenges(t *testing.T) {
+	type c = challenge
+	params := func(kv ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(kv); i += 2 {
+			m[kv[i]] = kv[i+1]
+		}
+		return m
+	}
+	for in, want := range map[string][]c{
+		`Basic realm="x"`: {{"basic", params("realm", "x")}},
+		`Bearer realm="https://a/t?x=1,2",service="s",scope="repository:a:pull,push"`: {{"bearer", params("realm", "https://a/t?x=1,2", "service", "s", "scope", "repository:a:pull,push")}},
+		`BEARER Realm=https://a/t , service = s`:                                      {{"bearer", params("realm", "https://a/t", "service", "s")}},
+		`Negotiate, Basic realm="a\"b"`:                                               {{"negotiate", params()}, {"basic", params("realm", `a"b`)}},
+		`Negotiate abc/d==, Bearer realm="r"`:                                         {{"negotiate", params()}, {"bearer", params("realm", "r")}},
+		`Bearer realm="unclosed`:                                                      {{"bearer", params("realm", "unclosed")}},
+		`Bearer realm="a",realm="b"`:                                                  {{"bearer", params("realm", "a")}},
+		`realm="x"`:                                                                   nil,
+		`,,,`:                                                                         nil,
+		`"quoted"`:                                                                    nil,
+		``:                                                                            nil,
+	} {
+		got := challengesIn(in)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(challenge{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", in, diff)
+		}
+	}
+	if got := parseChallenges([]string{strings.Repeat("x", maxChallengeBytes+1), "Basic"}); len(got) != 1 {
+		t.Errorf("an excessive header: %d challenges", len(got))
+	}
+	header := http.Header{"Www-Authenticate": {"Negotiate", `Basic realm="b"`, `Bearer realm="t"`}}
+	if c, ok := pickChallenge(header); !ok || c.scheme != "bearer" {
+		t.Errorf("picked %+v", c)
+	}
+	if _, ok := pickChallenge(http.Header{"Www-Authenticate": {"Negotiate", "Bearer"}}); ok {
+		t.Error("picked one that cannot be answered")
+	}
+}
+
+func TestNextLink(t *testing.T) {
+	for in, want := range map[string]string{
+		`</v2/a/tags/list?last=x&n=1>; rel="next"`: "/v2/a/tags/list?last=x&n=1",
+		`<u>; rel=next`: "u",
+		`<u>; title="a, b <c>; rel=prev"; rel="first NEXT"`: "u",
+		`<p>; rel="prev", <n>; rel="next"`:                  "n",
+		`<u>; rel="prev"`:                                   "",
+		`<u`:                                                "",
+		`u; rel="next"`:                                     "",
+		`<u>`:                                               "",
+		``:                                                  "",
+		strings.Repeat("x", maxChallengeBytes) + "<u>;rel=next": "",
+	} {
+		if got := nextLink([]string{in}); got != want {
+			t.Errorf("%.60s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestTagsFollowPages(t *testing.T) {
+	var base string
+	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) {
+		switch last := r.URL.Query().Get("last"); last {
+		case "":
+			if r.URL.Query().Get("n") != "1000" {
+				t.Errorf("asked for %s", r.URL)
+			}
+			w.Header().Set("Link", `</prefix/v2/other/tags/list?last=b&n=1000>; rel="next"`)
+			fmt.Fprint(w, `{"tags":["a","b","","../x","`+strings.Repeat("t", 129)+`"]}`)
+		case "b":
+			w.Header().Set("Link", `<`+base+`/v2/a/b/tags/list?last=c>; rel="next"`)
+			fmt.Fprint(w, `{"tags":null}`)
+		default:
+			fmt.Fprint(w, `{"tags":["c"]}`)
+		}
+	}))
+	base = s.URL
+	got, err := open(t, newTestClient(t), s.host+"/a/b").Tags(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "", "c"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, r := range s.all() {
+		if r.URL.Path != "/v2/" && r.URL.Path != "/v2/a/b/tags/list" {
+			t.Errorf("asked %s", r.URL.Path)
+		}
+	}
+}
+
+func TestHostileTagLists(t *testing.T) {
+	page := 0
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		code    Code
+		limits  Limits
+	}{
+		"endless": {func(w http.ResponseWriter, r *http.Request) {
+			page++
+			w.Header().Set("Link", fmt.Sprintf(`<?last=%d>; rel="next"`, page))
+			fmt.Fprintf(w, `{"tags":["t%d"]}`, page)
+		}, CodeTooLarge, Limits{TagPages: 20}},
+		"many": {func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"tags":["t"%s]}`, strings.Repeat(`,"t"`, 200))
+		}, CodeTooLarge, Limits{Tags: 200}},
+		"loop": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", `<?last=x>; rel="next"`)
+			fmt.Fprint(w, `{"tags":["t"]}`)
+		}, CodeProtocol, Limits{}},
+		"large page": {func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"tags":["%s"]}`, strings.Repeat("x", 9<<20))
+		}, CodeTooLarge, Limits{}},
+		"no JSON": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>") }, CodeProtocol, Limits{}},
+		"numbers": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"tags":[1]}`) }, CodeProtocol, Limits{}},
+		"elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", `<http://elsewhere.test/v2/a/b/tags/list?last=x>; rel="next"`)
+			fmt.Fprint(w, `{"tags":["t"]}`)
+		}, CodeProtocol, Limits{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, v2(tt.handler))
+			_, err := open(t, newTestClient(t, func(o *Options) { o.Limits = tt.limits }), s.host+"/a/b").Tags(t.Context())
+			wantCode(t, err, tt.code)
+		})
+	}
+}
+
+// signed puts one signature into a schema 1 document the way registries do.
+func signed(payload string) string {
+	body, tail := payload[:len(payload)-2], payload[len(payload)-2:]
+	enc := base64.RawURLEncoding.EncodeToString
+	protected, _ := json.Marshal(map[string]any{"formatLength": len(body), "formatTail": enc([]byte(tail))})
+	return body + `,"signatures":[{"header":{},"signature":"x","protected":"` + enc(protected) + `"}]` + tail
+}
+
+func TestSignedSchema1(t *testing.T) {
+	payload := "{\n   \"schemaVersion\": 1,\n   \"name\": \"a/b\"\n}"
+	content := signed(payload)
+	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", mediaTypeSignedSchema1)
+		w.Header().Set("Docker-Content-Digest", digest.FromString(payload).String())
+		fmt.Fprint(w, content)
+	}))
+	r := open(t, newTestClient(t), s.host+"/a/b")
+	for _, ref := range []string{"x", digest.FromString(payload).String()} {
+		m, err := r.Manifest(t.Context(), ref)
+		if err != nil || string(m.Bytes) != payload || m.Digest != digest.FromString(payload) {
+			t.Errorf("%s: %q, %v", ref, m.Bytes, err)
+		}
+	}
+	// What is not covered by the digest must not get through.
+	content = strings.Replace(content, `,"signatures"`, `,"name":"evil","signatures"`, 1)
+	if m, err := r.Manifest(t.Context(), "x"); err == nil && strings.Contains(string(m.Bytes), "evil") {
+		t.Error("unsigned content passed")
+	}
+	for _, bad := range []string{"", "{}", `{"signatures":[{"protected":"!"}]}`, `{"signatures":[{"protected":"e30"}]}`,
+		`{"signatures":[{"protected":"` + base64.RawURLEncoding.EncodeToString([]byte(`{"formatLength":99999}`)) + `"}]}`} {
+		if _, err := schema1Payload([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted", bad)
+		}
+	}
+}
+
+func TestAddressPolicy(t *testing.T) {
+	allowed := func(p AddressPolicy, a string) bool { return p.check(netip.MustParseAddr(a)) == nil }
+	for a, want := range map[string]bool{
+		"8.8.8.8": true, "127.0.0.1": true, "::1": true, "10.1.2.3": true, "fd12::1": true, "2001:db8::1": true, "100.64.0.1": true,
+		"169.254.169.254": false, "169.254.0.1": false, "fe80::1": false, "fe80::1%eth0": false, "::ffff:169.254.169.254": false,
+		"fd00:ec2::254": false, "100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "::": false, "0.1.2.3": false,
+		"224.0.0.1": false, "ff02::1": false, "255.255.255.255": false, "64:ff9b::a9fe:a9fe": false, "2002:a9fe:a9fe::1": false, "64:ff9b::808:808": true,
+	} {
+		if got := allowed(AddressPolicy{}, a); got != want {
+			t.Errorf("%s: allowed %v, want %v", a, got, want)
+		}
+	}
+	strict := AddressPolicy{DenyLoopback: true, DenyPrivate: true, Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("169.254.169.254/32")}}
+	for a, want := range map[string]bool{"127.0.0.1": false, "::1": false, "10.2.0.1": false, "10.1.2.3": true, "192.168.1.1": false,
+		"100.64.0.1": false, "169.254.169.254": true, "169.254.169.253": false, "8.8.8.8": true, "64:ff9b::7f00:1": false} {
+		if got := allowed(strict, a); got != want {
+			t.Errorf("strict, %s: allowed %v, want %v", a, got, want)
+		}
+	}
+}
+
+func TestLoadCAs(t *testing.T) {
+	s := serveTLS(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
+	dir := t.TempDir()
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("registry.crt", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	write(".hidden", []byte("no certificate"))
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := LoadCAs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newTestClient(t, func(o *Options) { o.RootCAs = pool })
+	if _, err := openAs(t, c, s.host+"/a/b", false).Manifest(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	write("bad.crt", []byte("no certificate"))
+	if pool, err := LoadCAs(dir); err == nil || !strings.Contains(err.Error(), "bad.crt") || pool == nil {
+		t.Errorf("bad file: %v", err)
+	}
+	if _, err := LoadCAs(filepath.Join(dir, "absent")); err == nil {
+		t.Error("a missing folder passed")
+	}
+}
+
+func TestInsecurePrefersTLS(t *testing.T) {
+	s := serveTLS(t, v2(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil || r.TLS.Version < tls.VersionTLS12 {
+			t.Error("not over TLS")
+		}
+		w.Write(manifestOf("x"))
+	}))
+	if _, err := open(t, newTestClient(t), s.host+"/a/b").Manifest(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+	plain := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
+	_, err := openAs(t, newTestClient(t), plain.host+"/a/b", false).Manifest(t.Context(), "x")
+	wantCode(t, err, CodeUnavailable)
+	if len(plain.all()) != 0 {
+		t.Error("a secure registry was spoken to over http")
+	}
+}
+
+func TestNotARegistry(t *testing.T) {
+	for status, code := range map[int]Code{404: CodeProtocol, 500: CodeUnavailable, 429: CodeTooManyRequests} {
+		s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(status)
+		}))
+		_, err := open(t, newTestClient(t), s.host+"/a/b").Manifest(t.Context(), "x")
+		if e := wantCode(t, err, code); e.HTTPStatus != status {
+			t.Errorf("%+v", e)
+		}
+	}
+	// A 404 from a registry that says it is one counts; so does a 403.
+	for _, status := range []int{404, 403} {
+		s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v2/" {
+				w.Write(manifestOf("x"))
+				return
+			}
+			if status == 404 {
+				w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
+			}
+			w.WriteHeader(status)
+		}))
+		if _, err := open(t, newTestClient(t), s.host+"/a/b").Manifest(t.Context(), "x"); err != nil {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}

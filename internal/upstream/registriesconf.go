@@ -1,0 +1,86 @@
+package upstream
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"go.podman.io/image/v5/pkg/sysregistriesv2"
+	"go.podman.io/image/v5/types"
+)
+
+// RegistriesConf is a containers registries.conf, read and checked. It is immutable.
+type RegistriesConf struct {
+	entries []confEntry
+}
+
+// readConf is held while the library reads a file: it keeps what it read in a
+// cache of the process, which has to be empty for a changed file to be seen.
+var readConf sync.Mutex
+
+// ReadRegistriesConf reads a registries.conf (version 2; version 1 is
+// converted by the library). Only this file is read: neither the host's
+// defaults nor any registries.conf.d. Errors name the file.
+//
+// What concerns short names (unqualified-search-registries, aliases) and
+// credential helpers has no meaning here and is ignored.
+func ReadRegistriesConf(path string) (*RegistriesConf, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("registries.conf %s: %w", path, err)
+	}
+	registries, err := readRegistries(abs)
+	if err != nil {
+		return nil, fmt.Errorf("registries.conf %s: %w", path, err)
+	}
+	conf := &RegistriesConf{}
+	for _, reg := range registries {
+		entry, err := newConfEntry(reg)
+		if err != nil {
+			return nil, fmt.Errorf("registries.conf %s: registry %q: %w", path, reg.Prefix, err)
+		}
+		conf.entries = append(conf.entries, entry)
+	}
+	return conf, nil
+}
+
+func readRegistries(path string) ([]sysregistriesv2.Registry, error) {
+	readConf.Lock()
+	defer readConf.Unlock()
+	sysregistriesv2.InvalidateCache()
+	return sysregistriesv2.GetRegistries(&types.SystemContext{
+		SystemRegistriesConfPath: path,
+		// Naming a folder of drop-ins keeps the library from looking into the
+		// host's; this one is not a folder and so holds none.
+		SystemRegistriesConfDirPath: os.DevNull,
+	})
+}
+
+func newConfEntry(reg sysregistriesv2.Registry) (confEntry, error) {
+	prefix, err := cleanScope(reg.Prefix, true)
+	if err != nil {
+		return confEntry{}, fmt.Errorf("prefix: %w", err)
+	}
+	entry := confEntry{prefix: prefix, insecure: reg.Insecure, blocked: reg.Blocked}
+	// A wildcard registry without location, or with its own wildcard as
+	// location, is fetched from where the pull spec points.
+	if reg.Location != "" && !strings.HasPrefix(reg.Location, "*.") {
+		if entry.location, err = cleanScope(reg.Location, false); err != nil {
+			return confEntry{}, fmt.Errorf("location: %w", err)
+		}
+	}
+	for _, m := range reg.Mirrors {
+		location, err := cleanScope(m.Location, false)
+		if err != nil {
+			return confEntry{}, fmt.Errorf("mirror location: %w", err)
+		}
+		digestOnly := reg.MirrorByDigestOnly || m.PullFromMirror == sysregistriesv2.MirrorByDigestOnly
+		tagOnly := m.PullFromMirror == sysregistriesv2.MirrorByTagOnly
+		entry.mirrors = append(entry.mirrors, confMirror{
+			location: location, insecure: m.Insecure, tags: !digestOnly, byID: !tagOnly,
+		})
+	}
+	return entry, nil
+}

@@ -1,0 +1,257 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// acceptManifests are the manifest types asked for.
+var acceptManifests = strings.Join([]string{
+	"application/vnd.docker.distribution.manifest.v2+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+	ocispec.MediaTypeImageManifest,
+	ocispec.MediaTypeImageIndex,
+	mediaTypeSignedSchema1,
+	"application/vnd.docker.distribution.manifest.v1+json",
+}, ", ")
+
+// maxMediaType is the longest media type believed (RFC 6838 allows 127 to each side).
+const maxMediaType = 255
+
+// request sends one request of this source: login, and once more when the
+// registry asks for another login on the way.
+func (s *source) request(ctx context.Context, kind Kind, method, path, accept string, limit int64) (*answer, error) {
+	l, err := s.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ans, err := s.send(ctx, l, kind, method, path, accept, limit)
+	if err != nil {
+		return nil, err
+	}
+	if ans.status == http.StatusUnauthorized {
+		fresh, again, err := s.relogin(ctx, l, ans)
+		if err != nil {
+			return nil, err
+		}
+		if again {
+			l = fresh
+			if ans, err = s.send(ctx, l, kind, method, path, accept, limit); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if !ans.ok() {
+		return ans, s.refusal(ans, kind, l)
+	}
+	return ans, nil
+}
+
+func (s *source) send(ctx context.Context, l login, kind Kind, method, path, accept string, limit int64) (*answer, error) {
+	header := http.Header{}
+	if accept != "" {
+		header.Set("Accept", accept)
+	}
+	if l.authorization != "" {
+		header.Set("Authorization", l.authorization)
+	}
+	ans, err := s.client.exchange(ctx, query{
+		kind: kind, method: method, url: l.base + "/v2/" + s.Path + path, host: s.Host,
+		header: header, limit: limit, insecure: s.Insecure,
+	})
+	if err != nil {
+		err.Text = redact(err.Error(), l.secrets)
+		return nil, err
+	}
+	return ans, nil
+}
+
+// refusal is the error of an answer that is no success.
+func (s *source) refusal(ans *answer, kind Kind, l login) *Error {
+	e := errorOf(ans, kind, s.client.opts.Limits.RetryAfter)
+	e.Text = redact(e.Text, l.secrets)
+	if e.Code == CodeUnauthorized && l.authorization == "" {
+		if ch, ok := pickChallenge(ans.header); ok && ch.scheme == "basic" {
+			e.Text += ": no basic auth credentials"
+		}
+	}
+	return e
+}
+
+// flightKey is the key of shared work: what is asked, where and as whom.
+func (s *source) flightKey(parts ...string) string {
+	return key(append(parts, s.key(), s.Reference)...)
+}
+
+// wanted is the digest asked for; "" for a tag.
+func (s *source) wanted() digest.Digest {
+	if strings.Contains(s.Reference, ":") {
+		return digest.Digest(s.Reference)
+	}
+	return ""
+}
+
+func (s *source) head(ctx context.Context) (Descriptor, error) {
+	c := s.client
+	return c.headFlights.do(ctx, c, s.flightKey("head"), c.opts.Timeouts.Call, s.headNow)
+}
+
+func (s *source) headNow(ctx context.Context) (Descriptor, error) {
+	ans, err := s.request(ctx, KindHead, http.MethodHead, "/manifests/"+s.Reference, acceptManifests, 0)
+	if err != nil {
+		if e := asError(err); ans == nil || e.refused() || e.Code == CodeTooManyRequests || e.Code == CodeUnavailable {
+			return Descriptor{}, err
+		}
+		// An answer to HEAD has no body: a GET says why, or succeeds where HEAD
+		// is not served.
+		return s.headByGet(ctx)
+	}
+	announced, err := announcedDigest(ans.header)
+	if err != nil || announced == "" {
+		return s.headByGet(ctx)
+	}
+	if want := s.wanted(); want != "" && want != announced {
+		if want.Algorithm() == announced.Algorithm() {
+			return Descriptor{}, integrity("asked for %s, the registry announces %s", want, announced)
+		}
+		return s.headByGet(ctx)
+	}
+	return Descriptor{Digest: announced, MediaType: mediaType(ans.header), Size: ans.length, Source: s.Repository()}, nil
+}
+
+func (s *source) headByGet(ctx context.Context) (Descriptor, error) {
+	m, err := s.manifestNow(ctx)
+	return m.Descriptor, err
+}
+
+func (s *source) manifest(ctx context.Context) (Manifest, error) {
+	c := s.client
+	return c.getFlights.do(ctx, c, s.flightKey("manifest"), c.opts.Timeouts.Call, s.manifestNow)
+}
+
+func (s *source) manifestNow(ctx context.Context) (Manifest, error) {
+	ans, err := s.request(ctx, KindManifest, http.MethodGet, "/manifests/"+s.Reference, acceptManifests, s.client.opts.Limits.Manifest)
+	if err != nil {
+		return Manifest{}, err
+	}
+	media := mediaType(ans.header)
+	content, d, verr := verifyManifest(ans, media, s.wanted())
+	if verr != nil {
+		return Manifest{}, verr
+	}
+	return Manifest{
+		Descriptor: Descriptor{Digest: d, MediaType: media, Size: int64(len(content)), Source: s.Repository()},
+		Bytes:      content,
+	}, nil
+}
+
+func (s *source) blob(ctx context.Context, maxBytes int64) ([]byte, error) {
+	c := s.client
+	k := s.flightKey("blob", fmt.Sprint(maxBytes))
+	return c.blobFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) ([]byte, error) {
+		ans, err := s.request(ctx, KindBlob, http.MethodGet, "/blobs/"+s.Reference, "", maxBytes)
+		if err != nil {
+			return nil, err
+		}
+		if err := verify(ans.body, s.wanted()); err != nil {
+			return nil, err
+		}
+		return ans.body, nil
+	})
+}
+
+func (s *source) blobSize(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.client.opts.Timeouts.Call)
+	defer cancel()
+	ans, err := s.request(ctx, KindBlob, http.MethodHead, "/blobs/"+s.Reference, "", 0)
+	if err != nil {
+		return 0, err
+	}
+	if ans.length < 0 {
+		return 0, &Error{Code: CodeProtocol, Text: "the registry does not tell the size of blob " + s.Reference}
+	}
+	return ans.length, nil
+}
+
+// verifyManifest compares content with the digest asked for and the one
+// announced; it returns the content those digests are of.
+func verifyManifest(ans *answer, media string, want digest.Digest) ([]byte, digest.Digest, *Error) {
+	content := ans.body
+	announced, err := announcedDigest(ans.header)
+	if err != nil {
+		return nil, "", integrity("%v", err)
+	}
+	if media == mediaTypeSignedSchema1 {
+		if payload, err := schema1Payload(content); err == nil {
+			content = payload
+		}
+	}
+	for _, d := range []digest.Digest{want, announced} {
+		if d == "" {
+			continue
+		}
+		if err := verify(content, d); err != nil {
+			return nil, "", err
+		}
+	}
+	if want == "" {
+		want = digest.FromBytes(content)
+	}
+	return content, want, nil
+}
+
+// verify compares content with a digest.
+func verify(content []byte, d digest.Digest) *Error {
+	if err := d.Validate(); err != nil {
+		return integrity("digest %s: %v", bounded(clean(string(d)), 200), err)
+	}
+	if got := d.Algorithm().FromBytes(content); got != d {
+		return integrity("content has digest %s instead of %s", got, d)
+	}
+	return nil
+}
+
+func integrity(format string, args ...any) *Error {
+	return &Error{Code: CodeIntegrity, Text: fmt.Sprintf(format, args...)}
+}
+
+// announcedDigest is the Docker-Content-Digest header; "" when there is none.
+func announcedDigest(header http.Header) (digest.Digest, error) {
+	values := header.Values("Docker-Content-Digest")
+	if len(values) == 0 || values[0] == "" {
+		return "", nil
+	}
+	d := digest.Digest(values[0])
+	if len(values) > 1 && values[1] != values[0] {
+		return "", errors.New("the registry announces two digests")
+	}
+	if len(d) > 200 || d.Validate() != nil {
+		return "", errors.New("the registry announces a malformed digest")
+	}
+	return d, nil
+}
+
+// mediaType is the Content-Type without parameters; "" when it is none.
+func mediaType(header http.Header) string {
+	value := header.Get("Content-Type")
+	if len(value) > 4*maxMediaType {
+		return ""
+	}
+	media, _, err := mime.ParseMediaType(value)
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || len(media) > maxMediaType {
+		return ""
+	}
+	return media
+}
+
+// isContextError says whether an error is that of a context.
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

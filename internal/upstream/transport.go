@@ -1,0 +1,125 @@
+package upstream
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// errRedirect marks redirects that are not followed.
+var errRedirect = errors.New("redirect not followed")
+
+// insecureKey is the context key under which a request carries that its
+// registry is insecure by configuration.
+type insecureKey struct{}
+
+// newHTTPClient makes the client for registries whose certificate is verified,
+// or for those where it is not.
+func newHTTPClient(opts Options, insecure bool) *http.Client {
+	dialer := &net.Dialer{
+		Timeout:   opts.Timeouts.Dial,
+		KeepAlive: 30 * time.Second,
+		Control:   opts.Addresses.control,
+	}
+	base := &http.Transport{
+		Proxy:                  opts.Proxy,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    opts.Timeouts.TLS,
+		TLSClientConfig:        &tls.Config{RootCAs: opts.RootCAs, InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    opts.Budget.Concurrency,
+		IdleConnTimeout:        opts.Timeouts.Idle,
+		MaxResponseHeaderBytes: opts.Limits.Headers,
+	}
+	return &http.Client{
+		Transport:     &guardedTransport{inner: base, addresses: opts.Addresses, userAgent: opts.UserAgent},
+		CheckRedirect: redirectPolicy(opts.Limits.Redirects),
+	}
+}
+
+// guardedTransport looks at every request once more before it leaves,
+// redirected ones included.
+type guardedTransport struct {
+	inner     *http.Transport
+	addresses AddressPolicy
+	userAgent string
+}
+
+// RoundTrip refuses forbidden IP literals (through a proxy the dialer would
+// never see them) and names this client.
+func (t *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := t.addresses.checkHost(req.URL.Hostname()); err != nil {
+		return nil, err
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", t.userAgent)
+	}
+	return t.inner.RoundTrip(req)
+}
+
+// CloseIdleConnections lets http.Client reach the connections.
+func (t *guardedTransport) CloseIdleConnections() { t.inner.CloseIdleConnections() }
+
+// redirectPolicy follows at most limit redirects. Towards any other host or
+// port, and from then on for good, credentials are left behind; from https to
+// http is followed for insecure registries only; and a request with a body,
+// which holds a refresh token, never moves to another host.
+func redirectPolicy(limit int) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		if len(via) > limit {
+			return fmt.Errorf("%w: more than %d redirects", errRedirect, limit)
+		}
+		req.Header.Del("Referer")
+		insecure, _ := req.Context().Value(insecureKey{}).(bool)
+		switch req.URL.Scheme {
+		case "https":
+		case "http":
+			if via[len(via)-1].URL.Scheme == "https" && !insecure {
+				return fmt.Errorf("%w: from https to http", errRedirect)
+			}
+		default:
+			return fmt.Errorf("%w: unsupported scheme", errRedirect)
+		}
+		if !leftHost(req, via) {
+			return nil
+		}
+		if via[0].Method == http.MethodPost {
+			return fmt.Errorf("%w: a token request must stay on its host", errRedirect)
+		}
+		req.URL.User = nil
+		for _, h := range []string{"Authorization", "Cookie", "Www-Authenticate", "Proxy-Authorization"} {
+			req.Header.Del(h)
+		}
+		return nil
+	}
+}
+
+// leftHost says whether a chain of redirects ever left where it began. An
+// upgrade to https on the default ports is not leaving.
+func leftHost(req *http.Request, via []*http.Request) bool {
+	origin := via[0]
+	for _, hop := range append(via[1:len(via):len(via)], req) {
+		same := authority(hop) == authority(origin)
+		upgraded := origin.URL.Scheme == "http" && hop.URL.Scheme == "https" &&
+			strings.EqualFold(hop.URL.Hostname(), origin.URL.Hostname()) && origin.URL.Port() == "" && hop.URL.Port() == ""
+		if !same && !upgraded {
+			return true
+		}
+	}
+	return false
+}
+
+// authority is scheme, host and port in one spelling.
+func authority(req *http.Request) string {
+	port := req.URL.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[req.URL.Scheme]
+	}
+	return req.URL.Scheme + "://" + net.JoinHostPort(strings.ToLower(req.URL.Hostname()), port)
+}
