@@ -2,6 +2,9 @@ package apiserver
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,7 +17,9 @@ import (
 var pullSecretTypes = []corev1.SecretType{corev1.SecretTypeDockercfg, corev1.SecretTypeDockerConfigJson}
 
 // pullSecrets lists the pull secrets of a namespace with the server's own
-// identity, less those that are marked to be left out.
+// identity, less those that are marked to be left out, by name. The host selects
+// the types, so that other secrets (release histories of a megabyte each, say)
+// stay where they are.
 func (c Config) pullSecrets(ctx context.Context, namespace string) ([]corev1.Secret, error) {
 	var found []corev1.Secret
 	for _, secretType := range pullSecretTypes {
@@ -23,7 +28,7 @@ func (c Config) pullSecrets(ctx context.Context, namespace string) ([]corev1.Sec
 			ResourceVersion: "", // a secret made a moment ago counts
 		})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("listing the secrets of type %s in namespace %s: %w", secretType, namespace, err)
 		}
 		for i := range list.Items {
 			if list.Items[i].Annotations[imageapi.AnnotationExcludeSecret] != "true" {
@@ -31,5 +36,6 @@ func (c Config) pullSecrets(ctx context.Context, namespace string) ([]corev1.Sec
 			}
 		}
 	}
+	slices.SortFunc(found, func(a, b corev1.Secret) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
 }

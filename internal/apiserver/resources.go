@@ -11,8 +11,13 @@ import (
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/apiserver/image"
+	"weir.dev/weir/internal/apiserver/imagesignature"
 	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/apiserver/imagestreamimage"
 	"weir.dev/weir/internal/apiserver/imagestreamimport"
+	"weir.dev/weir/internal/apiserver/imagestreamlayers"
+	"weir.dev/weir/internal/apiserver/imagestreammapping"
+	"weir.dev/weir/internal/apiserver/imagestreamsecrets"
 	"weir.dev/weir/internal/auth"
 	"weir.dev/weir/internal/upstream"
 )
@@ -41,11 +46,20 @@ func (c Config) resources(scheme *runtime.Scheme) (map[string]rest.Storage, erro
 		Warn:              warn,
 		MaxRepositoryTags: c.MaxRepositoryTags,
 	})
+	secrets, err := imagestreamsecrets.NewREST(scheme, c.pullSecrets)
+	if err != nil {
+		return nil, err
+	}
 	return map[string]rest.Storage{
-		"images":              images.Images,
-		"imagestreams":        streams.Streams,
-		"imagestreams/status": streams.Status,
-		"imagestreamimports":  imports,
+		"images":               images.Images,
+		"imagestreams":         streams.Streams,
+		"imagestreams/status":  streams.Status,
+		"imagestreamimports":   imports,
+		"imagesignatures":      imagesignature.NewREST(scheme, images.Registry),
+		"imagestreamimages":    imagestreamimage.NewREST(streams.Registry, images.Registry),
+		"imagestreammappings":  imagestreammapping.NewREST(scheme, streams.Registry, images.Registry, policy),
+		"imagestreams/layers":  imagestreamlayers.NewREST(streams.Registry, images.Registry),
+		"imagestreams/secrets": secrets,
 	}, nil
 }
 

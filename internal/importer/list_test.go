@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
 )
 
@@ -181,10 +182,8 @@ func TestListsWithinLists(t *testing.T) {
 			t.Errorf("members, each after its own (-want +got):\n%s", diff)
 		}
 		for _, image := range append(result.Manifests, *result.Image) {
-			for _, m := range image.DockerImageManifests {
-				if m.Architecture == "" || m.OS == "" || m.MediaType == "" {
-					t.Errorf("%s: entry %+v would not pass validation", image.Name, m)
-				}
+			if errs := validation.Image(&image); len(errs) > 0 {
+				t.Errorf("%s is not valid: %v", image.Name, errs)
 			}
 		}
 		middle := result.Manifests[5]

@@ -97,7 +97,7 @@ func (b blockingRegistries) Repository(ref reference.PullSpec, insecure bool, cr
 
 func TestBlocked(t *testing.T) {
 	s := newServer(t)
-	i := newImporter(t, func(o *importer.Options) { o.Registries = blockingRegistries{o.Registries, s.host} })
+	i := newImporter(t, func(o *importer.Options) { o.Registries = blockingRegistries{newRegistries(t), s.host} })
 	result := i.Import(context.Background(), importer.Request{
 		Images:     []importer.ImageRequest{{Ref: s.ref("x:1"), Insecure: true}},
 		Repository: &importer.RepositoryRequest{Ref: s.ref("x"), Insecure: true},
@@ -184,7 +184,7 @@ func (l lyingRepository) Blob(ctx context.Context, d digest.Digest, maxBytes int
 func TestDigestsAreVerifiedHereToo(t *testing.T) {
 	s := newServer(t)
 	s.push("x:1", platformImage(t, "linux", "amd64"))
-	i := newImporter(t, func(o *importer.Options) { o.Registries = lyingRegistries{o.Registries} })
+	i := newImporter(t, func(o *importer.Options) { o.Registries = lyingRegistries{newRegistries(t)} })
 	if r := importOne(t, i, importer.ImageRequest{Ref: s.ref("x:1")}); r.Status.Reason != "InternalError" || !strings.Contains(r.Status.Message, "instead of") {
 		t.Errorf("status %s", asJSON(t, r.Status))
 	}
@@ -212,7 +212,7 @@ func TestPanicIsOneTagsStatus(t *testing.T) {
 	for _, tag := range []string{"1", "2", "3"} {
 		s.push("x:"+tag, platformImage(t, "linux", "amd64"))
 	}
-	i := newImporter(t, func(o *importer.Options) { o.Registries = panickingRegistries{o.Registries} })
+	i := newImporter(t, func(o *importer.Options) { o.Registries = panickingRegistries{newRegistries(t)} })
 	var logged bytes.Buffer
 	ctx := klog.NewContext(context.Background(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(&logged))))
 	result := i.Import(ctx, importer.Request{Images: []importer.ImageRequest{
@@ -337,7 +337,7 @@ func TestWrongCredentials(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 			once := s.count("GET manifests")
-			twice := newImporter(t, func(o *importer.Options) { o.Registries = plainRegistries{o.Registries} })
+			twice := newImporter(t, func(o *importer.Options) { o.Registries = plainRegistries{newRegistries(t)} })
 			s.reset()
 			twice.Import(context.Background(), req)
 			if again := s.count("GET manifests"); once == 0 || once >= again {
@@ -356,7 +356,7 @@ func TestOnlyFailingEntriesRunAgain(t *testing.T) {
 	good.push("x:1", platformImage(t, "linux", "amd64"))
 	bad.push("x:1", platformImage(t, "linux", "amd64"))
 	bad.withToken(map[string]string{"node": "right-password"}, false)
-	i := newImporter(t, func(o *importer.Options) { o.Registries = plainRegistries{o.Registries} })
+	i := newImporter(t, func(o *importer.Options) { o.Registries = plainRegistries{newRegistries(t)} })
 	result := i.Import(context.Background(), importer.Request{
 		Credentials: credentials{bad.host: {Username: "u", Password: "stale-password"}},
 		Images:      []importer.ImageRequest{{Ref: bad.ref("x:1"), Insecure: true}, {Ref: good.ref("x:1"), Insecure: true}},

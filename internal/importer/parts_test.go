@@ -105,6 +105,10 @@ func TestForEach(t *testing.T) {
 			t.Fatalf("error %v, want that of the lowest index", err)
 		}
 	}
+	done.Store(0)
+	if err := forEach(t.Context(), 100, 1, "x", func(int) error { done.Add(1); return errDefect }); err == nil || done.Load() != 1 {
+		t.Errorf("%d pieces of work were started, the first of which failed", done.Load())
+	}
 	if err := forEach(t.Context(), 1, 1, "x", func(int) error { panic("here") }); !errors.Is(err, errDefect) {
 		t.Errorf("panic became %v", err)
 	}

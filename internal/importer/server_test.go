@@ -212,12 +212,14 @@ func newRegistries(t testing.TB) importer.Registries {
 func newImporter(t testing.TB, change ...func(*importer.Options)) *importer.Importer {
 	t.Helper()
 	options := importer.Options{
-		Registries:      newRegistries(t),
 		DefaultPlatform: importer.Platform{Architecture: "amd64", OS: "linux"},
 		Timeout:         30 * time.Second,
 	}
 	for _, c := range change {
 		c(&options)
+	}
+	if options.Registries == nil {
+		options.Registries = newRegistries(t)
 	}
 	return importer.New(options)
 }

@@ -12,12 +12,11 @@ import (
 )
 
 // importImages imports single images: hosts side by side, so that one that hangs uses up nobody
-// else's turn; identical requests once.
+// else's turn. What images have in common is fetched once, see repository.
 func (s *session) importImages(ctx context.Context, requests []ImageRequest) []ImageResult {
 	results := make([]ImageResult, len(requests))
-	hosts, copies := plan(requests)
 	var wait sync.WaitGroup
-	for _, group := range hosts {
+	for _, group := range byHost(requests) {
 		wait.Go(func() {
 			_ = forEach(ctx, len(group), s.options.Concurrency, "", func(i int) error {
 				results[group[i]] = s.importOne(ctx, requests[group[i]])
@@ -26,38 +25,21 @@ func (s *session) importImages(ctx context.Context, requests []ImageRequest) []I
 		})
 	}
 	wait.Wait()
-	for to, from := range copies {
-		results[to] = results[from].deepCopy()
-	}
 	return results
 }
 
-// plan sorts the indexes of requests by registry host, and those that repeat another away: copies
-// says which index each takes its result from.
-func plan(requests []ImageRequest) (hosts map[string][]int, copies map[int]int) {
-	hosts, copies = map[string][]int{}, map[int]int{}
-	type identity struct {
-		request ImageRequest
-		known   KnownImage
-	}
-	seen := make(map[identity]int, len(requests))
+// byHost sorts the indexes of requests by the registry host that they go to.
+func byHost(requests []ImageRequest) map[string][]int {
+	hosts := map[string][]int{}
 	for i, req := range requests {
-		id := identity{request: req}
-		if req.Known != nil {
-			id.known, id.request.Known = *req.Known, nil
-		}
-		if first, ok := seen[id]; ok {
-			copies[i] = first
-			continue
-		}
-		seen[id] = i
-		spec, _ := reference.Parse(req.Ref) // unparsable ones share the empty host
+		spec, _ := reference.Parse(req.Ref) // whatever host unparsable ones are put down to
 		host := spec.ContactHost()
 		hosts[host] = append(hosts[host], i)
 	}
-	return hosts, copies
+	return hosts
 }
 
+// deepCopy shares nothing with r.
 func (r ImageResult) deepCopy() ImageResult {
 	r.Status = *r.Status.DeepCopy()
 	r.Image = r.Image.DeepCopy()

@@ -93,6 +93,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an ImageStreamImport: %T", obj))
 	}
 	ctx = withoutDeadline{ctx} // the importer has its own
+	rest.FillObjectMetaSystemFields(isi)
 	if err := rest.BeforeCreate(r.strategy, ctx, isi); err != nil {
 		return nil, err
 	}

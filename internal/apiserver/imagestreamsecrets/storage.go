@@ -8,10 +8,15 @@ import (
 	"fmt"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 )
+
+// PullSecrets returns the Secrets of a namespace with credentials for registries,
+// whole. A namespace that does not exist has none.
+type PullSecrets func(ctx context.Context, namespace string) ([]corev1.Secret, error)
 
 // REST serves imagestreams/secrets.
 type REST struct {

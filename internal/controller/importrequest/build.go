@@ -32,7 +32,7 @@ func Build(s *imagev1.ImageStream, need stream.ImportNeed) *imagev1.ImageStreamI
 		}
 	}
 	for _, name := range need.Tags {
-		if tag := stream.SpecTag(s, name); tag != nil && askable(tag) {
+		if tag := stream.SpecTag(s, name); tag != nil && Askable(tag) {
 			isi.Spec.Images = append(isi.Spec.Images, imagev1.ImageImportSpec{
 				From:            corev1.ObjectReference{Kind: stream.KindDockerImage, Name: tag.From.Name},
 				To:              &corev1.LocalObjectReference{Name: tag.Name},
@@ -47,7 +47,9 @@ func Build(s *imagev1.ImageStream, need stream.ImportNeed) *imagev1.ImageStreamI
 	return isi
 }
 
-func askable(tag *imagev1.TagReference) bool {
+// Askable reports whether a spec tag can be imported: it is the importer's business,
+// has a name, and its pull spec parses.
+func Askable(tag *imagev1.TagReference) bool {
 	if tag.Name == "" || !stream.Importable(tag) {
 		return false
 	}

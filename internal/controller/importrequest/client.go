@@ -7,6 +7,7 @@ import (
 
 	imagev1 "github.com/openshift/api/image/v1"
 	imageclient "github.com/openshift/client-go/image/clientset/versioned/typed/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/klog/v2"
 )
 
@@ -64,7 +65,9 @@ func (c *Client) Post(ctx context.Context, isi *imagev1.ImageStreamImport, why W
 	}
 	observe(why, time.Since(start), err)
 	if err != nil {
-		countRefusal(isi, err)
+		if !apierrors.IsConflict(err) { // says nothing about a registry and is mended by itself
+			countRefusal(isi, err)
+		}
 		return nil, fmt.Errorf("importing into image stream %s/%s: %w", isi.Namespace, isi.Name, err)
 	}
 	count(isi, answer)

@@ -60,6 +60,8 @@ func cluster(t *testing.T) *rest.Config {
 		"--etcd-servers=" + store.Endpoint(), "--etcd-prefix=/test",
 		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
 		"--authentication-skip-lookup", "--enable-priority-and-fairness=false",
+		// They would wait for resources that this server does not have.
+		"--disable-admission-plugins=NamespaceLifecycle,MutatingAdmissionPolicy,MutatingAdmissionWebhook,ValidatingAdmissionPolicy,ValidatingAdmissionWebhook",
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

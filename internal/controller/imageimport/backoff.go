@@ -1,0 +1,67 @@
+package imageimport
+
+import (
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// hope says how soon a failure may be over.
+type hope int
+
+const (
+	// hopeless: the same request will fail until its spec changes.
+	hopeless hope = iota
+	// slowHope: somebody has to act: push the image, grant the right, unblock the registry.
+	slowHope
+	// quickHope: trouble of a registry or of the network, or unknown.
+	quickHope
+)
+
+// noRepository is in the message of a pull spec that is valid and names no repository.
+const noRepository = "unable to parse docker reference"
+
+// hopeOf classifies the failure of a tag. InternalError covers so much (throttling,
+// network, broken content) that it gets the benefit of the doubt; the back-off sorts
+// out what lasts.
+func hopeOf(reason metav1.StatusReason, message string) hope {
+	if strings.Contains(message, noRepository) {
+		return hopeless
+	}
+	switch reason {
+	case metav1.StatusReasonNotFound, metav1.StatusReasonUnauthorized, metav1.StatusReasonForbidden, metav1.StatusReasonInvalid:
+		return slowHope
+	}
+	return quickHope
+}
+
+// pause is how long to wait after the given number of failed attempts: twice as long
+// each time up to Max, of which the second half is left to chance (0 ≤ random < 1) so
+// that tags that failed together do not come back together. A longer pause that the
+// registry asked for is kept, and up to a tenth of it added.
+func (o RetryOptions) pause(attempts int, h hope, asked time.Duration, random float64) time.Duration {
+	base := o.Base
+	if h == slowHope {
+		base = o.SlowBase
+	}
+	wait := base
+	for i := 1; i < attempts && wait < o.Max; i++ {
+		wait *= 2
+	}
+	wait = min(wait, o.Max)
+	wait = wait/2 + time.Duration(random*float64(wait/2))
+	asked = min(asked, o.MaxRetryAfter)
+	if asked > wait {
+		return asked + time.Duration(random*float64(asked)/10)
+	}
+	return wait
+}
+
+// askedPause is the pause that the registry asked for, 0 when it did not.
+func askedPause(status *metav1.Status) time.Duration {
+	if status.Details == nil {
+		return 0
+	}
+	return time.Duration(status.Details.RetryAfterSeconds) * time.Second
+}

@@ -1,0 +1,84 @@
+package imageimport
+
+import (
+	"math/bits"
+	"strings"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/tools/events"
+
+	"weir.dev/weir/internal/stream"
+)
+
+// Reasons of the Kubernetes Events on image streams.
+const (
+	// ReasonImportFailed: the import of a tag failed for the first time (Warning).
+	ReasonImportFailed = "ImportFailed"
+	// ReasonImportRetry: another attempt is due at the time named (Normal after the
+	// first failure, Warning after failed retries).
+	ReasonImportRetry = "ImportRetry"
+	// ReasonImportSucceeded: a tag was imported whose import had failed (Normal).
+	ReasonImportSucceeded = "ImportSucceeded"
+)
+
+// action is what the controller was doing, for all its events.
+const action = "Import"
+
+// maxNote leaves room below the 1024 bytes that an Event's note may have.
+const maxNote = 900
+
+// announcer writes events on streams, a bounded number of them. Each also names its tag
+// as related object, without which the recorder would fold the events of different
+// tags into one series.
+type announcer struct {
+	recorder events.EventRecorder
+	limit    *rate.Limiter
+}
+
+func newAnnouncer(recorder events.EventRecorder, perSecond float64) *announcer {
+	return &announcer{recorder: recorder, limit: rate.NewLimiter(rate.Limit(perSecond), max(1, int(10*perSecond)))}
+}
+
+func (a *announcer) news(s *imagev1.ImageStream, n news) {
+	if n.Failure == "" {
+		a.write(s, n.Tag, corev1.EventTypeNormal, ReasonImportSucceeded, "tag %s was imported from %s after failures", n.Tag, n.Source)
+		return
+	}
+	a.write(s, n.Tag, corev1.EventTypeWarning, ReasonImportFailed, "importing tag %s from %s failed: %s", n.Tag, n.Source, shortened(n.Failure))
+}
+
+// retry announces the attempts 1, 2, 4, 8 …: of a failure that never ends there is
+// less and less to say.
+func (a *announcer) retry(s *imagev1.ImageStream, tag string, r stream.Retry) {
+	if bits.OnesCount(uint(r.Attempt)) != 1 {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if r.Attempt > 1 {
+		kind = corev1.EventTypeWarning
+	}
+	a.write(s, tag, kind, ReasonImportRetry, "attempt %d to import tag %s failed; the next is due at %s", r.Attempt, tag, r.Next.UTC().Format(time.RFC3339))
+}
+
+func (a *announcer) write(s *imagev1.ImageStream, tag, kind, reason, note string, args ...any) {
+	if !a.limit.Allow() {
+		eventsDropped.Inc()
+		return
+	}
+	on := &corev1.ObjectReference{APIVersion: imagev1.GroupVersion.String(), Kind: "ImageStream", Namespace: s.Namespace, Name: s.Name, UID: s.UID}
+	about := &corev1.ObjectReference{APIVersion: imagev1.GroupVersion.String(), Kind: "ImageStreamTag", Namespace: s.Namespace, Name: s.Name + ":" + tag}
+	a.recorder.Eventf(on, about, kind, reason, action, note, args...)
+}
+
+// shortened cuts a message so that the note it goes into is not refused.
+func shortened(message string) string {
+	const room = maxNote / 2 // the pull spec may be long, too
+	if len(message) <= room {
+		return message
+	}
+	return strings.ToValidUTF8(message[:room], "") + "…"
+}
