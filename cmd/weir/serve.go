@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -32,11 +34,7 @@ func newServeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := server.OnReady(func() {
-				fmt.Fprintf(cmd.OutOrStdout(), "Weir serves at %s\nexport KUBECONFIG=%s\n", server.URL(), server.Kubeconfig())
-			}); err != nil {
-				return err
-			}
+			go greet(ctx, cmd.OutOrStdout(), server)
 			return server.Run(ctx)
 		},
 	}
@@ -49,4 +47,26 @@ func newServeCommand() *cobra.Command {
 	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
 	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
 	return cmd
+}
+
+// greet tells, once the server is ready, where it is, how to log in and what to
+// try.
+func greet(ctx context.Context, out io.Writer, server *standalone.Server) {
+	if server.WaitReady(ctx) != nil {
+		return // it is stopping
+	}
+	fmt.Fprintf(out, `
+Weir serves image streams at %[1]s
+
+Log in as its administrator:
+  export KUBECONFIG=%[2]s
+
+Then try:
+  kubectl api-resources --api-group=image.openshift.io
+  kubectl create namespace shop
+  kubectl -n shop apply -f examples/imagestream.yaml
+  kubectl -n shop get imagestreams,imagestreamtags
+
+Stop it with Ctrl-C. A restart over the same --data-dir finds everything again.
+`, server.URL(), server.Kubeconfig())
 }

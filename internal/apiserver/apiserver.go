@@ -8,7 +8,9 @@
 package apiserver
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,18 +56,28 @@ type Config struct {
 	NodeCredentials *upstream.NodeCredentials
 }
 
+// importGrace is what imports in flight have left when the server is told to stop.
+const importGrace = 10 * time.Second
+
 // New makes the server; what it does not serve goes on to the delegate.
 func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
 	scheme, codecs := imageapi.NewScheme(c.DefaultImportMode)
 	if err := useStorage(&c.Generic, c.Etcd, scheme, codecs, c.Hosts); err != nil {
 		return nil, err
 	}
-	describe(&c.Generic, scheme)
+	describe(&c.Generic)
 	server, err := c.Generic.Complete(nil).New("weir-image-apiserver", delegate)
 	if err != nil {
 		return nil, fmt.Errorf("making the server of %s: %w", imagev1.GroupName, err)
 	}
-	resources, err := c.resources(scheme)
+	stopping, giveUp := context.WithCancel(context.Background())
+	server.AddPreShutdownHookOrDie("weir-imports", func() error {
+		time.AfterFunc(importGrace, giveUp)
+		return nil
+	})
+	warnings := newSecretWarnings(c.Host)
+	server.AddPostStartHookOrDie("weir-secret-warnings", warnings.start)
+	resources, err := c.resources(scheme, stopping, warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +99,10 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 var metaVersion = metav1.Unversioned
 
 // describe has the server tell its own OpenAPI.
-func describe(c *genericapiserver.Config, scheme *runtime.Scheme) {
-	namer := openapinamer.NewDefinitionNamer(scheme)
-	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.GetOpenAPIDefinitions, namer)
+func describe(c *genericapiserver.Config) {
+	namer := openapinamer.NewDefinitionNamer(imageapi.NewPublishedScheme())
+	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.Definitions, namer)
 	c.OpenAPIConfig.Info.Title = "Weir"
-	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.GetOpenAPIDefinitions, namer)
+	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.Definitions, namer)
 	c.OpenAPIV3Config.Info.Title = "Weir"
 }

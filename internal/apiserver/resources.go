@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/apiserver/image"
 	"weir.dev/weir/internal/apiserver/imagesignature"
@@ -19,11 +18,11 @@ import (
 	"weir.dev/weir/internal/apiserver/imagestreammapping"
 	"weir.dev/weir/internal/apiserver/imagestreamsecrets"
 	"weir.dev/weir/internal/auth"
-	"weir.dev/weir/internal/upstream"
 )
 
-// resources is the table of all that is served.
-func (c Config) resources(scheme *runtime.Scheme) (map[string]rest.Storage, error) {
+// resources is the table of all that is served. Imports are given up when
+// stopping ends.
+func (c Config) resources(scheme *runtime.Scheme, stopping context.Context, warnings *secretWarnings) (map[string]rest.Storage, error) {
 	getter := c.Generic.RESTOptionsGetter
 	access := auth.New(c.Generic.Authorization.Authorizer)
 	images, err := image.NewStorage(scheme, getter)
@@ -43,7 +42,8 @@ func (c Config) resources(scheme *runtime.Scheme) (map[string]rest.Storage, erro
 		MayCreate:         access.CanCreate,
 		PullSecrets:       c.pullSecrets,
 		NodeCredentials:   c.NodeCredentials,
-		Warn:              warn,
+		Warn:              warnings.warn,
+		Stopping:          stopping,
 		MaxRepositoryTags: c.MaxRepositoryTags,
 	})
 	secrets, err := imagestreamsecrets.NewREST(scheme, c.pullSecrets)
@@ -77,8 +77,4 @@ func (c Config) limitRanges() func(namespace string) ([]*corev1.LimitRange, erro
 		}
 		return lister.LimitRanges(namespace).List(labels.Everything())
 	}
-}
-
-func warn(ctx context.Context, namespace string, w upstream.Warning) {
-	klog.FromContext(ctx).Info("leaving out a pull secret that cannot be used", "namespace", namespace, "secret", w)
 }

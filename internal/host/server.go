@@ -97,6 +97,11 @@ func (h *Host) AddPostStartHook(name string, f genericapiserver.PostStartHookFun
 	return h.aggregator.GenericAPIServer.AddPostStartHook(name, f)
 }
 
+// AddPreShutdownHook runs f when the server is told to stop, while it still serves.
+func (h *Host) AddPreShutdownHook(name string, f genericapiserver.PreShutdownHookFunc) error {
+	return h.aggregator.GenericAPIServer.AddPreShutdownHook(name, f)
+}
+
 // Run serves until ctx ends, lets requests in flight finish within the bounds of
 // --shutdown-* and returns.
 func (h *Host) Run(ctx context.Context) error {

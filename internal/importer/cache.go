@@ -15,8 +15,7 @@ const (
 	contentEntries  = 65536 // with CacheBytes, whichever is reached first
 )
 
-// repositoryKey is a repository and how it is spoken to. Two spellings of one repository have one
-// key.
+// repositoryKey is a repository, with defaults filled in, and how it is spoken to.
 type repositoryKey struct {
 	host, path string
 	insecure   bool

@@ -11,6 +11,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/reference"
 )
 
 // documentKind is what a manifest is to the importer.
@@ -64,21 +65,33 @@ func isSingle(mediaType string) bool {
 // maxJSONDepth bounds the nesting of manifests and configs. Real ones need about six levels.
 const maxJSONDepth = 64
 
-// envelope has the fields by which manifests of all formats are told apart.
+// envelope has the fields of all formats: what it is must be known before it is believed. Those
+// that tell formats apart are pointers, to see whether they are there.
 type envelope struct {
-	SchemaVersion int             `json:"schemaVersion"`
-	MediaType     string          `json:"mediaType"`
-	Config        json.RawMessage `json:"config"`
-	Layers        json.RawMessage `json:"layers"`
-	Manifests     json.RawMessage `json:"manifests"`
-	FSLayers      json.RawMessage `json:"fsLayers"`
+	SchemaVersion int              `json:"schemaVersion"`
+	MediaType     string           `json:"mediaType"`
+	Config        *descriptor      `json:"config"`
+	Layers        *[]descriptor    `json:"layers"`
+	Manifests     *[]manifestEntry `json:"manifests"`
+	FSLayers      *[]struct{}      `json:"fsLayers"`
+}
+
+// manifestEntry is an entry of a list as it is written.
+type manifestEntry struct {
+	descriptor
+	Platform struct {
+		Architecture string `json:"architecture"`
+		OS           string `json:"os"`
+		Variant      string `json:"variant"`
+	} `json:"platform"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // parseDocument reads a manifest of any supported format. contentType is what the registry said it
 // is, "" or a generic type when it did not. A manifest that can be read as two things is refused:
 // whoever verified it as one must not run it as the other.
 func parseDocument(contentType string, body []byte) (document, error) {
-	if err := checkJSON(body); err != nil {
+	if err := checkDepth(body); err != nil {
 		return document{}, contentErrorf("the manifest is malformed: %v", err)
 	}
 	var e envelope
@@ -94,7 +107,7 @@ func parseDocument(contentType string, body []byte) (document, error) {
 	}
 	switch {
 	case dockerimage.IsList(mediaType):
-		return parseList(mediaType, e.Manifests)
+		return parseList(mediaType, e)
 	case dockerimage.IsSchema1(mediaType):
 		return parseSchema1(body)
 	}
@@ -142,9 +155,9 @@ func (e envelope) shape() string {
 	switch {
 	case e.SchemaVersion == 1:
 		return dockerimage.MediaTypeSchema1
-	case e.SchemaVersion == 2 && present(e.Manifests):
+	case e.SchemaVersion == 2 && e.Manifests != nil:
 		return dockerimage.MediaTypeOCIIndex
-	case e.SchemaVersion == 2 && present(e.Config):
+	case e.SchemaVersion == 2 && e.Config != nil:
 		return dockerimage.MediaTypeOCIManifest
 	}
 	return ""
@@ -159,67 +172,51 @@ func (e envelope) check(mediaType string) error {
 	if e.SchemaVersion != version {
 		return contentErrorf("the manifest of type %q has schemaVersion %d", mediaType, e.SchemaVersion)
 	}
-	isImage := present(e.Config) || present(e.Layers)
-	ambiguous := present(e.Manifests) && (isImage || present(e.FSLayers)) || isImage && present(e.FSLayers)
+	isImage := e.Config != nil || e.Layers != nil
+	ambiguous := e.Manifests != nil && (isImage || e.FSLayers != nil) || isImage && e.FSLayers != nil
 	if ambiguous {
 		return contentErrorf("the manifest is ambiguous: it has the parts of more than one format")
 	}
-	if dockerimage.IsList(mediaType) && (isImage || present(e.FSLayers)) || !dockerimage.IsList(mediaType) && present(e.Manifests) {
+	if dockerimage.IsList(mediaType) && (isImage || e.FSLayers != nil) || !dockerimage.IsList(mediaType) && e.Manifests != nil {
 		return contentErrorf("the manifest of type %q has the content of another format", mediaType)
 	}
 	return nil
 }
 
-func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
-
-func parseList(mediaType string, raw json.RawMessage) (document, error) {
-	var entries []struct {
-		descriptor
-		Platform *struct {
-			Architecture string `json:"architecture"`
-			OS           string `json:"os"`
-			Variant      string `json:"variant"`
-		} `json:"platform"`
-		Annotations map[string]string `json:"annotations"`
+func parseList(mediaType string, e envelope) (document, error) {
+	doc := document{kind: kindList, mediaType: mediaType}
+	if e.Manifests == nil {
+		return doc, nil
 	}
-	if present(raw) {
-		if err := json.Unmarshal(raw, &entries); err != nil {
-			return document{}, contentErrorf("the manifest list is malformed: %v", err)
-		}
-	}
-	doc := document{kind: kindList, mediaType: mediaType, entries: make([]listEntry, 0, len(entries))}
-	for i, e := range entries {
-		if err := e.descriptor.check(); err != nil {
+	doc.entries = make([]listEntry, 0, len(*e.Manifests))
+	for i, m := range *e.Manifests {
+		if err := m.descriptor.check(); err != nil {
 			return document{}, contentErrorf("the manifest list is malformed: manifests[%d]: %v", i, err)
 		}
-		entry := listEntry{descriptor: e.descriptor, annotations: e.Annotations}
-		entry.MediaType = normalizeType(e.MediaType)
-		if p := e.Platform; p != nil {
-			entry.Platform, entry.Variant = Platform{p.Architecture, p.OS}, p.Variant
+		entry := listEntry{
+			descriptor:  m.descriptor,
+			Platform:    Platform{m.Platform.Architecture, m.Platform.OS},
+			Variant:     m.Platform.Variant,
+			annotations: m.Annotations,
 		}
+		entry.MediaType = normalizeType(m.MediaType)
 		doc.entries = append(doc.entries, entry)
 	}
 	return doc, nil
 }
 
 func parseImage(mediaType string, e envelope) (document, error) {
-	doc := document{kind: kindImage, mediaType: mediaType}
-	if !present(e.Config) {
+	if e.Config == nil {
 		return document{}, contentErrorf("the manifest is malformed: it has no config")
 	}
-	if err := json.Unmarshal(e.Config, &doc.config); err != nil {
+	if err := e.Config.check(); err != nil {
 		return document{}, contentErrorf("the manifest is malformed: config: %v", err)
 	}
-	if err := doc.config.check(); err != nil {
-		return document{}, contentErrorf("the manifest is malformed: config: %v", err)
+	doc := document{kind: kindImage, mediaType: mediaType, config: *e.Config}
+	if e.Layers == nil {
+		return doc, nil
 	}
-	var layers []descriptor
-	if present(e.Layers) {
-		if err := json.Unmarshal(e.Layers, &layers); err != nil {
-			return document{}, contentErrorf("the manifest is malformed: layers: %v", err)
-		}
-	}
-	for i, l := range layers {
+	for i, l := range *e.Layers {
 		if err := l.check(); err != nil {
 			return document{}, contentErrorf("the manifest is malformed: layers[%d]: %v", i, err)
 		}
@@ -229,8 +226,8 @@ func parseImage(mediaType string, e envelope) (document, error) {
 }
 
 func (d descriptor) check() error {
-	if err := d.Digest.Validate(); err != nil {
-		return contentErrorf("digest %q: %v", foreignText(string(d.Digest)), err)
+	if !reference.ValidDigest(string(d.Digest)) {
+		return contentErrorf("%q is no digest", foreignText(string(d.Digest)))
 	}
 	if d.Size < 0 {
 		return contentErrorf("size %d is negative", d.Size)
@@ -241,9 +238,8 @@ func (d descriptor) check() error {
 // mediaTypeGrammar is what RFC 6838 allows as type/subtype.
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
 
-// checkJSON makes sure that body is one JSON value of bearable nesting, before anything recursive
-// reads it.
-func checkJSON(body []byte) error {
+// checkDepth refuses JSON that is nested beyond bearing, before anything recursive reads it.
+func checkDepth(body []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {
@@ -259,9 +255,6 @@ func checkJSON(body []byte) error {
 		case c == '}' || c == ']':
 			depth--
 		}
-	}
-	if !json.Valid(body) {
-		return contentErrorf("not JSON")
 	}
 	return nil
 }

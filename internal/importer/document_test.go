@@ -45,7 +45,7 @@ func TestDocumentTypes(t *testing.T) {
 }
 
 func TestEntriesWithoutPlatform(t *testing.T) {
-	child := builtImage{mediaType: dockerimage.MediaTypeOCIManifest, platform: Platform{Architecture: "arm64"}}
+	child := builtImage{mediaType: dockerimage.MediaTypeOCIManifest, config: []byte(`{"architecture":"arm64"}`)}
 	entry := listEntry{descriptor: descriptor{MediaType: "no media type", Digest: digest.Digest(someDigest), Size: 3}}
 	want := imagev1.ImageManifest{Digest: someDigest, MediaType: dockerimage.MediaTypeOCIManifest, ManifestSize: 3, Architecture: "arm64", OS: "unknown"}
 	if got := imageManifest(entry, child); got != want {
@@ -105,7 +105,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add("application/vnd.example", []byte(s))
 	}
 	f.Fuzz(func(t *testing.T, mediaType string, config []byte) {
-		metadata, platform, err := describe(descriptor{MediaType: mediaType, Digest: digest.Digest(someDigest)}, config, nil)
+		metadata, err := describe(descriptor{MediaType: mediaType, Digest: digest.Digest(someDigest)}, config, nil)
 		if err != nil {
 			return
 		}
@@ -119,7 +119,7 @@ func FuzzConfig(f *testing.F) {
 		if _, err := dockerimage.Metadata(&image); err != nil {
 			t.Errorf("written metadata cannot be read: %v", err)
 		}
-		if entry := imageManifest(listEntry{}, builtImage{platform: platform}); entry.Architecture == "" || entry.OS == "" {
+		if entry := imageManifest(listEntry{}, builtImage{config: config}); entry.Architecture == "" || entry.OS == "" {
 			t.Errorf("entry without platform: %+v", entry)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -166,8 +167,8 @@ func (r *repository) blobSize(ctx context.Context, d digest.Digest) (int64, erro
 // verify compares content with its digest. The client has done so; an image is named by its digest,
 // so it is not taken on trust here.
 func verify(want digest.Digest, body []byte) error {
-	if err := want.Validate(); err != nil {
-		return contentErrorf("digest %q: %v", foreignText(string(want)), err)
+	if !reference.ValidDigest(string(want)) {
+		return contentErrorf("%q is no digest", foreignText(string(want)))
 	}
 	if got := want.Algorithm().FromBytes(body); got != want {
 		return &upstream.Error{

@@ -17,7 +17,7 @@ import (
 type builtImage struct {
 	image     *imagev1.Image
 	mediaType string
-	platform  Platform // of the config; empty parts where it does not say
+	config    []byte // of an image other than schema 1; nil for lists
 }
 
 // newImage is what the Images of all manifests have in common. A list has no layers and hence no
@@ -40,14 +40,12 @@ func (t *tagImport) imageOf(ctx context.Context, m fetched, doc document) (built
 
 	layers, metadata := doc.layers, doc.metadata
 	var config []byte
-	if doc.kind == kindSchema1 {
-		built.platform.Architecture = metadata.Architecture
-	} else {
+	if doc.kind == kindImage {
 		var err error
 		if config, err = t.config(ctx, ref, doc.config); err != nil {
 			return builtImage{}, err
 		}
-		if metadata, built.platform, err = describe(doc.config, config, layers); err != nil {
+		if metadata, err = describe(doc.config, config, layers); err != nil {
 			return builtImage{}, &refError{ref: ref, part: configPart(doc.config), err: err}
 		}
 	}
@@ -66,6 +64,7 @@ func (t *tagImport) imageOf(ctx context.Context, m fetched, doc document) (built
 		return builtImage{}, err
 	}
 	t.setText(image, m.bytes, config)
+	built.config = config
 	return built, nil
 }
 

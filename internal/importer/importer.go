@@ -24,10 +24,15 @@ type Registries interface {
 // Repository reads one repository, as *upstream.Repository does. The content of Manifest and Blob is
 // verified against a digest that was asked for; the importer verifies once more.
 type Repository interface {
+	// Head tells the digest of a manifest without fetching it.
 	Head(ctx context.Context, tagOrDigest string) (upstream.Descriptor, error)
+	// Manifest fetches a manifest. Its Digest is that of its Bytes.
 	Manifest(ctx context.Context, tagOrDigest string) (upstream.Manifest, error)
+	// Blob fetches a blob of at most maxBytes bytes.
 	Blob(ctx context.Context, d digest.Digest, maxBytes int64) ([]byte, error)
+	// BlobSize tells the size of a blob in bytes.
 	BlobSize(ctx context.Context, d digest.Digest) (int64, error)
+	// Tags lists the tags, in any order, an empty name included.
 	Tags(ctx context.Context) ([]string, error)
 }
 

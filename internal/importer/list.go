@@ -186,7 +186,10 @@ func (t *tagImport) listOf(m fetched, doc document, children []tree, index []int
 // each; an entry that does not say (lists within a list and artifacts need not) gets those of its
 // config, and "unknown" where there is none, which is what build tools write for what runs nowhere.
 func imageManifest(entry listEntry, child builtImage) imagev1.ImageManifest {
-	platform := entry.Platform.orElse(child.platform).orElse(Platform{Architecture: unknownPart, OS: unknownPart})
+	platform := entry.Platform
+	if platform.Architecture == "" || platform.OS == "" {
+		platform = platform.orElse(configPlatform(child.config)).orElse(Platform{Architecture: unknownPart, OS: unknownPart})
+	}
 	mediaType := entry.MediaType
 	if !mediaTypeGrammar.MatchString(mediaType) {
 		mediaType = child.mediaType

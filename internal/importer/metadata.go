@@ -9,22 +9,22 @@ import (
 	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
-// describe turns the config that d points at into metadata, the size with its layers included, and
-// says what platform it is for. The config of an artifact may be anything: the metadata has its
+// describe turns the config that d points at into metadata, the size with its layers included. The
+// config of an artifact may be anything: the metadata has its
 // digest and size, and nothing of its content.
-func describe(d descriptor, config []byte, layers []imagev1.ImageLayer) (docker10.DockerImage, Platform, error) {
+func describe(d descriptor, config []byte, layers []imagev1.ImageLayer) (docker10.DockerImage, error) {
 	if !isConfigType(normalizeType(d.MediaType)) {
 		size := dockerimage.Size(int64(len(config)), layers)
-		return docker10.DockerImage{ID: d.Digest.String(), Size: size}, Platform{}, nil
+		return docker10.DockerImage{ID: d.Digest.String(), Size: size}, nil
 	}
-	if err := checkJSON(config); err != nil {
-		return docker10.DockerImage{}, Platform{}, contentErrorf("malformed: %v", err)
+	if err := checkDepth(config); err != nil {
+		return docker10.DockerImage{}, contentErrorf("malformed: %v", err)
 	}
 	metadata, err := dockerimage.MetadataFromConfig(d.Digest.String(), config, layers)
 	if err != nil {
-		return docker10.DockerImage{}, Platform{}, contentErrorf("malformed: %v", err)
+		return docker10.DockerImage{}, contentErrorf("malformed: %v", err)
 	}
-	return metadata, Platform{Architecture: metadata.Architecture, OS: configOS(config)}, nil
+	return metadata, nil
 }
 
 // isConfigType tells the media types of configs that describe a runnable image. Other configs
@@ -37,14 +37,15 @@ func isConfigType(mediaType string) bool {
 	return false
 }
 
-// configOS reads the operating system that a config is for. The metadata of the API has no field
-// for it.
-func configOS(config []byte) string {
+// configPlatform reads what a config is for; empty parts where it does not say. The metadata of the
+// API has no field for the operating system.
+func configPlatform(config []byte) Platform {
 	var c struct {
-		OS string `json:"os"`
+		Architecture string `json:"architecture"`
+		OS           string `json:"os"`
 	}
 	if json.Unmarshal(config, &c) != nil {
-		return ""
+		return Platform{}
 	}
-	return c.OS
+	return Platform{Architecture: c.Architecture, OS: c.OS}
 }

@@ -122,7 +122,7 @@ func TestContentThatCannotBe(t *testing.T) {
 	for name, c := range map[string]struct{ contentType, body, want string }{
 		"unknown type":        {"application/vnd.example+json", `{}`, `unsupported image manifest type "application/vnd.example+json"`},
 		"type unsaid":         {"", `{}`, "neither the registry nor the manifest says what it is"},
-		"not JSON":            {schema2, `hello`, "not JSON"},
+		"not JSON":            {schema2, `hello`, "the manifest is malformed"},
 		"types disagree":      {schema2, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`, "calls itself"},
 		"two things at once":  {"application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"config":{},"layers":[],"manifests":[]}`, "ambiguous"},
 		"a list called image": {"application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"manifests":[]}`, "content of another format"},
@@ -246,7 +246,7 @@ func TestSlowHostHoldsUpNobody(t *testing.T) {
 		req.Images = append(req.Images, importer.ImageRequest{Ref: slow.ref(fmt.Sprintf("x:%d", n)), Insecure: true})
 	}
 	req.Images = append(req.Images, importer.ImageRequest{Ref: fast.ref("x:1"), Insecure: true})
-	result := newImporter(t, func(o *importer.Options) { o.Timeout = time.Second }).Import(context.Background(), req)
+	result := newImporter(t, func(o *importer.Options) { o.Timeout = 4 * time.Second }).Import(context.Background(), req)
 	for n, r := range result.Images[:30] {
 		if !strings.HasSuffix(r.Status.Message, "the import ran out of time") || r.Retry != importer.RetrySoon {
 			t.Fatalf("slow image %d: %s, retry %s", n, asJSON(t, r.Status), r.Retry)

@@ -1,10 +1,10 @@
 package importer
 
 import (
-	digest "github.com/opencontainers/go-digest"
 	"github.com/openshift/api/image/docker10"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/reference"
 )
 
 // maxSchema1Layers is more than any graph driver could mount; each may cost a HEAD.
@@ -22,8 +22,8 @@ func parseSchema1(body []byte) (document, error) {
 		return document{}, contentErrorf("the schema 1 manifest has %d layers; 1 to %d are possible", n, maxSchema1Layers)
 	}
 	for i, l := range manifest.Layers {
-		if err := digest.Digest(l.Name).Validate(); err != nil {
-			return document{}, contentErrorf("the schema 1 manifest is malformed: layer %d: digest %q: %v", i, foreignText(l.Name), err)
+		if !reference.ValidDigest(l.Name) {
+			return document{}, contentErrorf("the schema 1 manifest is malformed: layer %d: %q is no digest", i, foreignText(l.Name))
 		}
 	}
 	var metadata docker10.DockerImage

@@ -45,13 +45,14 @@ func (s *session) withCredentials(creds upstream.Credentials) *session {
 	return other
 }
 
-// open finds or opens the repository of a pull spec. Spellings of one repository share it.
+// open finds or opens the repository of a pull spec. Spellings that differ in defaults only share
+// it; the several names of Docker Hub do not, for rules and credentials may tell them apart.
 func (s *session) open(spec reference.PullSpec, insecure bool) (*repository, error) {
 	full := spec.WithDefaults()
 	if full.Name == "" {
 		return nil, errNoReference
 	}
-	key := repositoryKey{host: full.ContactHost(), path: full.RepositoryName(), insecure: insecure}
+	key := repositoryKey{host: full.Registry, path: full.RepositoryName(), insecure: insecure}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r, ok := s.repositories[key]; ok {

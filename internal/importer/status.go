@@ -91,13 +91,17 @@ func outcomeOf(ctx context.Context, ref string, err error) outcome {
 	}
 }
 
-// outOfTime tells a failure that came of the import's end from one that was there before.
+// outOfTime tells a failure that came of the import's end. Calls that are cut off then may also look
+// like trouble of the network.
 func outOfTime(ctx context.Context, err error) bool {
 	if ctx.Err() == nil {
 		return false
 	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, errOutOfTime) || upstream.CodeOf(err) == upstream.CodeCanceled
+	var up *upstream.Error
+	if errors.As(err, &up) && (up.Code == upstream.CodeCanceled || up.Code == upstream.CodeUnavailable && up.HTTPStatus == 0) {
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, errOutOfTime)
 }
 
 func upstreamStatus(ref, part string, err *upstream.Error) metav1.Status {

@@ -7,49 +7,113 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/controller-manager/app"
 
 	"weir.dev/weir/internal/host"
 )
+
+// Names of Weir's controllers, as --controllers knows them.
+const (
+	ControllerImport   = "import"
+	ControllerSchedule = "schedule"
+)
+
+var controllerNames = []string{ControllerImport, ControllerSchedule}
+
+// noControllers is the value of --controllers that runs none.
+const noControllers = "none"
 
 // Options are the flags of `weir serve`.
 type Options struct {
 	// DataDir holds everything that is written.
 	DataDir string
-	Host    *host.Options
+	// ConfigFile is the configuration file, "" for none; what it says is in Config.
+	ConfigFile string
+	// Config are the settings that have no flag. When ConfigFile is set it is
+	// read into here.
+	Config *settings
+	// RegistriesConf is a containers registries.conf, "" for none.
+	RegistriesConf string
+	// ImportCADir is a folder of CAs that registries are trusted by, "" for none.
+	ImportCADir string
+	// Controllers are the controllers to run: "*" for all, a name, or a name after
+	// "-" for all but that one; "none".
+	Controllers []string
+	// InternalHostname and ExternalHostname are host[:port] of the integrated
+	// registry, as seen by workloads and by everybody else.
+	InternalHostname string
+	ExternalHostname string
+	// Host are the flags of the control plane.
+	Host *host.Options
 }
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{DataDir: "weir-data", Host: host.NewOptions()}
+	return &Options{DataDir: "weir-data", Config: defaultSettings(), Controllers: []string{"*"}, Host: host.NewOptions()}
 }
 
 // AddFlags adds Weir's own flags first, Kubernetes' after them.
 func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs := fss.FlagSet("weir")
-	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Folder for everything this process writes: etcd, keys and certificates, admin.kubeconfig.")
+	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Folder for everything this process writes: etcd, keys and certificates, "+host.KubeconfigName+".")
+	fs.StringVar(&o.ConfigFile, "config", o.ConfigFile, "Configuration file (YAML) for what has no flag: see docs/operate/configuration.md.")
+	fs.StringVar(&o.RegistriesConf, "registries-conf", o.RegistriesConf, "A containers registries.conf (version 2) with the mirrors, rewrites and blocks that imports obey.")
+	fs.StringVar(&o.ImportCADir, "import-ca-dir", o.ImportCADir, "Folder of PEM files with certificate authorities that registries are trusted by, beside the system's.")
+	fs.StringSliceVar(&o.Controllers, "controllers", o.Controllers, "Controllers to run: '*' is all, 'NAME' is that one, '-NAME' is all but that one, 'none' is none. They are: "+strings.Join(controllerNames, ", ")+".")
+	fs.StringVar(&o.InternalHostname, "internal-registry-hostname", o.InternalHostname, "host[:port] of the integrated registry, shown in status.dockerImageRepository.")
+	fs.StringVar(&o.ExternalHostname, "external-registry-hostname", o.ExternalHostname, "host[:port] of the integrated registry as seen from outside, shown in status.publicDockerImageRepository.")
 	o.Host.AddFlags(fss)
 }
 
-// Validate reports every mistake at once, each naming its flag.
-func (o *Options) Validate() error {
-	var errs []error
-	if o.DataDir == "" {
-		errs = append(errs, errors.New("--data-dir must name a folder"))
-	}
-	return utilerrors.NewAggregate(errs)
-}
-
-// complete fills in what follows from other settings.
+// complete reads the configuration file and fills in what follows from other
+// settings.
 func (o *Options) complete() error {
+	if o.DataDir == "" {
+		return errors.New("--data-dir must name a folder")
+	}
 	dir, err := filepath.Abs(o.DataDir)
 	if err != nil {
 		return fmt.Errorf("--data-dir %s: %w", o.DataDir, err)
 	}
 	o.DataDir, o.Host.DataDir = dir, dir
-	return nil
+	var errs []error
+	if o.ConfigFile != "" {
+		return errors.New("--config: cannot be read")
+	}
+	if o.InternalHostname != "" {
+		o.Config.Registry.InternalHostname = o.InternalHostname
+	}
+	if o.ExternalHostname != "" {
+		o.Config.Registry.ExternalHostnames = append([]string{o.ExternalHostname}, o.Config.Registry.ExternalHostnames...)
+	}
+	errs = append(errs, o.validateControllers()...)
+	return utilerrors.NewAggregate(errs)
+}
+
+func (o *Options) validateControllers() []error {
+	known := sets.New(controllerNames...)
+	var errs []error
+	for _, c := range o.Controllers {
+		name := strings.TrimPrefix(c, "-")
+		if name == "*" || known.Has(name) || (c == noControllers && len(o.Controllers) == 1) {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("--controllers: %q is no controller; there are %s, and 'none' stands alone", c, strings.Join(controllerNames, ", ")))
+	}
+	return errs
+}
+
+// runs tells whether a controller is switched on.
+func (o *Options) runs(name string) bool {
+	if len(o.Controllers) == 1 && o.Controllers[0] == noControllers {
+		return false
+	}
+	return app.IsControllerEnabled(name, sets.NewString(), o.Controllers)
 }
 
 // embedsEtcd tells whether no etcd was named.

@@ -5,24 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	imageclient "github.com/openshift/client-go/image/clientset/versioned"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	quota "k8s.io/apiserver/pkg/quota/v1"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/apiserver"
+	imagequota "weir.dev/weir/internal/apiserver/quota"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/imageapi"
-	"weir.dev/weir/internal/imageapi/validation"
-	"weir.dev/weir/internal/importer"
-	"weir.dev/weir/internal/upstream"
 )
 
 // discoveryPriority puts the group after Kubernetes' own groups.
 const discoveryPriority = 9900
+
+const readyInterval = 20 * time.Millisecond
 
 // Server is a whole Weir that is ready to run.
 type Server struct {
@@ -32,17 +39,17 @@ type Server struct {
 	control *host.Completed
 	host    *host.Host
 
-	upstream *upstream.Client
-	importer *importer.Importer
+	imports *imports
+	parts   *parts
 }
 
 // New starts what the rest needs (the data folder's lock, etcd), opens the port
 // and builds the servers. Close releases what Run never got to.
 func New(ctx context.Context, o *Options) (_ *Server, err error) {
-	if err := errors.Join(o.Validate(), o.complete()); err != nil {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o}
+	s := &Server{options: o, parts: newParts()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -54,14 +61,20 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := s.startEtcd(ctx); err != nil {
 		return nil, err
 	}
-	if s.upstream, err = upstream.NewClient(upstream.Options{}); err != nil {
+	if s.imports, err = newImports(o); err != nil {
 		return nil, err
 	}
-	s.importer = importer.New(importer.Options{Registries: importer.FromClient(s.upstream)})
 	if s.control, err = o.Host.Complete(ctx); err != nil {
 		return nil, err
 	}
-	if s.host, err = host.New(s.control, s.imageAPI()); err != nil {
+	extension, err := s.imageAPI()
+	if err != nil {
+		return nil, err
+	}
+	if s.host, err = host.New(s.control, extension); err != nil {
+		return nil, err
+	}
+	if err := s.addParts(); err != nil {
 		return nil, err
 	}
 	return s, s.control.WriteKubeconfig()
@@ -76,11 +89,15 @@ func (s *Server) Kubeconfig() string { return s.control.Kubeconfig() }
 // Loopback is a client config with every right inside the process.
 func (s *Server) Loopback() *rest.Config { return s.host.Loopback() }
 
-// OnReady calls f once everything has started.
-func (s *Server) OnReady(f func()) error {
-	return s.host.AddPostStartHook("weir-ready", func(hook genericapiserver.PostStartHookContext) error {
-		f()
-		return nil
+// WaitReady returns when everything that was started is ready to use.
+func (s *Server) WaitReady(ctx context.Context) error {
+	client, err := kubernetes.NewForConfig(s.loopbackFor("readiness"))
+	if err != nil {
+		return fmt.Errorf("waiting for the server to be ready: %w", err)
+	}
+	return wait.PollUntilContextCancel(ctx, readyInterval, true, func(ctx context.Context) (bool, error) {
+		_, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		return err == nil, nil
 	})
 }
 
@@ -107,6 +124,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
+	s.parts.stop()
+	if s.imports != nil {
+		s.imports.client.Close()
+		s.imports = nil
+	}
 	if s.etcd != nil {
 		s.etcd.Close()
 		s.etcd = nil
@@ -129,26 +151,70 @@ func (s *Server) startEtcd(ctx context.Context) error {
 	return nil
 }
 
+// addParts has everything beside the servers start with them and end before them.
+func (s *Server) addParts() error {
+	start := func(genericapiserver.PostStartHookContext) error {
+		s.parts.start("registry rules", func(ctx context.Context) error {
+			return s.imports.followRules(ctx, s.loopbackFor("registry-rules"))
+		})
+		return s.startControllers()
+	}
+	stop := func() error {
+		s.parts.stop()
+		return nil
+	}
+	return errors.Join(s.host.AddPostStartHook("weir-parts", start), s.host.AddPreShutdownHook("weir-parts", stop))
+}
+
+// loopbackFor is a client config whose requests can be told apart in the audit log.
+func (s *Server) loopbackFor(part string) *rest.Config {
+	config := rest.AddUserAgent(s.host.Loopback(), "weir-"+part)
+	config.QPS = -1 // the server's own fairness decides, not a client's guess
+	return config
+}
+
 // imageAPI is the image API as part of the control plane.
-func (s *Server) imageAPI() host.Extension {
+func (s *Server) imageAPI() (host.Extension, error) {
+	allowed, err := s.options.Config.AllowedRegistries()
+	if err != nil {
+		return host.Extension{}, fmt.Errorf("--config: %w", err)
+	}
 	return host.Extension{
-		GroupVersion: imagev1.GroupVersion,
-		Priority:     discoveryPriority,
-		LongRunning:  apiserver.LongRunning,
-		Uncollected:  []schema.GroupResource{imageapi.Resource(imageapi.Images)},
+		GroupVersion:    imagev1.GroupVersion,
+		Priority:        discoveryPriority,
+		LongRunning:     apiserver.LongRunning,
+		Uncollected:     []schema.GroupResource{imageapi.Resource(imageapi.Images)},
+		QuotaEvaluators: s.quotaEvaluators,
 		New: func(base host.Base, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
 			client, err := kubernetes.NewForConfig(base.Config.LoopbackClientConfig)
 			if err != nil {
 				return nil, fmt.Errorf("making the image API's client of the host: %w", err)
 			}
 			return apiserver.New(apiserver.Config{
-				Generic:   base.Config,
-				Etcd:      base.Etcd,
-				Host:      client,
-				Informers: base.Informers,
-				Allowed:   validation.AnyRegistry,
-				Importer:  s.importer,
+				Generic:           base.Config,
+				Etcd:              base.Etcd,
+				Host:              client,
+				Informers:         base.Informers,
+				DefaultImportMode: s.options.Config.Imports.Mode,
+				Hosts:             s.options.Config.Registries(),
+				Allowed:           allowed,
+				Importer:          s.imports.importer,
+				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
+				NodeCredentials:   s.imports.node,
 			}, delegate)
 		},
-	}
+	}, nil
+}
+
+// quotaEvaluators ask the API itself whether a stream is there.
+func (s *Server) quotaEvaluators(lister quota.ListerForResourceFunc) []quota.Evaluator {
+	client := sync.OnceValues(func() (imageclient.Interface, error) { return imageclient.NewForConfig(s.loopbackFor("quota")) })
+	return imagequota.Evaluators(lister, func(ctx context.Context, namespace, name string) bool {
+		c, err := client()
+		if err != nil {
+			return true
+		}
+		_, err = c.ImageV1().ImageStreams(namespace).Get(ctx, name, metav1.GetOptions{})
+		return !apierrors.IsNotFound(err)
+	})
 }

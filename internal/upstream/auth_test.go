@@ -51,9 +51,11 @@ func bearerAuth(t *testing.T, h http.Handler, user, password string, life time.D
 func basicAuth(h http.Handler, user, password string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if u, p, ok := r.BasicAuth(); !ok || u != user || p != password {
+			sent := r.Header.Get("Authorization")
+			_, encoded, _ := strings.Cut(sent, " ")
 			w.Header().Set("WWW-Authenticate", `Basic realm="reg"`)
 			w.WriteHeader(401)
-			fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":"you sent %s"}]}`, r.Header.Get("Authorization"))
+			fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":"you sent %s, that is %s or %s"}]}`, sent, encoded, p)
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -177,7 +177,11 @@ func TestLimitedRateSpreadsTurns(t *testing.T) {
 		t.Errorf("eleven turns at 100 a second took %s", since)
 	}
 	h.pace.SetLimit(0.001)
+	start = time.Now()
 	err := h.acquire(t.Context())
+	if since := time.Since(start); since > 10*time.Second {
+		t.Errorf("waited %s for what could not come", since)
+	}
 	if err == nil || err.Code != CodeTooManyRequests || err.RetryAfter < time.Minute {
 		t.Errorf("a turn beyond the longest wait: %+v", err)
 	}

@@ -166,7 +166,9 @@ func TestHostileAnswers(t *testing.T) {
 			for i := range 100 {
 				w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("x", 2000))
 			}
-		}, code: CodeUnavailable},
+		}, code: CodeTooLarge, text: "answer headers exceed the limit of 65536 bytes"},
+		{name: "no content", handler: status(204, "", ""), code: CodeProtocol, text: "received unexpected HTTP status: 204 No Content"},
+		{name: "partial content", handler: status(206, "", string(good)), code: CodeProtocol, text: "received unexpected HTTP status: 206 Partial Content"},
 		{name: "endless redirects", handler: func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path+"x", http.StatusFound)
 		}, code: CodeProtocol, text: "redirect not followed: more than 5 redirects"},
@@ -222,6 +224,34 @@ func TestBlobLimits(t *testing.T) {
 	wantCode(t, err, CodeTooLarge)
 	_, err = r.Blob(t.Context(), digest.FromString("else"), 1000)
 	wantCode(t, err, CodeIntegrity)
+}
+
+// Too much is not read to its end to find out that it is too much.
+func TestReadingStopsAtTheLimit(t *testing.T) {
+	sent := make(chan int64, 1)
+	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.CopyN(w, zeros{}, 400<<20)
+		sent <- n
+	}))
+	_, err := open(t, newTestClient(t), s.host+"/a/b").Manifest(t.Context(), "x")
+	wantCode(t, err, CodeTooLarge)
+	if n := <-sent; n > 100<<20 {
+		t.Errorf("%d bytes were taken", n)
+	}
+}
+
+func TestRefusedConnectionsAreNotRepeated(t *testing.T) {
+	s := serve(t, http.NotFoundHandler())
+	s.Close()
+	var tries atomic.Int32
+	c := newTestClient(t, func(o *Options) {
+		o.Observer = ObserverFunc(func(Observation) { tries.Add(1) })
+	})
+	_, err := openAs(t, c, s.host+"/a/b", false).Manifest(t.Context(), "x")
+	wantCode(t, err, CodeUnavailable)
+	if tries.Load() != 1 {
+		t.Errorf("tried %d times", tries.Load())
+	}
 }
 
 func TestRetries(t *testing.T) {

@@ -173,6 +173,8 @@ func (c *Client) networkError(ctx context.Context, err error) *Error {
 		return canceled(errClosed)
 	case ctx.Err() != nil:
 		return canceled(ctx.Err())
+	case strings.Contains(err.Error(), "response headers exceeded"), strings.Contains(err.Error(), "response header list larger"):
+		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("answer headers exceed the limit of %d bytes", c.opts.Limits.Headers), Err: err}
 	case errors.Is(err, errRedirect):
 		return &Error{Code: CodeProtocol, Text: clean(err.Error()), Err: err}
 	}

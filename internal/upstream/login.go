@@ -23,7 +23,7 @@ type pinged struct {
 type session struct {
 	mu        sync.Mutex
 	challenge *challenge // learned from a 401 after the ping; overrides the ping's
-	asked     bool
+	until     time.Time  // how long it does
 	token     token
 }
 
@@ -47,9 +47,11 @@ func (s *source) key() string {
 	return key(s.Host, s.Path, s.cred.identity(), flag(s.Insecure))
 }
 
+func (s *source) pingKey() string { return key(s.Host, flag(s.Insecure)) }
+
 // ping learns how the registry wants to be spoken to; remembered per host.
 func (s *source) ping(ctx context.Context) (pinged, error) {
-	c, k := s.client, key(s.Host, flag(s.Insecure))
+	c, k := s.client, s.pingKey()
 	if p, ok := c.pings.Get(k); ok && time.Now().Before(p.until) {
 		return p, nil
 	}
@@ -140,8 +142,8 @@ func (s *source) login(ctx context.Context) (login, error) {
 	sess := s.session()
 	sess.mu.Lock()
 	ch, challenged, asked := p.challenge, p.challenged, p.asked
-	if sess.challenge != nil {
-		ch, challenged, asked = *sess.challenge, true, sess.asked
+	if sess.challenge != nil && time.Now().Before(sess.until) {
+		ch, challenged, asked = *sess.challenge, true, true
 	}
 	remembered := sess.token
 	sess.mu.Unlock()
@@ -188,7 +190,7 @@ func (s *source) relogin(ctx context.Context, old login, ans *answer) (login, bo
 	}
 	sess := s.session()
 	sess.mu.Lock()
-	sess.challenge, sess.asked = &ch, true
+	sess.challenge, sess.until = &ch, time.Now().Add(s.client.opts.Timeouts.Session)
 	if "Bearer "+sess.token.value == old.authorization {
 		sess.token = token{}
 	}

@@ -105,7 +105,7 @@ func (r *Rules) Plan(ref reference.PullSpec) Plan {
 			plan.note("mirror %s: %v", m.location, err)
 			continue
 		}
-		if src = r.physical(src); r.isBlocked(src) {
+		if src = r.physical(src); r.blocks(src.Repository()) {
 			plan.note("mirror %s is blocked", src.Repository())
 			continue
 		}
@@ -143,7 +143,7 @@ func (r *Rules) planSource(plan *Plan, full string, byID bool, entry *confEntry,
 		plan.note("location of %s: %v", full, err)
 		return
 	}
-	if src = r.physical(src); r.isBlocked(src) || scopeIn(r.blocked, full) != "" {
+	if src = r.physical(src); r.blocks(src.Repository()) || r.blocks(full) {
 		plan.note("registry %s is blocked", src.CredentialHost)
 		return
 	}
@@ -183,12 +183,18 @@ func (r *Rules) physical(s Source) Source {
 	return s
 }
 
-// isBlocked says whether a place is blocked by where it really is.
-func (r *Rules) isBlocked(s Source) bool {
-	if scopeIn(r.blocked, s.Repository()) != "" {
+// blocks says whether a reference is inside a blocked scope. A blocked host
+// without a port is blocked on every port (as containers' own tools have it),
+// unless the file has an entry for that very port.
+func (r *Rules) blocks(full string) bool {
+	bare := withoutPort(full)
+	if scopeIn(r.blocked, full) != "" || scopeIn(r.blocked, bare) != "" {
 		return true
 	}
-	entry, _ := longestConf(r.conf, s.Repository())
+	entry, _ := longestConf(r.conf, full)
+	if entry == nil {
+		entry, _ = longestConf(r.conf, bare)
+	}
 	return entry != nil && entry.blocked
 }
 

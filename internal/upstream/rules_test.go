@@ -171,6 +171,10 @@ blocked = true
 			"gone.test/x/y:1":   "m.test/x/y:1",
 			"through.test/x:1":  "through.test/x:1",
 			"hidden.test/x/y:1": "blocked",
+
+			"QUAY.io/bad/x:1":     "blocked",
+			"quay.io:443/bad/x:1": "blocked",
+			"quay.io:444/x/y:1":   "quay.io:444/x/y:1",
 		}},
 		{name: "insecure by physical location", conf: `
 [[registry]]
@@ -229,6 +233,8 @@ location = "archive.test/a/b:frozen"
 			"reg.test:5000/others/y:1": "reg.test:5000/others/y:1",
 			"a.evil.test/x/y:1":        "blocked",
 			"quay.io/bad/y:1":          "blocked",
+			"quay.io:5000/bad/y:1":     "blocked",
+			"Quay.Io/bad/y:1":          "blocked",
 			"quay.io/good/y:1":         "quay.io/good/y:1",
 		}},
 		{name: "allowed, enforced", objects: ClusterObjects{EnforceAllowed: true, Image: imageSources(configv1.RegistrySources{AllowedRegistries: []string{"quay.io/ok", "*.lan"}})}, want: map[string]string{
@@ -347,23 +353,21 @@ func unwrapAll(err error) error {
 	}
 }
 
-// Neither the home folder's configuration nor drop-ins beside the file count,
-// and a changed file is read anew.
+// Neither the home folder's configuration (see TestMain) nor drop-ins beside
+// the file count, and a changed file is read anew.
 func TestOnlyTheGivenFileIsRead(t *testing.T) {
-	home := t.TempDir()
-	t.Setenv("HOME", home)
+	dir := t.TempDir()
 	blocked := "[[registry]]\nlocation = \"quay.io\"\nblocked = true\n"
-	for _, path := range []string{".config/containers/registries.conf", ".config/containers/registries.conf.d/x.conf", "registries.conf.d/x.conf"} {
-		full := filepath.Join(home, path)
-		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(full, []byte(blocked), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	dropIns := filepath.Join(dir, "registries.conf.d")
+	if err := os.Mkdir(dropIns, 0o700); err != nil {
+		t.Fatal(err)
 	}
-	path := filepath.Join(home, "registries.conf")
-	for text, want := range map[string]string{"": "quay.io/a/b:x", blocked: "blocked"} {
+	if err := os.WriteFile(filepath.Join(dropIns, "x.conf"), []byte(blocked), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "registries.conf")
+	for _, tt := range [][2]string{{"", "quay.io/a/b:x"}, {blocked, "blocked"}, {"", "quay.io/a/b:x"}} {
+		text, want := tt[0], tt[1]
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -34,10 +34,10 @@ func checkRepository(host, path string) error {
 	return nil
 }
 
-// hubName gives the names of Docker Hub one spelling.
+// hubName spells hosts alike: in lower case, and Docker Hub by one name.
 func hubName(host string) string {
-	switch host {
-	case "index.docker.io", dockerHubContact:
+	host = strings.ToLower(host)
+	if host == "index.docker.io" || host == dockerHubContact {
 		return dockerHub
 	}
 	return host
@@ -45,7 +45,7 @@ func hubName(host string) string {
 
 // contactHost is the host to connect to.
 func contactHost(host string) string {
-	if hubName(host) == dockerHub {
+	if host = hubName(host); host == dockerHub {
 		return dockerHubContact
 	}
 	return host
@@ -129,6 +129,18 @@ func scopeLength(scope string) int {
 	return 1<<16 + len(scope)
 }
 
+// withoutPort cuts the port off a reference's host.
+func withoutPort(full string) string {
+	host, path, ok := strings.Cut(full, "/")
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	if !ok {
+		return host
+	}
+	return host + "/" + path
+}
+
 // scopeIn returns the first scope that covers a reference, or "".
 func scopeIn(scopes []string, full string) string {
 	for _, s := range scopes {
@@ -175,7 +187,7 @@ func cleanScope(s string, wildcard bool) (string, error) {
 		if !hostGrammar.MatchString(rest) {
 			return "", fmt.Errorf("%q: a wildcard must read *.host", bounded(s, 100))
 		}
-		return s, nil
+		return strings.ToLower(s), nil
 	}
 	host, path, hasPath := strings.Cut(s, "/")
 	if !hostGrammar.MatchString(host) {

@@ -48,7 +48,8 @@ func (s *source) request(ctx context.Context, kind Kind, method, path, accept st
 			}
 		}
 	}
-	if !ans.ok() {
+	// Other successes (204, 206 …) have no place in what is asked here.
+	if ans.status != http.StatusOK {
 		return ans, s.refusal(ans, kind, l)
 	}
 	return ans, nil
@@ -67,6 +68,10 @@ func (s *source) send(ctx context.Context, l login, kind Kind, method, path, acc
 		header: header, limit: limit, insecure: s.Insecure,
 	})
 	if err != nil {
+		if err.Code == CodeUnavailable && !isContextError(err.Err) {
+			// It may have moved between http and https: ask again next time.
+			s.client.pings.Remove(s.pingKey())
+		}
 		err.Text = redact(err.Error(), l.secrets)
 		return nil, err
 	}

@@ -14,6 +14,9 @@ import (
 // tagPageSize is how many tags a page is asked to hold; registries may give fewer.
 const tagPageSize = 1000
 
+// tagListCalls is how many times as long as one call a whole tag list may take.
+const tagListCalls = 10
+
 // tagPage is a page of a tag list.
 type tagPage struct {
 	Tags []string `json:"tags"`
@@ -23,6 +26,8 @@ type tagPage struct {
 // on each page's size; a page met twice ends in an error instead of a loop.
 func (s *source) tags(ctx context.Context) ([]string, error) {
 	limits := s.client.opts.Limits
+	ctx, cancel := context.WithTimeout(ctx, tagListCalls*s.client.opts.Timeouts.Call)
+	defer cancel()
 	next := fmt.Sprintf("/tags/list?n=%d", tagPageSize)
 	seen := map[string]bool{}
 	all := []string{}

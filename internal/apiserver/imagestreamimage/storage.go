@@ -5,7 +5,6 @@ package imagestreamimage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -105,7 +104,7 @@ func statusOf(name string, err error) error {
 	case errors.As(err, &none):
 		return apierrors.NewNotFound(imageapi.Resource(imageapi.SingularImageStreamImage), name)
 	case errors.As(err, &several):
-		return apierrors.NewConflict(imageapi.Resource(imageapi.ImageStreamImages), name, fmt.Errorf("use a longer id: %w", err))
+		return apierrors.NewConflict(imageapi.Resource(imageapi.ImageStreamImages), name, several)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ package imagestreamimport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,6 +49,9 @@ type Dependencies struct {
 	NodeCredentials *upstream.NodeCredentials
 	// Warn reports a pull secret that cannot be used.
 	Warn func(ctx context.Context, namespace string, w upstream.Warning)
+	// Stopping ends when imports in flight are to be given up because the server
+	// stops.
+	Stopping context.Context
 	// MaxRepositoryTags bounds how many tags of a repository are imported; negative
 	// is without bound.
 	MaxRepositoryTags int
@@ -92,7 +96,9 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not an ImageStreamImport: %T", obj))
 	}
-	ctx = withoutDeadline{ctx} // the importer has its own
+	ctx, cancel := context.WithCancelCause(withoutDeadline{ctx}) // the importer has a deadline of its own
+	defer cancel(nil)
+	defer context.AfterFunc(r.Stopping, func() { cancel(errStopping) })()
 	rest.FillObjectMetaSystemFields(isi)
 	if err := rest.BeforeCreate(r.strategy, ctx, isi); err != nil {
 		return nil, err
@@ -115,8 +121,8 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		return nil, err
 	}
 	result := r.Importer.Import(ctx, request)
-	if err := ctx.Err(); err != nil {
-		return nil, apierrors.NewTimeoutError(fmt.Sprintf("importing into %s/%s: the client went away", isi.Namespace, isi.Name), 0)
+	if ctx.Err() != nil {
+		return nil, givenUp(ctx, isi)
 	}
 	if err := r.report(ctx, isi, known, result); err != nil {
 		return nil, err
@@ -125,6 +131,18 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		return isi, nil
 	}
 	return isi, r.tag(ctx, isi, options.DryRun, now)
+}
+
+// errStopping is the cause of an import's end when the server stops.
+var errStopping = errors.New("the server is stopping")
+
+// givenUp is the answer to an import that did not get to its end. Nothing of it
+// has been written.
+func givenUp(ctx context.Context, isi *imagev1.ImageStreamImport) error {
+	if errors.Is(context.Cause(ctx), errStopping) {
+		return apierrors.NewServiceUnavailable(fmt.Sprintf("importing into %s/%s: the server is stopping, try again", isi.Namespace, isi.Name))
+	}
+	return apierrors.NewTimeoutError(fmt.Sprintf("importing into %s/%s: the client went away", isi.Namespace, isi.Name), 0)
 }
 
 // authorizeSources refuses registries that are not on the list to callers who

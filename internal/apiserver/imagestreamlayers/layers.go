@@ -67,9 +67,5 @@ func configOf(img *imagev1.Image) (config, mediaType string) {
 	default:
 		return "", ""
 	}
-	metadata, err := dockerimage.Metadata(img)
-	if err != nil {
-		return "", ""
-	}
-	return metadata.ID, mediaType
+	return dockerimage.MetadataID(img), mediaType
 }

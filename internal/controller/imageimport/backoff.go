@@ -7,42 +7,42 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// hope says how soon a failure may be over.
-type hope int
+// retryClass says how soon a failure may be over.
+type retryClass int
 
 const (
-	// hopeless: the same request will fail until its spec changes.
-	hopeless hope = iota
-	// slowHope: somebody has to act: push the image, grant the right, unblock the registry.
-	slowHope
-	// quickHope: trouble of a registry or of the network, or unknown.
-	quickHope
+	// retryNever: the same request will fail until its spec changes.
+	retryNever retryClass = iota
+	// retryLater: somebody has to act: push the image, grant the right, unblock the registry.
+	retryLater
+	// retrySoon: trouble of a registry or of the network, or unknown.
+	retrySoon
 )
 
 // noRepository is in the message of a pull spec that is valid and names no repository.
 const noRepository = "unable to parse docker reference"
 
-// hopeOf classifies the failure of a tag. InternalError covers so much (throttling,
+// classOf classifies the failure of a tag. InternalError covers so much (throttling,
 // network, broken content) that it gets the benefit of the doubt; the back-off sorts
 // out what lasts.
-func hopeOf(reason metav1.StatusReason, message string) hope {
+func classOf(reason metav1.StatusReason, message string) retryClass {
 	if strings.Contains(message, noRepository) {
-		return hopeless
+		return retryNever
 	}
 	switch reason {
 	case metav1.StatusReasonNotFound, metav1.StatusReasonUnauthorized, metav1.StatusReasonForbidden, metav1.StatusReasonInvalid:
-		return slowHope
+		return retryLater
 	}
-	return quickHope
+	return retrySoon
 }
 
 // pause is how long to wait after the given number of failed attempts: twice as long
 // each time up to Max, of which the second half is left to chance (0 ≤ random < 1) so
 // that tags that failed together do not come back together. A longer pause that the
 // registry asked for is kept, and up to a tenth of it added.
-func (o RetryOptions) pause(attempts int, h hope, asked time.Duration, random float64) time.Duration {
+func (o RetryOptions) pause(attempts int, class retryClass, asked time.Duration, random float64) time.Duration {
 	base := o.Base
-	if h == slowHope {
+	if class == retryLater {
 		base = o.SlowBase
 	}
 	wait := base

@@ -28,8 +28,9 @@ const (
 // action is what the controller was doing, for all its events.
 const action = "Import"
 
-// maxNote leaves room below the 1024 bytes that an Event's note may have.
-const maxNote = 900
+// maxFailureText bounds what of a failure's message goes into a note: with tag and pull
+// spec it has to fit into 1024 bytes.
+const maxFailureText = 450
 
 // announcer writes events on streams, a bounded number of them. Each also names its tag
 // as related object, without which the recorder would fold the events of different
@@ -76,9 +77,8 @@ func (a *announcer) write(s *imagev1.ImageStream, tag, kind, reason, note string
 
 // shortened cuts a message so that the note it goes into is not refused.
 func shortened(message string) string {
-	const room = maxNote / 2 // the pull spec may be long, too
-	if len(message) <= room {
+	if len(message) <= maxFailureText {
 		return message
 	}
-	return strings.ToValidUTF8(message[:room], "") + "…"
+	return strings.ToValidUTF8(message[:maxFailureText], "") + "…"
 }

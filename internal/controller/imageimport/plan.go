@@ -28,7 +28,7 @@ func planRetries(s *imagev1.ImageStream, now time.Time) retryPlan {
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
 		failure := failureOf(s, tag)
-		if failure == nil || !importrequest.Askable(tag) || hopeOf(metav1.StatusReason(failure.Reason), failure.Message) == hopeless {
+		if failure == nil || !importrequest.Askable(tag) || classOf(metav1.StatusReason(failure.Reason), failure.Message) == retryNever {
 			continue
 		}
 		retry, ok := stream.RetryOf(s, tag.Name)

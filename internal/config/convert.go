@@ -1,0 +1,182 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+
+	"weir.dev/weir/internal/controller/imageimport"
+	"weir.dev/weir/internal/controller/schedule"
+	"weir.dev/weir/internal/imageapi/validation"
+	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/stream"
+	"weir.dev/weir/internal/upstream"
+)
+
+// Registries are the names of the integrated registry.
+func (c *Configuration) Registries() stream.Registries {
+	r := stream.Registries{Internal: c.Registry.InternalHostname}
+	if len(c.Registry.ExternalHostnames) > 0 {
+		r.Public = c.Registry.ExternalHostnames[0]
+	}
+	return r
+}
+
+// AllowedRegistries is the list of registries that images may be imported from. The
+// error names the entry that Validate would refuse.
+func (c *Configuration) AllowedRegistries() (*validation.AllowedRegistries, error) {
+	list := make([]validation.AllowedRegistry, len(c.Imports.AllowedRegistries))
+	for i, entry := range c.Imports.AllowedRegistries {
+		list[i] = validation.AllowedRegistry(entry)
+	}
+	return validation.NewAllowedRegistries(list, c.Registry.InternalHostname)
+}
+
+// NodeCredentials reads imports.nodeCredentialsFile; nil when there is none. Warnings
+// are about entries that were left out; a file that does not exist has none.
+func (c *Configuration) NodeCredentials() (*upstream.NodeCredentials, []upstream.Warning, error) {
+	if c.Imports.NodeCredentialsFile == "" {
+		return nil, nil, nil
+	}
+	return upstream.ReadNodeCredentials(c.Imports.NodeCredentialsFile)
+}
+
+// ImporterOptions are the options of the importer. registries is where images come
+// from, as importer.FromClient makes it.
+func (c *Configuration) ImporterOptions(registries importer.Registries) importer.Options {
+	l := &c.Imports.Limits
+	return importer.Options{
+		Registries: registries,
+		DefaultPlatform: importer.Platform{
+			OS:           c.Imports.DefaultPlatform.OS,
+			Architecture: c.Imports.DefaultPlatform.Architecture,
+		},
+		Concurrency: c.Imports.Concurrency,
+		Timeout:     c.Imports.Timeout.Duration,
+		Limits: importer.Limits{
+			ConfigBytes:  l.ConfigSize.Value(),
+			ImageBytes:   int(l.ImageSize.Value()),
+			Manifests:    l.ManifestsPerTag,
+			Depth:        l.ListDepth,
+			TagBytes:     l.TagSize.Value(),
+			RequestBytes: l.RequestSize.Value(),
+			ListedTags:   l.TagsPerRepository,
+			CacheBytes:   l.CacheSize.Value(),
+		},
+	}
+}
+
+// UpstreamOptions are the options of the client of other registries, without those
+// that are no settings of this file: CAs, observer, user agent.
+func (c *Configuration) UpstreamOptions() upstream.Options {
+	return upstream.Options{
+		Addresses: c.Imports.Addresses.policy(),
+		Limits:    c.Imports.upstreamLimits(),
+		Timeouts:  c.Imports.Timeouts.options(),
+		Budget:    c.Imports.Hosts.budget(),
+	}
+}
+
+func (c *ImportsConfiguration) upstreamLimits() upstream.Limits {
+	l := &c.Limits
+	return upstream.Limits{
+		Manifest:   l.ManifestSize.Value(),
+		Blob:       l.ConfigSize.Value(), // configs are the only blobs that are read
+		TagPage:    l.TagListPageSize.Value(),
+		Tags:       l.TagListLength,
+		TagPages:   l.TagListPages,
+		Token:      l.TokenSize.Value(),
+		ErrorBody:  l.ErrorSize.Value(),
+		Headers:    l.HeaderSize.Value(),
+		Redirects:  l.Redirects,
+		RetryAfter: c.Hosts.MaxPause.Duration,
+		Sessions:   l.Sessions,
+	}
+}
+
+func (t *TimeoutsConfiguration) options() upstream.Timeouts {
+	return upstream.Timeouts{
+		Call:    t.Call.Duration,
+		Ping:    t.Ping.Duration,
+		Dial:    t.Dial.Duration,
+		TLS:     t.TLSHandshake.Duration,
+		Idle:    t.IdleConnection.Duration,
+		Session: t.Session.Duration,
+	}
+}
+
+func (h *HostsConfiguration) budget() upstream.BudgetOptions {
+	retries := h.Retries
+	if retries == 0 {
+		retries = -1 // there, 0 stands for the default
+	}
+	return upstream.BudgetOptions{
+		Concurrency:      h.Concurrency,
+		MaxWait:          h.MaxWait.Duration,
+		MinRate:          h.MinRate,
+		MaxRate:          h.MaxRate,
+		RecoverPerSecond: h.RecoverPerSecond,
+		Hosts:            h.Remembered,
+		Retries:          retries,
+		RetryWait:        h.RetryWait.Duration,
+		RetryBase:        h.RetryBase.Duration,
+	}
+}
+
+// policy leaves out what Validate refuses, which only makes it stricter.
+func (a *AddressesConfiguration) policy() upstream.AddressPolicy {
+	policy := upstream.AddressPolicy{DenyLoopback: a.DenyLoopback, DenyPrivate: a.DenyPrivate}
+	for _, block := range a.Allow {
+		if prefix, err := parseBlock(block); err == nil {
+			policy.Allow = append(policy.Allow, prefix)
+		}
+	}
+	return policy
+}
+
+// parseBlock reads an address or a CIDR block. IPv4 has to be written as such: its
+// form inside IPv6 would match nothing.
+func parseBlock(s string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		address, err := netip.ParseAddr(s)
+		if err != nil {
+			return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a CIDR block", s)
+		}
+		prefix = netip.PrefixFrom(address, address.BitLen())
+	}
+	if prefix.Addr().Zone() != "" || prefix.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q has a zone or is IPv4 inside IPv6", s)
+	}
+	return prefix.Masked(), nil
+}
+
+// ImportControllerOptions are the options of the import controller.
+func (c *Configuration) ImportControllerOptions() imageimport.Options {
+	r := &c.Imports.Retry
+	return imageimport.Options{
+		Workers:         c.Imports.Workers,
+		Timeout:         c.Imports.RequestTimeout.Duration,
+		EventsPerSecond: c.Imports.EventsPerSecond,
+		Retry: imageimport.RetryOptions{
+			Disabled:      r.Disabled,
+			Workers:       r.Workers,
+			Base:          r.Base.Duration,
+			SlowBase:      r.SlowBase.Duration,
+			Max:           r.Max.Duration,
+			MaxRetryAfter: r.MaxRetryAfter.Duration,
+		},
+	}
+}
+
+// ScheduleControllerOptions are the options of the controller of scheduled imports.
+func (c *Configuration) ScheduleControllerOptions() schedule.Options {
+	s := &c.Schedule
+	return schedule.Options{
+		Disabled:        s.Disabled,
+		Interval:        s.Interval.Duration,
+		MinimumInterval: s.MinimumInterval.Duration,
+		MaxPerMinute:    s.MaxPerMinute,
+		Workers:         s.Workers,
+		Timeout:         c.Imports.RequestTimeout.Duration,
+	}
+}

@@ -1,0 +1,185 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// decoder puts a tree of YAML nodes over a Configuration. Whatever cannot be taken
+// over is noted and leaves the value as it was.
+type decoder struct {
+	mistakes []Mistake
+	// lines has the line of every path that the document names.
+	lines map[string]int
+}
+
+func (d *decoder) wrong(n *yaml.Node, err *field.Error) {
+	d.mistakes = append(d.mistakes, Mistake{Line: n.Line, Error: err})
+}
+
+// document decodes the whole file; nil is an empty one.
+func (d *decoder) document(n *yaml.Node, into *Configuration) {
+	if n == nil {
+		return
+	}
+	if resolved := resolve(n); resolved.Kind != yaml.MappingNode && !isNull(resolved) {
+		d.wrong(n, field.TypeInvalid(nil, shown(resolved), "the configuration must be a mapping of settings to values"))
+		return
+	}
+	d.value(nil, n, reflect.ValueOf(into).Elem())
+}
+
+// value decodes one node. A null leaves the default, so that a section whose
+// settings are all commented out is no mistake.
+func (d *decoder) value(path *field.Path, n *yaml.Node, into reflect.Value) {
+	if path != nil {
+		d.note(path, n.Line)
+	}
+	n = resolve(n)
+	if isNull(n) {
+		return
+	}
+	if decode, ok := scalars[into.Type()]; ok {
+		d.scalar(path, n, into, decode)
+		return
+	}
+	switch into.Kind() {
+	case reflect.Struct:
+		d.mapping(path, n, into)
+	case reflect.Slice:
+		d.sequence(path, n, into)
+	default:
+		d.scalar(path, n, into, kinds[into.Kind()])
+	}
+}
+
+func (d *decoder) note(path *field.Path, line int) {
+	if _, known := d.lines[path.String()]; !known {
+		d.lines[path.String()] = line
+	}
+}
+
+func (d *decoder) scalar(path *field.Path, n *yaml.Node, into reflect.Value, decode scalarDecoder) {
+	what := ""
+	if n.Kind == yaml.ScalarNode {
+		what = decode.into(n, into)
+	} else {
+		what = decode.what
+	}
+	if what != "" {
+		d.wrong(n, field.TypeInvalid(path, shown(n), "must be "+what))
+	}
+}
+
+func (d *decoder) mapping(path *field.Path, n *yaml.Node, into reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		d.wrong(n, field.TypeInvalid(path, shown(n), "must be a mapping of settings to values"))
+		return
+	}
+	fields := fieldsOf(into)
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		at := child(path, key.Value)
+		if line, repeated := seen[key.Value]; repeated {
+			again := field.Duplicate(at, cut(key.Value))
+			again.Detail = fmt.Sprintf("named before at line %d", line)
+			d.wrong(key, again)
+		}
+		seen[key.Value] = key.Line
+		if target, known := fields[key.Value]; known && key.Kind == yaml.ScalarNode {
+			d.note(at, key.Line)
+			d.value(at, value, target)
+			continue
+		}
+		d.wrong(key, field.Forbidden(at, "unknown field; known here: "+strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+	}
+}
+
+func (d *decoder) sequence(path *field.Path, n *yaml.Node, into reflect.Value) {
+	if n.Kind != yaml.SequenceNode {
+		d.wrong(n, field.TypeInvalid(path, shown(n), "must be a list"))
+		return
+	}
+	list := reflect.MakeSlice(into.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		at := path.Index(i)
+		if isNull(resolve(item)) {
+			d.note(at, item.Line)
+			d.wrong(item, field.Required(at, "an item of a list must not be null"))
+			continue
+		}
+		d.value(at, item, list.Index(i))
+	}
+	into.Set(list)
+}
+
+// locate joins the mistakes of decoding with those of values, which get the line of
+// the nearest setting that the document names.
+func (d *decoder) locate(values field.ErrorList) []Mistake {
+	reported := map[string]bool{}
+	for _, m := range d.mistakes {
+		reported[m.Field] = true
+	}
+	all := slices.Clone(d.mistakes)
+	for _, err := range values {
+		if !reported[err.Field] { // a value that could not be read was not judged
+			all = append(all, Mistake{Line: d.line(err.Field), Error: err})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Mistake) int { return cmp.Compare(a.Line, b.Line) })
+	return all
+}
+
+func (d *decoder) line(path string) int {
+	for {
+		if line, ok := d.lines[path]; ok {
+			return line
+		}
+		end := strings.LastIndexAny(path, ".[")
+		if end < 0 {
+			return 0
+		}
+		path = path[:end]
+	}
+}
+
+// fieldsOf are the fields of a struct by their names in the file. Embedded structs
+// add theirs.
+func fieldsOf(v reflect.Value) map[string]reflect.Value {
+	fields := map[string]reflect.Value{}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if name == "" {
+			maps.Copy(fields, fieldsOf(v.Field(i)))
+			continue
+		}
+		fields[name] = v.Field(i)
+	}
+	return fields
+}
+
+// child is the path of a key, in brackets when it cannot be a setting's name.
+func child(path *field.Path, key string) *field.Path {
+	name := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_-/", c)
+	}
+	if key != "" && len(key) <= maxShown && strings.TrimFunc(key, name) == "" {
+		if path == nil {
+			return field.NewPath(key)
+		}
+		return path.Child(key)
+	}
+	key = fmt.Sprintf("%q", cut(key))
+	if path == nil {
+		return field.NewPath(key)
+	}
+	return path.Key(key)
+}

@@ -1,0 +1,541 @@
+package imageimport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/component-base/metrics/testutil"
+
+	"weir.dev/weir/internal/controller/controllertest"
+	"weir.dev/weir/internal/controller/importrequest"
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/stream"
+)
+
+// written keeps events as "type reason note".
+type written struct {
+	mu     sync.Mutex
+	events []string
+}
+
+func (w *written) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	on, about := regarding.(*corev1.ObjectReference), related.(*corev1.ObjectReference)
+	w.events = append(w.events, fmt.Sprintf("%s %s %s/%s %s: ", kind, reason, on.Namespace, on.Name, about.Name)+fmt.Sprintf(note, args...))
+}
+
+func (w *written) of(reason string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.events), func(e string) bool { return strings.Fields(e)[1] != reason })
+}
+
+// harness is a controller over a world, inside a synctest bubble.
+type harness struct {
+	*controllertest.World
+	t      *testing.T
+	events *written
+	c      *Controller
+	stop   func()
+}
+
+func start(t *testing.T, w *controllertest.World, change ...func(*Options)) *harness {
+	o := DefaultOptions()
+	for _, f := range change {
+		f(&o)
+	}
+	h := &harness{World: w, t: t, events: &written{}}
+	h.c = &Controller{options: o, informer: w.Informer, effects: effects{
+		stream:      w.Stream,
+		live:        w.Live,
+		post:        w.Import,
+		writeStatus: w.WriteStatus,
+		announce:    newAnnouncer(h.events, o.EventsPerSecond),
+		now:         time.Now,
+		random:      func() float64 { return 0 },
+	}}
+	h.run()
+	return h
+}
+
+func (h *harness) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.c.Run(ctx) }()
+	h.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+// bubble runs f with a world whose informer runs, under a clock that leaps.
+func bubble(t *testing.T, f func(t *testing.T, w *controllertest.World)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := controllertest.New()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Run(ctx)
+		}()
+		defer func() { cancel(); <-ended }()
+		f(t, w)
+	})
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d) // of the bubble's clock
+	synctest.Wait()
+}
+
+func (h *harness) stream(name string) *imagev1.ImageStream {
+	s, err := h.Stream("ns", name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return s
+}
+
+func (h *harness) change(name string, f func(*imagev1.ImageStream)) {
+	s := h.stream(name)
+	f(s)
+	h.Apply(s)
+}
+
+func unavailable(string) (string, *metav1.Status) {
+	return "", controllertest.Failure(metav1.StatusReasonInternalError, "503 Service Unavailable", 0)
+}
+
+func missing(string) (string, *metav1.Status) {
+	return "", controllertest.Failure(metav1.StatusReasonNotFound, "not found", 0)
+}
+
+func TestImportsWhatSpecAsksFor(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		reference := controllertest.Tag("r", "q.io/x:r")
+		reference.Reference = true
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1"), controllertest.Tag("b", "q.io/y:1"), reference))
+		pass(time.Second)
+
+		posts := h.Posts()
+		if len(posts) != 1 || !slices.Equal(posts[0].Tags, []string{"a", "b"}) || posts[0].Why != importrequest.WhySpec {
+			t.Fatalf("imports: %+v, want one of a and b", posts)
+		}
+		s := h.stream("s")
+		if s.Generation != 2 || *stream.SpecTag(s, "a").Generation != 2 || stream.LatestEvent(s, "a").Generation != 2 {
+			t.Errorf("generations of stream, tag and event: %d %d %d, want 2", s.Generation, *stream.SpecTag(s, "a").Generation, stream.LatestEvent(s, "a").Generation)
+		}
+		h.change("s", func(s *imagev1.ImageStream) { stream.SpecTag(s, "a").ImportPolicy.Insecure = true })
+		pass(time.Hour)
+		if got := len(h.Posts()); got != 1 {
+			t.Errorf("%d imports after a change that asks for none, want 1", got)
+		}
+		h.change("s", func(s *imagev1.ImageStream) { *stream.SpecTag(s, "b").Generation = 0 })
+		pass(time.Second)
+		if posts := h.Posts(); len(posts) != 2 || !slices.Equal(posts[1].Tags, []string{"b"}) {
+			t.Errorf("imports after b was asked for again: %+v", posts)
+		}
+		if len(h.events.events) > 0 {
+			t.Errorf("events without any failure: %v", h.events.events)
+		}
+	})
+}
+
+func TestBacksOffFromErrorsOfTheWhole(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.Refuse(apierrors.NewConflict(imageapi.Resource("imagestreams"), "s", errors.New("busy")))
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		if got := len(h.Posts()); got < 9 || got > 11 { // 1+2+4+…+512 ms
+			t.Errorf("%d attempts in the first second, want about 10", got)
+		}
+		h.Refuse(nil)
+		pass(2 * time.Second)
+		if stream.LatestEvent(h.stream("s"), "a") == nil {
+			t.Error("not imported after the conflicts ended")
+		}
+	})
+}
+
+func TestDropsStreamsThatAreGone(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(time.Minute, unavailable)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		h.Delete("ns", "s")
+		pass(time.Hour)
+		if got := len(h.Posts()); got != 1 {
+			t.Errorf("%d imports of a stream that went away during the first, want 1", got)
+		}
+	})
+}
+
+func TestRetriesUntilItSucceeds(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		pending := gauge(t)
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, unavailable)
+		begin := time.Now()
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1"), controllertest.Tag("b", "q.io/x:2")))
+		pass(time.Second)
+		retry, ok := stream.RetryOf(h.stream("s"), "a")
+		if !ok || retry.Attempt != 1 || retry.Next.Sub(begin) < 5*time.Second || retry.Next.Sub(begin) > 7*time.Second {
+			t.Fatalf("after the first failure: %+v %v, want attempt 1 and about 5s", retry, ok)
+		}
+		if got := gauge(t) - pending; got != 2 {
+			t.Errorf("%v tags pending, want 2", got)
+		}
+		written := h.Writes()
+		pass(time.Minute) // attempts at about 5, 15 and 35 s
+		if got := len(h.Posts()); got != 4 {
+			t.Errorf("%d imports within a minute, want 4", got)
+		}
+		if got := h.Writes() - written; got != 3 {
+			t.Errorf("%d writes for 3 identical failures of two tags, want 3", got)
+		}
+		generation := h.stream("s").Generation
+		if generation != 2 {
+			t.Errorf("identical failures took the stream to generation %d, want 2", generation)
+		}
+		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		pass(2 * time.Minute)
+		s := h.stream("s")
+		if stream.LatestEvent(s, "a") == nil || len(stream.StatusTag(s, "a").Conditions) > 0 {
+			t.Errorf("tag a after upstream was mended: %+v", stream.StatusTag(s, "a"))
+		}
+		posts, writes := len(h.Posts()), h.Writes()
+		pass(24 * time.Hour)
+		if len(h.Posts()) != posts || h.Writes() != writes {
+			t.Error("work goes on after success")
+		}
+		if got := gauge(t) - pending; got != 0 {
+			t.Errorf("%v tags pending after success, want 0", got)
+		}
+		for reason, want := range map[string]int{ReasonImportFailed: 2, ReasonImportSucceeded: 2, ReasonImportRetry: 2 * 3 /* attempts 1, 2, 4 */} {
+			if got := h.events.of(reason); len(got) != want {
+				t.Errorf("%d events %s, want %d: %v", len(got), reason, want, got)
+			}
+		}
+	})
+}
+
+func TestRetryGoesOnWhenTheFailureChanges(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, unavailable)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		h.SetUpstream(0, missing)
+		pass(8 * time.Second)
+		s := h.stream("s")
+		if retry, _ := stream.RetryOf(s, "a"); retry.Attempt != 2 {
+			t.Errorf("attempt %d, want 2; tag is %+v", retry.Attempt, stream.StatusTag(s, "a"))
+		}
+		if s.Generation != 3 {
+			t.Errorf("stream at generation %d, want 3 as in the reference", s.Generation)
+		}
+		if got := h.events.of(ReasonImportFailed); len(got) != 1 {
+			t.Errorf("failures told: %v, want one", got)
+		}
+	})
+}
+
+func TestRetryStopsWhenSpecMovesOn(t *testing.T) {
+	for name, change := range map[string]func(*imagev1.ImageStream){
+		"removed":   func(s *imagev1.ImageStream) { stream.RemoveSpecTag(s, "a") },
+		"reference": func(s *imagev1.ImageStream) { stream.SpecTag(s, "a").Reference = true },
+		"elsewhere": func(s *imagev1.ImageStream) {
+			stream.SpecTag(s, "a").From.Name = "good.io/x:1"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *controllertest.World) {
+				h := start(t, w)
+				defer h.stop()
+				h.SetUpstream(0, func(ref string) (string, *metav1.Status) {
+					if strings.HasPrefix(ref, "good.io") {
+						return controllertest.Image(ref), nil
+					}
+					return unavailable(ref)
+				})
+				h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+				pass(time.Second)
+				h.change("s", change)
+				pass(time.Second)
+				posts := len(h.Posts())
+				pass(24 * time.Hour)
+				if got := len(h.Posts()); got != posts {
+					t.Errorf("%d imports after the spec moved on", got-posts)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryBeginsAnewWhenAskedForAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, missing)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(10 * time.Minute)
+		if retry, _ := stream.RetryOf(h.stream("s"), "a"); retry.Attempt < 3 {
+			t.Fatalf("attempt %d after ten minutes", retry.Attempt)
+		}
+		h.change("s", func(s *imagev1.ImageStream) { *stream.SpecTag(s, "a").Generation = 0 })
+		pass(time.Second)
+		s := h.stream("s")
+		if retry, _ := stream.RetryOf(s, "a"); retry.Attempt != 1 {
+			t.Errorf("attempt %d after the tag was asked for again, want 1", retry.Attempt)
+		}
+		if stream.ObservedGeneration(s, "a") < *stream.SpecTag(s, "a").Generation {
+			t.Error("the tag looks as if it were still being imported")
+		}
+	})
+}
+
+func TestRetryAfterIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, func(string) (string, *metav1.Status) {
+			return "", controllertest.Failure(metav1.StatusReasonInternalError, "toomanyrequests", 600)
+		})
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(599 * time.Second)
+		if got := len(h.Posts()); got != 1 {
+			t.Errorf("%d imports before the registry's pause was over, want 1", got)
+		}
+		pass(3 * time.Second)
+		if got := len(h.Posts()); got != 2 {
+			t.Errorf("%d imports after the registry's pause, want 2", got)
+		}
+		pass(595 * time.Second)
+		if got := len(h.Posts()); got != 2 {
+			t.Errorf("%d imports in the registry's second pause, want 2", got)
+		}
+	})
+}
+
+func TestRestartGoesOnWhereConditionsSay(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		h.SetUpstream(0, missing)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Hour)
+		h.stop()
+		before, _ := stream.RetryOf(h.stream("s"), "a")
+		posts, events := len(h.Posts()), len(h.events.events)
+		h.run()
+		defer func() { h.stop() }()
+		pass(time.Second)
+		if after, _ := stream.RetryOf(h.stream("s"), "a"); after != before {
+			t.Errorf("retry after a restart: %+v, before: %+v", after, before)
+		}
+		if len(h.Posts()) != posts || len(h.events.events) != events {
+			t.Error("a restart asks upstream or tells news at once")
+		}
+		pass(time.Until(before.Next) + time.Second)
+		if after, _ := stream.RetryOf(h.stream("s"), "a"); after.Attempt != before.Attempt+1 {
+			t.Errorf("attempt %d after the due time, want %d", after.Attempt, before.Attempt+1)
+		}
+	})
+}
+
+func TestRetryLeavesImportsAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, unavailable)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		// The import of b takes longer than all the pauses of a that come due meanwhile.
+		h.SetUpstream(time.Minute, func(ref string) (string, *metav1.Status) {
+			if ref == "q.io/x:1" {
+				return unavailable(ref)
+			}
+			return controllertest.Image(ref), nil
+		})
+		h.change("s", func(s *imagev1.ImageStream) { stream.SetSpecTag(s, controllertest.Tag("b", "q.io/x:2")) })
+		pass(61 * time.Second)
+		posts := h.Posts()[1:]
+		if len(posts) != 2 || posts[0].Why != importrequest.WhySpec || posts[1].Why != importrequest.WhyRetry {
+			t.Errorf("imports: %+v, want that of b and, after it, a retry of a", posts)
+		}
+		if stream.LatestEvent(h.stream("s"), "b") == nil {
+			t.Error("b was not imported by its first import")
+		}
+	})
+}
+
+func TestSlowRetryHoldsUpNoNewTag(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, unavailable)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		h.SetUpstream(time.Hour, unavailable)
+		pass(10 * time.Second) // a's retry hangs now
+		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		h.change("s", func(s *imagev1.ImageStream) { stream.SetSpecTag(s, controllertest.Tag("b", "q.io/x:2")) })
+		pass(time.Second)
+		if stream.LatestEvent(h.stream("s"), "b") == nil {
+			t.Error("b waits for the retry of a")
+		}
+		pass(2 * time.Hour) // the retry of a lost a conflict and comes back
+		if stream.LatestEvent(h.stream("s"), "a") == nil {
+			t.Error("a was given up")
+		}
+	})
+}
+
+func TestNotesAreNotLost(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, missing)
+		var broken sync.Mutex
+		broken.Lock()
+		h.c.effects.writeStatus = func(ctx context.Context, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
+			if !broken.TryLock() {
+				return nil, apierrors.NewInternalError(errors.New("no quorum"))
+			}
+			broken.Unlock()
+			return w.WriteStatus(ctx, s)
+		}
+		h.stop()
+		h.run()
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(10 * time.Minute)
+		if got := len(h.Posts()); got != 1 {
+			t.Errorf("%d imports while nothing could be noted, want 1: upstream pays for our store", got)
+		}
+		broken.Unlock()
+		pass(20 * time.Minute)
+		if retry, ok := stream.RetryOf(h.stream("s"), "a"); !ok || retry.Attempt < 1 {
+			t.Error("the note was lost")
+		}
+	})
+}
+
+func TestRefusedRetryCountsAsFailure(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer h.stop()
+		h.SetUpstream(0, missing)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		h.Refuse(apierrors.NewInvalid(imageapi.Kind("ImageStream"), "s", nil))
+		pass(5 * time.Minute)
+		if got := len(h.Posts()); got < 3 || got > 5 {
+			t.Errorf("%d imports in five minutes, want the slow back-off's 4", got)
+		}
+		if retry, _ := stream.RetryOf(h.stream("s"), "a"); retry.Attempt != len(h.Posts()) {
+			t.Errorf("attempt %d after %d imports", retry.Attempt, len(h.Posts()))
+		}
+	})
+}
+
+func TestRetriesDisabled(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w, func(o *Options) { o.Retry.Disabled = true })
+		defer h.stop()
+		h.SetUpstream(0, missing)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(24 * time.Hour)
+		if got := len(h.Posts()); got != 1 || h.StatusWrites() != 0 {
+			t.Errorf("%d imports and %d status writes, want 1 and 0", got, h.StatusWrites())
+		}
+	})
+}
+
+func TestStopGivesUpWhatIsUnderWay(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		h.SetUpstream(time.Hour, missing)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Minute)
+		begin := time.Now()
+		h.stop()
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		h.run()
+		defer func() { h.stop() }()
+		pass(time.Second)
+		if stream.LatestEvent(h.stream("s"), "a") == nil {
+			t.Error("the import was not made up for after the restart")
+		}
+	})
+}
+
+func TestEventsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		dropped := counter(t)
+		h := start(t, w, func(o *Options) { o.EventsPerSecond = 1 })
+		defer h.stop()
+		h.SetUpstream(0, func(string) (string, *metav1.Status) {
+			return "", controllertest.Failure(metav1.StatusReasonNotFound, strings.Repeat("ü", 3000), 0)
+		})
+		for i := range 30 {
+			h.Apply(controllertest.ImageStream(fmt.Sprintf("s%d", i), controllertest.Tag("a", "q.io/x:1")))
+		}
+		pass(time.Second)
+		h.events.mu.Lock()
+		defer h.events.mu.Unlock()
+		if got := len(h.events.events); got < 10 || got > 12 {
+			t.Errorf("%d events at once, want the burst of 10", got)
+		}
+		if counter(t)-dropped < 40 {
+			t.Errorf("%v events counted as dropped, want most of 60", counter(t)-dropped)
+		}
+		for _, e := range h.events.events {
+			if len(e) > 1024 {
+				t.Errorf("an event of %d bytes", len(e))
+			}
+		}
+	})
+}
+
+func gauge(t *testing.T) float64 {
+	registerMetrics()
+	v, err := testutil.GetGaugeMetricValue(retriesPending)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func counter(t *testing.T) float64 {
+	registerMetrics()
+	v, err := testutil.GetCounterMetricValue(eventsDropped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

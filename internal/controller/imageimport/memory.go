@@ -1,0 +1,130 @@
+package imageimport
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"weir.dev/weir/internal/stream"
+)
+
+// memory is what a run remembers of streams between two looks at them. Losing it costs
+// nothing but an early retry.
+type memory struct {
+	mu sync.Mutex
+	// importing are the streams with an import for spec under way.
+	importing map[types.NamespacedName]struct{}
+	// asked are pauses that registries asked for when the import of a tag failed for
+	// the first time, until its series begins.
+	asked map[types.NamespacedName]map[string]time.Duration
+	// unwritten are notes that still have to be written.
+	unwritten map[types.NamespacedName]notes
+	// waiting counts the tags in a series.
+	waiting map[types.NamespacedName]int
+	closed  bool
+}
+
+func newMemory() *memory {
+	return &memory{
+		importing: map[types.NamespacedName]struct{}{},
+		asked:     map[types.NamespacedName]map[string]time.Duration{},
+		unwritten: map[types.NamespacedName]notes{},
+		waiting:   map[types.NamespacedName]int{},
+	}
+}
+
+func (m *memory) beginImport(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.importing[key] = struct{}{}
+}
+
+func (m *memory) endImport(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.importing, key)
+}
+
+func (m *memory) isImporting(key types.NamespacedName) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.importing[key]
+	return ok
+}
+
+// setAsked replaces what is known of a stream.
+func (m *memory) setAsked(key types.NamespacedName, asked map[string]time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(asked) == 0 {
+		delete(m.asked, key)
+		return
+	}
+	m.asked[key] = asked
+}
+
+func (m *memory) takeAsked(key types.NamespacedName, tag string) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked := m.asked[key][tag]
+	delete(m.asked[key], tag)
+	if len(m.asked[key]) == 0 {
+		delete(m.asked, key)
+	}
+	return asked
+}
+
+func (m *memory) addNote(key types.NamespacedName, tag string, retry stream.Retry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unwritten[key] == nil {
+		m.unwritten[key] = notes{}
+	}
+	m.unwritten[key][tag] = retry
+}
+
+func (m *memory) notes(key types.NamespacedName) notes {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.unwritten[key])
+}
+
+func (m *memory) dropNotes(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.unwritten, key)
+}
+
+// setWaiting keeps the gauge, which all controllers of the process share.
+func (m *memory) setWaiting(key types.NamespacedName, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	retriesPending.Add(float64(n - m.waiting[key]))
+	if n == 0 {
+		delete(m.waiting, key)
+		return
+	}
+	m.waiting[key] = n
+}
+
+// forget drops a stream that is gone.
+func (m *memory) forget(key types.NamespacedName) {
+	m.setWaiting(key, 0)
+	m.setAsked(key, nil)
+	m.dropNotes(key)
+}
+
+// close takes what this run counted out of the gauge.
+func (m *memory) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.waiting {
+		retriesPending.Add(-float64(n))
+	}
+	m.waiting, m.closed = nil, true
+}

@@ -1,0 +1,19 @@
+// Package schedule provides the controller that re-imports scheduled tags
+// (importPolicy.scheduled), so that streams follow what moves upstream.
+//
+// Like imageimport it is an ordinary client of the public API. Time is the only thing
+// it keeps: an agenda, a heap of (stream, interval, group) ordered by due time, on
+// which one goroutine waits however many tags there are.
+//
+//	watch ─► slots of the stream ─► agenda ─► due ─► rate cap ─► POST imagestreamimports
+//	                                  ▲                               │
+//	                                  └──────── next slot ────────────┘
+//
+// All tags of a stream with the same interval are checked together, by one import; a
+// stream with many is divided into groups. When a group is due follows from the names
+// and the clock alone (see slot.next): checks are spread over the interval, and a
+// restart neither brings them all at once nor puts any off.
+//
+// A check of tags that did not move writes nothing: the server asks the registry with
+// one HEAD per tag and leaves the stream alone.
+package schedule

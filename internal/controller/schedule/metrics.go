@@ -1,0 +1,33 @@
+package schedule
+
+import (
+	"sync"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+)
+
+var (
+	lag = metrics.NewHistogram(&metrics.HistogramOpts{
+		Namespace:      "weir",
+		Subsystem:      "controller",
+		Name:           "scheduled_import_lag_seconds",
+		Help:           "How long after its due time a scheduled import was begun.",
+		Buckets:        []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600},
+		StabilityLevel: metrics.ALPHA,
+	})
+	groupsTracked = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace:      "weir",
+		Subsystem:      "controller",
+		Name:           "scheduled_import_groups",
+		Help:           "Groups of scheduled tags that are checked together.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	register sync.Once
+)
+
+// registerMetrics puts the metrics into the process's registry, once however many
+// controllers there are.
+func registerMetrics() {
+	register.Do(func() { legacyregistry.MustRegister(lag, groupsTracked) })
+}

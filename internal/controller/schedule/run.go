@@ -1,0 +1,180 @@
+package schedule
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/klog/v2"
+
+	"golang.org/x/time/rate"
+
+	"weir.dev/weir/internal/controller/importrequest"
+	"weir.dev/weir/internal/stream"
+)
+
+const (
+	// recheck bounds every wait, so that a clock that was set is noticed.
+	recheck = time.Minute
+	// backOff is the pause after a check that failed as a whole; it doubles up to the interval.
+	backOff = time.Second
+)
+
+// run is the controller between a start and a stop.
+type run struct {
+	options Options
+	effects
+	limit *rate.Limiter
+
+	mu     sync.Mutex
+	agenda *agenda
+	closed bool
+	// sooner tells the waiting goroutine that the agenda's first entry changed.
+	sooner chan struct{}
+}
+
+func newRun(o Options, e effects) *run {
+	limit := rate.NewLimiter(rate.Inf, 0)
+	if o.MaxPerMinute > 0 {
+		limit = rate.NewLimiter(rate.Limit(o.MaxPerMinute)/60, 2*o.MaxPerMinute)
+	}
+	return &run{options: o, effects: e, limit: limit, agenda: newAgenda(), sooner: make(chan struct{}, 1)}
+}
+
+// set brings the agenda up to date with a stream.
+func (r *run) set(key types.NamespacedName, slots map[slot][]string) {
+	r.change(func() { r.agenda.set(key, slots, r.now()) })
+}
+
+// change changes the agenda, keeps the gauge and wakes whoever waits if need be.
+func (r *run) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	size := r.agenda.size
+	first, _ := r.agenda.soonest()
+	f()
+	groupsTracked.Add(float64(r.agenda.size - size))
+	if now, ok := r.agenda.soonest(); ok && !now.Equal(first) {
+		select {
+		case r.sooner <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// close takes what this run tracked out of the gauge.
+func (r *run) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	groupsTracked.Add(-float64(r.agenda.size))
+	r.closed = true
+}
+
+// work checks what comes due until ctx ends and all checks have. What is due waits, in
+// order, for the rate cap and for a worker.
+func (r *run) work(ctx context.Context) {
+	var checks sync.WaitGroup
+	defer checks.Wait()
+	workers := make(chan struct{}, r.options.Workers)
+	allowed := false // by the rate cap, for the next check
+	for r.waitDue(ctx) {
+		if !allowed && r.limit.Wait(ctx) != nil {
+			return
+		}
+		allowed = true
+		select {
+		case workers <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		e := r.take()
+		if e == nil { // it went away meanwhile
+			<-workers
+			continue
+		}
+		allowed = false
+		checks.Go(func() {
+			defer func() { <-workers }()
+			r.check(ctx, e)
+		})
+	}
+}
+
+// waitDue waits until an entry is due. It is false when ctx ended.
+func (r *run) waitDue(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		wait := r.untilDue()
+		if wait <= 0 {
+			return true
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-r.sooner:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	return false
+}
+
+func (r *run) untilDue() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due, ok := r.agenda.soonest()
+	if !ok {
+		return recheck
+	}
+	return min(due.Sub(r.now()), recheck)
+}
+
+func (r *run) take() *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.agenda.take(r.now())
+}
+
+// check imports the tags of an entry and puts it back for its next turn.
+func (r *run) check(ctx context.Context, e *entry) {
+	logger := klog.FromContext(ctx).WithValues("imageStream", klog.KRef(e.key.Namespace, e.key.Name))
+	err := r.reimport(klog.NewContext(ctx, logger), e)
+	now := r.now()
+	due := e.slot.next(e.key, now)
+	switch {
+	case err == nil || apierrors.IsNotFound(err): // a stream that is gone leaves the agenda by its deletion
+		e.failures = 0
+	case ctx.Err() != nil:
+		return
+	default:
+		e.failures++
+		pause := backOff << min(e.failures-1, 20)
+		pause = pause/2 + time.Duration(r.random()*float64(pause/2))
+		if again := now.Add(pause); again.Before(due) {
+			due = again
+		}
+		logger.V(2).Info("Scheduled import failed as a whole", "err", err, "failures", e.failures, "next", due)
+	}
+	r.change(func() { r.agenda.putBack(e, due) })
+}
+
+// reimport posts one import for the tags that are in the entry's slot now.
+func (r *run) reimport(ctx context.Context, e *entry) error {
+	s, err := r.stream(e.key.Namespace, e.key.Name)
+	if err != nil {
+		return err
+	}
+	now := r.now()
+	tags := dueTags(s, r.options.slots(s)[e.slot], now, e.slot.interval)
+	isi := importrequest.Build(s, stream.ImportNeed{Tags: tags})
+	if isi == nil {
+		return nil
+	}
+	lag.Observe(now.Sub(e.due).Seconds())
+	_, err = r.post(ctx, isi, importrequest.WhySchedule)
+	return err
+}

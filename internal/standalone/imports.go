@@ -1,0 +1,124 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/upstream/clusterrules"
+)
+
+// imports is what asks other registries: one client for the process, so that
+// its budgets hold for everything that asks.
+type imports struct {
+	client   *upstream.Client
+	importer *importer.Importer
+	conf     *upstream.RegistriesConf
+	node     *upstream.NodeCredentials
+}
+
+func newImports(o *Options) (*imports, error) {
+	i := &imports{}
+	options, err := o.Config.UpstreamOptions()
+	if err != nil {
+		return nil, fmt.Errorf("--config: %w", err)
+	}
+	var errs []error
+	if options.RootCAs, err = upstream.LoadCAs(o.ImportCADir); err != nil {
+		errs = append(errs, fmt.Errorf("--import-ca-dir: %w", err))
+	}
+	if o.RegistriesConf != "" {
+		if i.conf, err = upstream.ReadRegistriesConf(o.RegistriesConf); err != nil {
+			errs = append(errs, fmt.Errorf("--registries-conf: %w", err))
+		}
+	}
+	if file := o.Config.Imports.NodeCredentialsFile; file != "" {
+		node, warnings, err := upstream.ReadNodeCredentials(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--config: imports.nodeCredentialsFile: %w", err))
+		}
+		logWarnings("an entry of the node's credentials is left out", warnings)
+		i.node = node
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	options.Observer = observeRequests()
+	if i.client, err = upstream.NewClient(options); err != nil {
+		return nil, fmt.Errorf("making the client of other registries: %w", err)
+	}
+	rules, warnings := upstream.NewRules(i.conf, upstream.ClusterObjects{})
+	logWarnings("a registry rule is left out", warnings)
+	i.client.SetRules(rules)
+	i.importer = importer.New(o.Config.ImporterOptions(importer.FromClient(i.client)))
+	return i, nil
+}
+
+// followRules keeps the rules in step with the host's custom resources until ctx
+// ends.
+func (i *imports) followRules(ctx context.Context, loopback *rest.Config) error {
+	dynamicClient, err := dynamic.NewForConfig(loopback)
+	if err != nil {
+		return fmt.Errorf("making the client of registry rules: %w", err)
+	}
+	discoveryClient, err := discovery.NewDiscoveryClientForConfig(loopback)
+	if err != nil {
+		return fmt.Errorf("making the client of registry rules: %w", err)
+	}
+	watcher, err := clusterrules.New(clusterrules.Options{
+		Dynamic:   dynamicClient,
+		Discovery: discoveryClient,
+		Conf:      i.conf,
+		OnChange: func(rules *upstream.Rules, warnings []upstream.Warning) {
+			logWarnings("a registry rule is left out", warnings)
+			i.client.SetRules(rules)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	watcher.Run(ctx)
+	return nil
+}
+
+func logWarnings(what string, warnings []upstream.Warning) {
+	for _, w := range warnings {
+		klog.InfoS(what, "warning", w.String())
+	}
+}
+
+// parts are what runs beside the servers: controllers and watchers. They start
+// when the server serves and have ended before it stops.
+type parts struct {
+	running sync.WaitGroup
+	cancel  context.CancelFunc
+	ctx     context.Context
+}
+
+func newParts() *parts {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &parts{ctx: ctx, cancel: cancel}
+}
+
+// start runs a part; one that ends with an error is logged, the rest goes on.
+func (p *parts) start(name string, run func(context.Context) error) {
+	p.running.Go(func() {
+		if err := run(p.ctx); err != nil && p.ctx.Err() == nil {
+			klog.ErrorS(err, "a part of the server ended by itself", "part", name)
+		}
+	})
+}
+
+// stop ends all parts and waits for them.
+func (p *parts) stop() {
+	p.cancel()
+	p.running.Wait()
+}
