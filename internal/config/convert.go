@@ -136,18 +136,19 @@ func (a *AddressesConfiguration) policy() upstream.AddressPolicy {
 // parseBlock reads an address or a CIDR block. IPv4 has to be written as such: its
 // form inside IPv6 would match nothing.
 func parseBlock(s string) (netip.Prefix, error) {
-	prefix, err := netip.ParsePrefix(s)
+	address, err := netip.ParseAddr(s)
+	bits := address.BitLen()
 	if err != nil {
-		address, err := netip.ParseAddr(s)
+		prefix, err := netip.ParsePrefix(s)
 		if err != nil {
 			return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a CIDR block", s)
 		}
-		prefix = netip.PrefixFrom(address, address.BitLen())
+		address, bits = prefix.Addr(), prefix.Bits()
 	}
-	if prefix.Addr().Zone() != "" || prefix.Addr().Is4In6() {
+	if address.Zone() != "" || address.Is4In6() {
 		return netip.Prefix{}, fmt.Errorf("%q has a zone or is IPv4 inside IPv6", s)
 	}
-	return prefix.Masked(), nil
+	return address.Prefix(bits)
 }
 
 // ImportControllerOptions are the options of the import controller.

@@ -12,16 +12,25 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+const aMapping = "a mapping of settings to values"
+
 // decoder puts a tree of YAML nodes over a Configuration. Whatever cannot be taken
 // over is noted and leaves the value as it was.
 type decoder struct {
 	mistakes []Mistake
 	// lines has the line of every path that the document names.
 	lines map[string]int
+	// unread are the paths whose values could not be taken over.
+	unread []string
 }
 
 func (d *decoder) wrong(n *yaml.Node, err *field.Error) {
 	d.mistakes = append(d.mistakes, Mistake{Line: n.Line, Error: err})
+}
+
+func (d *decoder) wrongType(path *field.Path, n *yaml.Node, what string) {
+	d.unread = append(d.unread, path.String())
+	d.wrong(n, field.TypeInvalid(path, shown(n), "must be "+what))
 }
 
 // document decodes the whole file; nil is an empty one.
@@ -30,7 +39,7 @@ func (d *decoder) document(n *yaml.Node, into *Configuration) {
 		return
 	}
 	if resolved := resolve(n); resolved.Kind != yaml.MappingNode && !isNull(resolved) {
-		d.wrong(n, field.TypeInvalid(nil, shown(resolved), "the configuration must be a mapping of settings to values"))
+		d.wrongType(field.NewPath("document"), resolved, aMapping)
 		return
 	}
 	d.value(nil, n, reflect.ValueOf(into).Elem())
@@ -67,20 +76,14 @@ func (d *decoder) note(path *field.Path, line int) {
 }
 
 func (d *decoder) scalar(path *field.Path, n *yaml.Node, into reflect.Value, decode scalarDecoder) {
-	what := ""
-	if n.Kind == yaml.ScalarNode {
-		what = decode.into(n, into)
-	} else {
-		what = decode.what
-	}
-	if what != "" {
-		d.wrong(n, field.TypeInvalid(path, shown(n), "must be "+what))
+	if n.Kind != yaml.ScalarNode || !decode.read(n, into) {
+		d.wrongType(path, n, decode.what)
 	}
 }
 
 func (d *decoder) mapping(path *field.Path, n *yaml.Node, into reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.wrong(n, field.TypeInvalid(path, shown(n), "must be a mapping of settings to values"))
+		d.wrongType(path, n, aMapping)
 		return
 	}
 	fields := fieldsOf(into)
@@ -105,7 +108,7 @@ func (d *decoder) mapping(path *field.Path, n *yaml.Node, into reflect.Value) {
 
 func (d *decoder) sequence(path *field.Path, n *yaml.Node, into reflect.Value) {
 	if n.Kind != yaml.SequenceNode {
-		d.wrong(n, field.TypeInvalid(path, shown(n), "must be a list"))
+		d.wrongType(path, n, "a list")
 		return
 	}
 	list := reflect.MakeSlice(into.Type(), len(n.Content), len(n.Content))
@@ -113,6 +116,7 @@ func (d *decoder) sequence(path *field.Path, n *yaml.Node, into reflect.Value) {
 		at := path.Index(i)
 		if isNull(resolve(item)) {
 			d.note(at, item.Line)
+			d.unread = append(d.unread, at.String())
 			d.wrong(item, field.Required(at, "an item of a list must not be null"))
 			continue
 		}
@@ -122,20 +126,22 @@ func (d *decoder) sequence(path *field.Path, n *yaml.Node, into reflect.Value) {
 }
 
 // locate joins the mistakes of decoding with those of values, which get the line of
-// the nearest setting that the document names.
+// the nearest setting that the document names. What could not be read was not judged.
 func (d *decoder) locate(values field.ErrorList) []Mistake {
-	reported := map[string]bool{}
-	for _, m := range d.mistakes {
-		reported[m.Field] = true
-	}
 	all := slices.Clone(d.mistakes)
 	for _, err := range values {
-		if !reported[err.Field] { // a value that could not be read was not judged
+		if !slices.ContainsFunc(d.unread, func(path string) bool { return within(err.Field, path) }) {
 			all = append(all, Mistake{Line: d.line(err.Field), Error: err})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Mistake) int { return cmp.Compare(a.Line, b.Line) })
 	return all
+}
+
+// within says whether path is outer or something inside of it.
+func within(path, outer string) bool {
+	rest, below := strings.CutPrefix(path, outer)
+	return below && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func (d *decoder) line(path string) int {

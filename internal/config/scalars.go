@@ -15,18 +15,12 @@ import (
 // maxShown is how much of a value is repeated in a message, in bytes.
 const maxShown = 100
 
-// scalarDecoder reads one type of scalar. into returns what the value must be when
-// it is something else, and "" on success.
+// scalarDecoder reads one type of scalar.
 type scalarDecoder struct {
+	// what says in words what a value must be.
 	what string
+	// read sets into, or returns false when the node is something else.
 	read func(n *yaml.Node, into reflect.Value) bool
-}
-
-func (s scalarDecoder) into(n *yaml.Node, into reflect.Value) string {
-	if s.read(n, into) {
-		return ""
-	}
-	return s.what
 }
 
 // scalars are the types that are no plain Go values.

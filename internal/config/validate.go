@@ -39,16 +39,15 @@ func (c *Configuration) Validate() field.ErrorList {
 // CheckHostname says what is wrong with a host[:port] of the integrated registry, for
 // the flags that override the file; nil when nothing is.
 func CheckHostname(host string) error {
-	name, port, hasPort := strings.Cut(host, ":")
-	if hasPort {
+	// A host that a pull spec cannot begin with would make every stream's repository unusable.
+	spec, err := reference.Parse(host + "/namespace/name")
+	if host == "" || err != nil || spec.Registry != host {
+		return errors.New("must be host[:port] as at the beginning of a pull spec, without scheme and path")
+	}
+	if _, port, hasPort := strings.Cut(host, ":"); hasPort {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return errors.New("the port must be a number from 1 to 65535")
 		}
-	}
-	// A host that a pull spec cannot begin with would make every stream's repository unusable.
-	spec, err := reference.Parse(host + "/namespace/name")
-	if name == "" || err != nil || spec.Registry != host {
-		return errors.New("must be host[:port] as at the beginning of a pull spec, without scheme and path")
 	}
 	return nil
 }
@@ -239,4 +238,3 @@ func (v *validator) size(p *field.Path, q resource.Quantity) {
 		v.add(field.Invalid(p, q.String(), "must be from 1 to 1Ti bytes"))
 	}
 }
-

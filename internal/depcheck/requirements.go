@@ -21,11 +21,11 @@ func DirectRequirements(gomod string) []string {
 	inBlock := false
 	for line := range strings.Lines(gomod) {
 		line = strings.TrimSpace(line)
-		switch {
-		case line == "require (":
+		switch line {
+		case "require (":
 			inBlock = true
 			continue
-		case line == ")":
+		case ")":
 			inBlock = false
 		}
 		single, isSingle := strings.CutPrefix(line, "require ")

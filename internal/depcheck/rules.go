@@ -9,8 +9,9 @@ var Layers = [][]string{
 	{"cmd", "hack", "test", "internal/depcheck"},
 	{"internal/testenv"},
 	{"internal/standalone"},
+	{"internal/config"},
 	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host"},
-	{"internal/auth", "internal/config", "internal/importer"},
+	{"internal/auth", "internal/importer"},
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
 	{"internal/reference"},
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A registry that moves from http to https under the same name is found again
@@ -139,5 +141,44 @@ func TestRulesAreSwappedLive(t *testing.T) {
 	c.SetRules(nil)
 	if _, err := open(t, c, s.host+"/team/app").Manifest(t.Context(), "latest"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	_, err := NewClient(Options{Limits: Limits{Manifest: -1}, Timeouts: Timeouts{Ping: -1}, Budget: BudgetOptions{Retries: -2}})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, field := range []string{"limits.manifest", "timeouts.ping", "budget.retries"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("%q does not name %s", err, field)
+		}
+	}
+}
+
+func TestObserverSeesEveryExchange(t *testing.T) {
+	h, _ := realRegistry(t)
+	s := serve(t, h)
+	var mu sync.Mutex
+	var got []string
+	c := newTestClient(t, func(o *Options) {
+		o.Observer = ObserverFunc(func(ob Observation) {
+			mu.Lock()
+			defer mu.Unlock()
+			if ob.Host != s.host || ob.Duration <= 0 {
+				t.Errorf("observation %+v", ob)
+			}
+			got = append(got, string(ob.Kind)+" "+ob.Outcome)
+		})
+	})
+	r := open(t, c, s.host+"/team/app")
+	r.Head(t.Context(), "latest")
+	r.Manifest(t.Context(), "gone")
+	r.Tags(t.Context())
+	want := []string{"ping Unavailable", "ping Success", "head Success", "manifest ManifestUnknown", "tags Success"}
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -2,11 +2,13 @@ package api_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -164,9 +166,15 @@ func wantRefused(t *testing.T, method, path, body, kind, name string) {
 	}
 }
 
-// digestOf makes up a digest that no other test uses.
+// salts keep images of one run of a test from those of another: images belong to
+// no namespace.
+var salts sync.Map // *testing.T → string
+
+// digestOf makes up a digest that no other test uses, the same one for the same
+// words within a test.
 func digestOf(t *testing.T, what string) string {
-	return digest.FromString(t.Name() + " " + what).String()
+	salt, _ := salts.LoadOrStore(t, rand.Text())
+	return digest.FromString(salt.(string) + what).String()
 }
 
 // storeImage stores an image with one layer of 8 bytes and a configuration, both

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	importTags   = 50
+	importRounds = 7
+)
+
+// measureImports compares the import of a repository of 50 tags with a loop that
+// only fetches the same manifests and configs.
+func measureImports(ctx context.Context, r *report) error {
+	w, err := startWeir(ctx, "none", "")
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	u := startUpstream()
+	defer u.Close()
+	if err := w.namespace(ctx, "bench"); err != nil {
+		return err
+	}
+	for _, delay := range []time.Duration{0, 50 * time.Millisecond} {
+		var weirTimes, loopTimes []time.Duration
+		for round := range importRounds + 1 {
+			u.delay.Store(0)
+			repository := fmt.Sprintf("bench/r%d-%d", delay.Milliseconds(), round)
+			if err := u.push(repository, importTags); err != nil {
+				return err
+			}
+			u.delay.Store(int64(delay))
+			loop, err := timed(func() error { return u.bareLoop(ctx, repository) })
+			if err != nil {
+				return err
+			}
+			took, err := timed(func() error {
+				return w.importRepository(ctx, u.host()+"/"+repository, fmt.Sprintf("s%d-%d", delay.Milliseconds(), round))
+			})
+			if err != nil {
+				return err
+			}
+			if round > 0 { // the first warms both up
+				weirTimes, loopTimes = append(weirTimes, took), append(loopTimes, loop)
+			}
+		}
+		r.add(fmt.Sprintf("import of a repository of %d tags, upstream latency %s", importTags, delay),
+			millis(median(weirTimes)), millis(median(loopTimes))+" (bare loop, 10 at a time)", ratios(seconds(weirTimes), seconds(loopTimes)), "≤ 1.3×")
+	}
+	return nil
+}
+
+func (w *weir) importRepository(ctx context.Context, repository, stream string) error {
+	isi, err := w.images.ImageV1().ImageStreamImports("bench").Create(ctx, &imagev1.ImageStreamImport{
+		ObjectMeta: metav1.ObjectMeta{Name: stream},
+		Spec: imagev1.ImageStreamImportSpec{Import: true, Repository: &imagev1.RepositoryImportSpec{
+			From:         corev1.ObjectReference{Kind: "DockerImage", Name: repository},
+			ImportPolicy: imagev1.TagImportPolicy{Insecure: true},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	if status := isi.Status.Repository; status.Status.Status != metav1.StatusSuccess || len(status.Images) != importTags {
+		return fmt.Errorf("importing %s: %d images, %v", repository, len(status.Images), status.Status)
+	}
+	return nil
+}

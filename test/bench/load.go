@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// get fetches a path of the API and reads the answer to its end.
+func (w *weir) get(ctx context.Context, path string) (int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.config.Host+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s", path, resp.Status)
+	}
+	return n, err
+}
+
+// throughput calls op from several workers for a time and returns calls per second.
+func throughput(ctx context.Context, workers int, duration time.Duration, op func(context.Context) error) (float64, error) {
+	var calls atomic.Int64
+	errs := make(chan error, workers)
+	start := time.Now()
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for time.Since(start) < duration {
+				if err := op(ctx); err != nil {
+					errs <- err
+					return
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return 0, err
+	default:
+		return float64(calls.Load()) / time.Since(start).Seconds(), nil
+	}
+}
+
+// parallel calls op for 0..n-1 from several workers and returns the time it took.
+func parallel(workers, n int, op func(i int) error) (time.Duration, error) {
+	var next atomic.Int64
+	var first atomic.Pointer[error]
+	start := time.Now()
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && first.Load() == nil; i = int(next.Add(1)) - 1 {
+				if err := op(i); err != nil {
+					first.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := first.Load(); err != nil {
+		return 0, *err
+	}
+	return time.Since(start), nil
+}
+
+// timed is how long op takes.
+func timed(op func() error) (time.Duration, error) {
+	start := time.Now()
+	err := op()
+	return time.Since(start), err
+}
