@@ -258,7 +258,7 @@ func FuzzParse(f *testing.F) {
 		if errs := c.Validate(); len(errs) > 0 {
 			t.Fatalf("a configuration that was accepted is not valid: %v", errs.ToAggregate())
 		}
-		if err := c.UpstreamOptions().Validate(); err != nil {
+		if err := upstreamOptions(t, c).Validate(); err != nil {
 			t.Fatalf("a configuration that was accepted makes options that are not valid: %v", err)
 		}
 		if _, err := c.AllowedRegistries(); err != nil {

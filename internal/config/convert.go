@@ -66,14 +66,16 @@ func (c *Configuration) ImporterOptions(registries importer.Registries) importer
 }
 
 // UpstreamOptions are the options of the client of other registries, without those
-// that are no settings of this file: CAs, observer, user agent.
-func (c *Configuration) UpstreamOptions() upstream.Options {
+// that are no settings of this file: CAs, observer, user agent. The error names the
+// address that Validate would refuse.
+func (c *Configuration) UpstreamOptions() (upstream.Options, error) {
+	addresses, err := c.Imports.Addresses.policy()
 	return upstream.Options{
-		Addresses: c.Imports.Addresses.policy(),
+		Addresses: addresses,
 		Limits:    c.Imports.upstreamLimits(),
 		Timeouts:  c.Imports.Timeouts.options(),
 		Budget:    c.Imports.Hosts.budget(),
-	}
+	}, err
 }
 
 func (c *ImportsConfiguration) upstreamLimits() upstream.Limits {
@@ -122,15 +124,16 @@ func (h *HostsConfiguration) budget() upstream.BudgetOptions {
 	}
 }
 
-// policy leaves out what Validate refuses, which only makes it stricter.
-func (a *AddressesConfiguration) policy() upstream.AddressPolicy {
+func (a *AddressesConfiguration) policy() (upstream.AddressPolicy, error) {
 	policy := upstream.AddressPolicy{DenyLoopback: a.DenyLoopback, DenyPrivate: a.DenyPrivate}
-	for _, block := range a.Allow {
-		if prefix, err := parseBlock(block); err == nil {
-			policy.Allow = append(policy.Allow, prefix)
+	for i, block := range a.Allow {
+		prefix, err := parseBlock(block)
+		if err != nil {
+			return upstream.AddressPolicy{}, fmt.Errorf("reading address %d that is allowed: %w", i, err)
 		}
+		policy.Allow = append(policy.Allow, prefix)
 	}
-	return policy
+	return policy, nil
 }
 
 // parseBlock reads an address or a CIDR block. IPv4 has to be written as such: its
@@ -169,8 +172,8 @@ func (c *Configuration) ImportControllerOptions() imageimport.Options {
 	}
 }
 
-// ScheduleControllerOptions are the options of the controller of scheduled imports.
-func (c *Configuration) ScheduleControllerOptions() schedule.Options {
+// ScheduleOptions are the options of the controller of scheduled imports.
+func (c *Configuration) ScheduleOptions() schedule.Options {
 	s := &c.Schedule
 	return schedule.Options{
 		Disabled:        s.Disabled,

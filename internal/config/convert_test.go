@@ -100,13 +100,22 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 // compare compares by value what has unexported fields.
 var compare = cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
 
+func upstreamOptions(t *testing.T, c *Configuration) upstream.Options {
+	t.Helper()
+	o, err := c.UpstreamOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 func options(t *testing.T, c *Configuration) []any {
 	t.Helper()
 	allowed, err := c.AllowedRegistries()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []any{c.Registries(), allowed.String(), c.UpstreamOptions(), c.ImporterOptions(nil), c.ImportControllerOptions(), c.ScheduleControllerOptions()}
+	return []any{c.Registries(), allowed.String(), upstreamOptions(t, c), c.ImporterOptions(nil), c.ImportControllerOptions(), c.ScheduleOptions()}
 }
 
 // No limit is left to the packages' own defaults: a new one there has to become a
@@ -116,9 +125,9 @@ func TestEveryOptionIsSet(t *testing.T) {
 	c.Imports.Addresses = AddressesConfiguration{Allow: []string{"10.1.2.3"}, DenyLoopback: true, DenyPrivate: true}
 	c.Imports.DefaultPlatform = Platform{OS: "linux", Architecture: "arm64"}
 	c.Imports.Retry.Disabled, c.Schedule.Disabled = true, true
-	u, i := c.UpstreamOptions(), c.ImporterOptions(nil)
+	u, i := upstreamOptions(t, c), c.ImporterOptions(nil)
 	all := []any{u.Addresses, u.Limits, u.Timeouts, u.Budget, i.Limits, i.DefaultPlatform, i.Timeout, i.Concurrency,
-		c.ImportControllerOptions(), c.ImportControllerOptions().Retry, c.ScheduleControllerOptions()}
+		c.ImportControllerOptions(), c.ImportControllerOptions().Retry, c.ScheduleOptions()}
 	for _, o := range all {
 		v := reflect.ValueOf(o)
 		if v.Kind() != reflect.Struct {
@@ -142,7 +151,7 @@ imports:
   addresses: {allow: [169.254.10.7/24, 100.100.100.200, "fd00:ec2::254"], denyPrivate: true}
   timeouts: {tlsHandshake: 3s}
 `)
-	o := c.UpstreamOptions()
+	o := upstreamOptions(t, c)
 	if o.Budget.Retries != -1 {
 		t.Errorf("retries: 0 became %d, want -1 (never)", o.Budget.Retries)
 	}
@@ -158,8 +167,9 @@ imports:
 	if diff := cmp.Diff(want, o.Addresses, compare); diff != "" {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	if err := o.Validate(); err != nil {
-		t.Error(err)
+	c.Imports.Addresses.Allow = []string{"nowhere"}
+	if _, err := c.UpstreamOptions(); err == nil {
+		t.Error("an address that Validate refuses was accepted")
 	}
 	client, err := upstream.NewClient(o)
 	if err != nil {

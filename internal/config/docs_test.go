@@ -2,12 +2,16 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+
+	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/upstream"
 )
 
 const documentation = "../../docs/operate/configuration.md"
@@ -95,5 +99,62 @@ func TestDocumentedExamplesParse(t *testing.T) {
 	}
 	if parsed == 0 {
 		t.Error("there is no example")
+	}
+}
+
+func TestDocumentedRegistriesConfIsRead(t *testing.T) {
+	block := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(readDocumentation(t))
+	if block == nil {
+		t.Fatal("there is no example of a registries.conf")
+	}
+	path := filepath.Join(t.TempDir(), "registries.conf")
+	if err := os.WriteFile(path, []byte(block[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := upstream.ReadRegistriesConf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, warnings := upstream.NewRules(conf, upstream.ClusterObjects{})
+	if len(warnings) > 0 {
+		t.Errorf("warnings: %v", warnings)
+	}
+	spec, err := reference.Parse("untrusted.example.com/a/b:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules.Plan(spec).Blocked == "" {
+		t.Error("untrusted.example.com is not blocked")
+	}
+	const id = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
+	if spec, err = reference.Parse("docker.io/library/busybox@" + id); err != nil {
+		t.Fatal(err)
+	}
+	if mirrors := rules.Plan(spec).Mirrors; len(mirrors) != 1 || mirrors[0].Repository() != "mirror.example.com/library/busybox" {
+		t.Errorf("mirrors = %v", mirrors)
+	}
+}
+
+// The mistakes shown in the documentation are what Load says.
+func TestDocumentedMistakes(t *testing.T) {
+	const text = header + `imports:
+  allowedRegistry: []
+
+  timeout: 10
+schedule:
+  interval: 30s
+`
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	if err == nil {
+		t.Fatal("Load accepted it")
+	}
+	said := strings.ReplaceAll(err.Error(), filepath.Dir(path)+"/", "")
+	said = regexp.MustCompile("allowedRegistries, .*").ReplaceAllString(said, "allowedRegistries, …")
+	if !strings.Contains(readDocumentation(t), "```text\n"+said+"\n```") {
+		t.Errorf("the documentation does not show\n%s", said)
 	}
 }

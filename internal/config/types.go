@@ -29,11 +29,11 @@ type Configuration struct {
 type RegistryConfiguration struct {
 	// InternalHostname is host[:port] of the integrated registry inside the cluster, shown in
 	// status.dockerImageRepository of every stream. Default "": there is no integrated registry.
-	// The flag --internal-registry-hostname overrides it.
+	// The flag --internal-registry-hostname takes its place.
 	InternalHostname string `json:"internalHostname"`
 	// ExternalHostnames are host[:port] under which it is reached from outside. The first is
-	// shown in status.publicDockerImageRepository. Default: none. The flag
-	// --external-registry-hostname overrides them.
+	// shown in status.publicDockerImageRepository. Default: none. What the flag
+	// --external-registry-hostname names comes before them.
 	ExternalHostnames []string `json:"externalHostnames"`
 }
 

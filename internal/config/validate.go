@@ -196,7 +196,7 @@ func (v *validator) controllers(c *Configuration) {
 	v.add(imports.Validate(field.NewPath("imports"))...)
 
 	p := field.NewPath("schedule")
-	scheduled := c.ScheduleControllerOptions()
+	scheduled := c.ScheduleOptions()
 	scheduled.Timeout, scheduled.Disabled = schedule.DefaultOptions().Timeout, false
 	v.add(scheduled.Validate(p)...)
 	v.upTo(p.Child("workers"), c.Schedule.Workers, maxConcurrency)

@@ -40,14 +40,12 @@ func newImports(o *Options) (*imports, error) {
 			errs = append(errs, fmt.Errorf("--registries-conf: %w", err))
 		}
 	}
-	if file := o.Config.Imports.NodeCredentialsFile; file != "" {
-		node, warnings, err := upstream.ReadNodeCredentials(file)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("--config: imports.nodeCredentialsFile: %w", err))
-		}
-		logWarnings("an entry of the node's credentials is left out", warnings)
-		i.node = node
+	node, warnings, err := o.Config.NodeCredentials()
+	if err != nil {
+		errs = append(errs, fmt.Errorf("--config: %w", err))
 	}
+	logWarnings("an entry of the node's credentials is left out", warnings)
+	i.node = node
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -55,8 +53,8 @@ func newImports(o *Options) (*imports, error) {
 	if i.client, err = upstream.NewClient(options); err != nil {
 		return nil, fmt.Errorf("making the client of other registries: %w", err)
 	}
-	rules, warnings := upstream.NewRules(i.conf, upstream.ClusterObjects{})
-	logWarnings("a registry rule is left out", warnings)
+	rules, left := upstream.NewRules(i.conf, upstream.ClusterObjects{})
+	logWarnings("a registry rule is left out", left)
 	i.client.SetRules(rules)
 	i.importer = importer.New(o.Config.ImporterOptions(importer.FromClient(i.client)))
 	return i, nil

@@ -14,6 +14,7 @@ import (
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/controller-manager/app"
 
+	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/host"
 )
 
@@ -36,7 +37,7 @@ type Options struct {
 	ConfigFile string
 	// Config are the settings that have no flag. When ConfigFile is set it is
 	// read into here.
-	Config *settings
+	Config *config.Configuration
 	// RegistriesConf is a containers registries.conf, "" for none.
 	RegistriesConf string
 	// ImportCADir is a folder of CAs that registries are trusted by, "" for none.
@@ -54,7 +55,7 @@ type Options struct {
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{DataDir: "weir-data", Config: defaultSettings(), Controllers: []string{"*"}, Host: host.NewOptions()}
+	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: []string{"*"}, Host: host.NewOptions()}
 }
 
 // AddFlags adds Weir's own flags first, Kubernetes' after them.
@@ -83,16 +84,28 @@ func (o *Options) complete() error {
 	o.DataDir, o.Host.DataDir = dir, dir
 	var errs []error
 	if o.ConfigFile != "" {
-		return errors.New("--config: cannot be read")
+		if o.Config, err = config.Load(o.ConfigFile); err != nil {
+			return fmt.Errorf("--config: %w", err)
+		}
 	}
 	if o.InternalHostname != "" {
+		errs = append(errs, named("--internal-registry-hostname", config.CheckHostname(o.InternalHostname)))
 		o.Config.Registry.InternalHostname = o.InternalHostname
 	}
 	if o.ExternalHostname != "" {
-		o.Config.Registry.ExternalHostnames = append([]string{o.ExternalHostname}, o.Config.Registry.ExternalHostnames...)
+		errs = append(errs, named("--external-registry-hostname", config.CheckHostname(o.ExternalHostname)))
+		o.Config.Registry.ExternalHostnames = []string{o.ExternalHostname}
 	}
 	errs = append(errs, o.validateControllers()...)
 	return utilerrors.NewAggregate(errs)
+}
+
+// named puts the flag before a mistake in its value.
+func named(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", flag, err)
 }
 
 func (o *Options) validateControllers() []error {

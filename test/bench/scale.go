@@ -21,7 +21,7 @@ const (
 // scheduleConfig checks every tag once a minute, as fast as that takes.
 const scheduleConfig = `apiVersion: config.weir.dev/v1alpha1
 kind: WeirConfiguration
-schedule: {interval: 1m, minimumInterval: 1m, maxPerMinute: 0}
+schedule: {interval: 1m, minimumInterval: 1m, maxPerMinute: -1}
 `
 
 // measureSchedule re-checks 10,000 scheduled tags that do not change.

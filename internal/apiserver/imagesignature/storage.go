@@ -5,6 +5,7 @@ package imagesignature
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -137,7 +138,8 @@ func checkDelete(ctx context.Context, sig *imagev1.ImageSignature, validate rest
 // labelled is err as clients know it: a missing Image, which the store labels with
 // the resource of the request, is one of images.
 func labelled(err error, imageName string) error {
-	if status, ok := err.(apierrors.APIStatus); ok && apierrors.IsNotFound(err) {
+	var status apierrors.APIStatus
+	if apierrors.IsNotFound(err) && errors.As(err, &status) {
 		if details := status.Status().Details; details != nil && details.Kind == imageapi.ImageSignatures {
 			return apierrors.NewNotFound(imageapi.Resource(imageapi.Images), imageName)
 		}

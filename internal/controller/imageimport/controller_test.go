@@ -128,7 +128,7 @@ func missing(string) (string, *metav1.Status) {
 func TestImportsWhatSpecAsksFor(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		reference := controllertest.Tag("r", "q.io/x:r")
 		reference.Reference = true
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1"), controllertest.Tag("b", "q.io/y:1"), reference))
@@ -161,7 +161,7 @@ func TestImportsWhatSpecAsksFor(t *testing.T) {
 func TestBacksOffFromErrorsOfTheWhole(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.Refuse(apierrors.NewConflict(imageapi.Resource("imagestreams"), "s", errors.New("busy")))
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -179,7 +179,7 @@ func TestBacksOffFromErrorsOfTheWhole(t *testing.T) {
 func TestDropsStreamsThatAreGone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(time.Minute, unavailable)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -195,7 +195,7 @@ func TestRetriesUntilItSucceeds(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		pending := gauge(t)
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, unavailable)
 		begin := time.Now()
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1"), controllertest.Tag("b", "q.io/x:2")))
@@ -244,7 +244,7 @@ func TestRetriesUntilItSucceeds(t *testing.T) {
 func TestRetryGoesOnWhenTheFailureChanges(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, unavailable)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -298,7 +298,7 @@ func TestRetryStopsWhenSpecMovesOn(t *testing.T) {
 func TestRetryBeginsAnewWhenAskedForAgain(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, missing)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(10 * time.Minute)
@@ -320,7 +320,7 @@ func TestRetryBeginsAnewWhenAskedForAgain(t *testing.T) {
 func TestRetryAfterIsKept(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, func(string) (string, *metav1.Status) {
 			return "", controllertest.Failure(metav1.StatusReasonInternalError, "toomanyrequests", 600)
 		})
@@ -368,7 +368,7 @@ func TestRestartGoesOnWhereConditionsSay(t *testing.T) {
 func TestRetryLeavesImportsAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, unavailable)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -394,7 +394,7 @@ func TestRetryLeavesImportsAlone(t *testing.T) {
 func TestSlowRetryHoldsUpNoNewTag(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, unavailable)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -416,7 +416,7 @@ func TestSlowRetryHoldsUpNoNewTag(t *testing.T) {
 func TestNotesAreNotLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, missing)
 		var broken sync.Mutex
 		broken.Lock()
@@ -445,7 +445,7 @@ func TestNotesAreNotLost(t *testing.T) {
 func TestRefusedRetryCountsAsFailure(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, missing)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -463,7 +463,7 @@ func TestRefusedRetryCountsAsFailure(t *testing.T) {
 func TestRetriesDisabled(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w, func(o *Options) { o.Retry.Disabled = true })
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, missing)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(24 * time.Hour)
@@ -498,7 +498,7 @@ func TestEventsAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		dropped := counter(t)
 		h := start(t, w, func(o *Options) { o.EventsPerSecond = 1 })
-		defer h.stop()
+		defer func() { h.stop() }()
 		h.SetUpstream(0, func(string) (string, *metav1.Status) {
 			return "", controllertest.Failure(metav1.StatusReasonNotFound, strings.Repeat("ü", 3000), 0)
 		})
