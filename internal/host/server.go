@@ -79,6 +79,7 @@ func New(o *Completed, ext Extension) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the control plane: %w", err)
 	}
+	generic.EffectiveVersion = versioned{generic.EffectiveVersion}
 	generic.LongRunningFunc = anyOf(generic.LongRunningFunc, ext.LongRunning)
 	c := &chain{options: o, ext: ext, generic: generic, informers: sharedInformers, storage: storageFactory}
 	aggregator, err := c.build()

@@ -18,7 +18,7 @@ import (
 )
 
 // concurrentWrites bounds the images of one import that are written at a time.
-const concurrentWrites = 8
+const concurrentWrites = 32
 
 // limitText is how clients recognise that a limit was exceeded.
 const limitText = "exceeds the maximum limit"
