@@ -17,6 +17,8 @@ import (
 	"weir.dev/weir/internal/apiserver/imagestreamlayers"
 	"weir.dev/weir/internal/apiserver/imagestreammapping"
 	"weir.dev/weir/internal/apiserver/imagestreamsecrets"
+	"weir.dev/weir/internal/apiserver/imagestreamtag"
+	"weir.dev/weir/internal/apiserver/imagetag"
 	"weir.dev/weir/internal/auth"
 )
 
@@ -58,6 +60,8 @@ func (c Config) resources(scheme *runtime.Scheme, stopping context.Context, warn
 		"imagesignatures":      imagesignature.NewREST(scheme, images.Registry),
 		"imagestreamimages":    imagestreamimage.NewREST(streams.Registry, images.Registry),
 		"imagestreammappings":  imagestreammapping.NewREST(scheme, streams.Registry, images.Registry, policy),
+		"imagestreamtags":      imagestreamtag.NewREST(scheme, streams.Registry, images.Registry, c.Allowed),
+		"imagetags":            imagetag.NewREST(scheme, streams.Registry, images.Registry, c.Allowed),
 		"imagestreams/layers":  imagestreamlayers.NewREST(streams.Registry, images.Registry),
 		"imagestreams/secrets": secrets,
 	}, nil

@@ -32,8 +32,8 @@ type RegistryConfiguration struct {
 	// The flag --internal-registry-hostname takes its place.
 	InternalHostname string `json:"internalHostname"`
 	// ExternalHostnames are host[:port] under which it is reached from outside. The first is
-	// shown in status.publicDockerImageRepository. Default: none. What the flag
-	// --external-registry-hostname names comes before them.
+	// shown in status.publicDockerImageRepository. Default: none. The flag
+	// --external-registry-hostname takes their place.
 	ExternalHostnames []string `json:"externalHostnames"`
 }
 

@@ -6,124 +6,19 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/component-base/metrics/testutil"
 
 	"weir.dev/weir/internal/controller/controllertest"
 	"weir.dev/weir/internal/controller/importrequest"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/stream"
 )
-
-// written keeps events as "type reason note".
-type written struct {
-	mu     sync.Mutex
-	events []string
-}
-
-func (w *written) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	on, about := regarding.(*corev1.ObjectReference), related.(*corev1.ObjectReference)
-	w.events = append(w.events, fmt.Sprintf("%s %s %s/%s %s: ", kind, reason, on.Namespace, on.Name, about.Name)+fmt.Sprintf(note, args...))
-}
-
-func (w *written) of(reason string) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(w.events), func(e string) bool { return strings.Fields(e)[1] != reason })
-}
-
-// harness is a controller over a world, inside a synctest bubble.
-type harness struct {
-	*controllertest.World
-	t      *testing.T
-	events *written
-	c      *Controller
-	stop   func()
-}
-
-func start(t *testing.T, w *controllertest.World, change ...func(*Options)) *harness {
-	o := DefaultOptions()
-	for _, f := range change {
-		f(&o)
-	}
-	h := &harness{World: w, t: t, events: &written{}}
-	h.c = &Controller{options: o, informer: w.Informer, effects: effects{
-		stream:      w.Stream,
-		live:        w.Live,
-		post:        w.Import,
-		writeStatus: w.WriteStatus,
-		announce:    newAnnouncer(h.events, o.EventsPerSecond),
-		now:         time.Now,
-		random:      func() float64 { return 0 },
-	}}
-	h.run()
-	return h
-}
-
-func (h *harness) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- h.c.Run(ctx) }()
-	h.stop = func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Errorf("Run: %v", err)
-		}
-	}
-}
-
-// bubble runs f with a world whose informer runs, under a clock that leaps.
-func bubble(t *testing.T, f func(t *testing.T, w *controllertest.World)) {
-	synctest.Test(t, func(t *testing.T) {
-		w := controllertest.New()
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			w.Run(ctx)
-		}()
-		defer func() { cancel(); <-ended }()
-		f(t, w)
-	})
-}
-
-func pass(d time.Duration) {
-	time.Sleep(d) // of the bubble's clock
-	synctest.Wait()
-}
-
-func (h *harness) stream(name string) *imagev1.ImageStream {
-	s, err := h.Stream("ns", name)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return s
-}
-
-func (h *harness) change(name string, f func(*imagev1.ImageStream)) {
-	s := h.stream(name)
-	f(s)
-	h.Apply(s)
-}
-
-func unavailable(string) (string, *metav1.Status) {
-	return "", controllertest.Failure(metav1.StatusReasonInternalError, "503 Service Unavailable", 0)
-}
-
-func missing(string) (string, *metav1.Status) {
-	return "", controllertest.Failure(metav1.StatusReasonNotFound, "not found", 0)
-}
 
 func TestImportsWhatSpecAsksFor(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
@@ -187,6 +82,19 @@ func TestDropsStreamsThatAreGone(t *testing.T) {
 		pass(time.Hour)
 		if got := len(h.Posts()); got != 1 {
 			t.Errorf("%d imports of a stream that went away during the first, want 1", got)
+		}
+	})
+}
+
+func TestDoesNotInsistOnStreamsThatTheServerHasNot(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer func() { h.stop() }()
+		h.Refuse(apierrors.NewNotFound(imageapi.Resource("imagestreams"), "s"))
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Hour)
+		if got := len(h.Posts()); got != 1 {
+			t.Errorf("%d imports, want 1", got)
 		}
 	})
 }
@@ -383,7 +291,10 @@ func TestRetryLeavesImportsAlone(t *testing.T) {
 		pass(61 * time.Second)
 		posts := h.Posts()[1:]
 		if len(posts) != 2 || posts[0].Why != importrequest.WhySpec || posts[1].Why != importrequest.WhyRetry {
-			t.Errorf("imports: %+v, want that of b and, after it, a retry of a", posts)
+			t.Fatalf("imports: %+v, want that of b and a retry of a", posts)
+		}
+		if wait := posts[1].At.Sub(posts[0].At); wait < time.Minute {
+			t.Errorf("a was retried %v into the import of b, want after it", wait)
 		}
 		if stream.LatestEvent(h.stream("s"), "b") == nil {
 			t.Error("b was not imported by its first import")
@@ -417,27 +328,28 @@ func TestNotesAreNotLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *controllertest.World) {
 		h := start(t, w)
 		defer func() { h.stop() }()
+		h.stop()
 		h.SetUpstream(0, missing)
-		var broken sync.Mutex
-		broken.Lock()
+		var broken atomic.Bool
 		h.c.effects.writeStatus = func(ctx context.Context, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
-			if !broken.TryLock() {
+			if broken.Load() {
 				return nil, apierrors.NewInternalError(errors.New("no quorum"))
 			}
-			broken.Unlock()
 			return w.WriteStatus(ctx, s)
 		}
-		h.stop()
 		h.run()
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(10 * time.Minute)
-		if got := len(h.Posts()); got != 1 {
-			t.Errorf("%d imports while nothing could be noted, want 1: upstream pays for our store", got)
+		pass(time.Second)
+		broken.Store(true)
+		pass(30 * time.Minute)
+		if got := len(h.Posts()); got != 2 {
+			t.Errorf("%d imports, want 2: upstream must not pay for notes that cannot be written", got)
 		}
-		broken.Unlock()
+		broken.Store(false)
 		pass(20 * time.Minute)
-		if retry, ok := stream.RetryOf(h.stream("s"), "a"); !ok || retry.Attempt < 1 {
-			t.Error("the note was lost")
+		s := h.stream("s")
+		if retry, ok := stream.RetryOf(s, "a"); !ok || retry.Attempt != len(h.Posts()) {
+			t.Errorf("after %d imports: %+v", len(h.Posts()), stream.StatusTag(s, "a"))
 		}
 	})
 }
@@ -520,22 +432,4 @@ func TestEventsAreBounded(t *testing.T) {
 			}
 		}
 	})
-}
-
-func gauge(t *testing.T) float64 {
-	registerMetrics()
-	v, err := testutil.GetGaugeMetricValue(retriesPending)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-func counter(t *testing.T) float64 {
-	registerMetrics()
-	v, err := testutil.GetCounterMetricValue(eventsDropped)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }

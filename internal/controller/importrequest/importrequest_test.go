@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -190,6 +191,7 @@ func TestPost(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		answer = func(w http.ResponseWriter, r *http.Request) {
 			status := apierrors.NewConflict(imagev1.Resource("imagestream"), "s", errors.New("changed")).ErrStatus
+			status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusConflict)
 			_ = json.NewEncoder(w).Encode(status)
@@ -201,7 +203,11 @@ func TestPost(t *testing.T) {
 	})
 	t.Run("given up", func(t *testing.T) {
 		reached := make(chan struct{})
-		answer = func(w http.ResponseWriter, r *http.Request) { close(reached); <-r.Context().Done() }
+		answer = func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client is gone
+			close(reached)
+			<-r.Context().Done()
+		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		go func() { <-reached; cancel(fmt.Errorf("shutting down")) }()
 		begin := time.Now()

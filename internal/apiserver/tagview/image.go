@@ -1,0 +1,62 @@
+package tagview
+
+import (
+	"context"
+	"maps"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/apiserver/image"
+	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/stream"
+)
+
+// undescribed is an image that nothing is known of, completed as the encoder would
+// complete it. All such images share the one document, so that a list of thousands
+// is not copied and completed on its way out.
+var undescribed = func() (img imagev1.Image) {
+	dockerimage.FillEmptyMetadata(&img)
+	return img
+}()
+
+// Image is what a tag shows of the image that its head names: where to pull it from
+// by the policy of specTag, its manifest and configuration left out, the
+// annotations of specTag over its own. Without img, it has a name and a reference.
+// specTag, head and img may be nil; they are not changed, but share memory with
+// what is returned.
+func Image(s *imagev1.ImageStream, specTag *imagev1.TagReference, head *imagev1.TagEvent, img *imagev1.Image) imagev1.Image {
+	if head == nil {
+		return undescribed
+	}
+	if img == nil {
+		shown := undescribed
+		shown.Name = head.Image
+		shown.DockerImageReference = stream.ResolveEvent(s, specTag, head)
+		return shown
+	}
+	shown := *img
+	shown.TypeMeta = metav1.TypeMeta{}
+	shown.DockerImageManifest, shown.DockerImageConfig = "", ""
+	shown.DockerImageReference = stream.ResolveEvent(s, specTag, head)
+	if specTag != nil && len(specTag.Annotations) > 0 {
+		shown.Annotations = make(map[string]string, len(img.Annotations)+len(specTag.Annotations))
+		maps.Copy(shown.Annotations, img.Annotations)
+		maps.Copy(shown.Annotations, specTag.Annotations)
+	}
+	return shown
+}
+
+// FindImage finds the image that a head names. It is nil for a head without an
+// image, no head, and an Image that is gone.
+func FindImage(ctx context.Context, images *image.Registry, head *imagev1.TagEvent) (*imagev1.Image, error) {
+	if head == nil || head.Image == "" {
+		return nil, nil
+	}
+	img, err := images.Get(ctx, head.Image)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return img, err
+}

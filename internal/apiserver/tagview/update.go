@@ -1,0 +1,141 @@
+package tagview
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/stream"
+)
+
+// Request is what the server hands to an update.
+type Request struct {
+	// Info makes the wanted object from the one that is there.
+	Info rest.UpdatedObjectInfo
+	// Create and Update are admission; Create also asks for the right to create.
+	Create rest.ValidateObjectFunc
+	Update rest.ValidateObjectUpdateFunc
+}
+
+// Update changes a tag, or makes it, and its stream too. It returns the stream, the
+// name of the tag in it, and whether the tag is new to spec.
+//
+// The object that a patch is applied to is made anew from the stream whenever
+// another writer was faster, so a patch never brings back what it did not name.
+func (w Writer[T]) Update(ctx context.Context, name string, r Request, options *metav1.UpdateOptions) (s *imagev1.ImageStream, tag string, newTag bool, err error) {
+	streamName, tag, err := reference.SplitStreamTag(name)
+	if err != nil {
+		return nil, "", false, apierrors.NewBadRequest(err.Error())
+	}
+	write := imagestream.Write{CreateMissing: true, DryRun: options.DryRun}
+	s, created, err := w.Streams.Apply(ctx, streamName, write, func(s *imagev1.ImageStream, existing bool) error {
+		t, err := w.wanted(ctx, r, s, existing, tag)
+		if err != nil {
+			return err
+		}
+		had := stream.SpecTag(s, tag) != nil
+		if err := w.Put(s, tag, t); err != nil {
+			return err
+		}
+		newTag = !had && stream.SpecTag(s, tag) != nil
+		return nil
+	})
+	return answered(s, created, options.DryRun), tag, newTag, err
+}
+
+// wanted is what a request makes of a tag as it is in s: completed, validated and
+// admitted.
+func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream, existing bool, tag string) (T, error) {
+	var none T
+	old := w.View(s, tag)
+	old.SetManagedFields(nil) // they are about the fields of a stream
+	if !existing {
+		rest.FillObjectMetaSystemFields(old)
+	}
+	fresh := stream.SpecTag(s, tag) == nil && stream.StatusTag(s, tag) == nil
+	if err := w.checkUID(r.Info.Preconditions(), s, old.GetName()); err != nil {
+		return none, err
+	}
+	t, err := w.ask(ctx, r.Info, old, fresh)
+	if err != nil {
+		return none, err
+	}
+	if err := w.checkVersion(t, s, existing); err != nil {
+		return none, err
+	}
+	if existing {
+		err = rest.BeforeUpdate(w.Strategy, ctx, t, old)
+	} else {
+		err = w.admitNew(ctx, t)
+	}
+	switch {
+	case err != nil:
+		return none, err
+	case fresh:
+		return t, admit(ctx, r.Create, t)
+	case r.Update == nil:
+		return t, nil
+	}
+	return t, r.Update(ctx, t.DeepCopyObject(), old.DeepCopyObject())
+}
+
+// ask has the request make its object. A tag that is new is first offered as
+// nothing, which is an object without uid: then a PUT, or an apply, creates, and is
+// admitted as such. Other patches want something to be applied to, and get the
+// empty view.
+func (w Writer[T]) ask(ctx context.Context, info rest.UpdatedObjectInfo, old T, fresh bool) (T, error) {
+	if fresh {
+		nothing := old.DeepCopyObject().(T)
+		nothing.SetUID("")
+		obj, err := info.UpdatedObject(ctx, nothing)
+		if err == nil {
+			return w.typed(obj)
+		}
+		if !apierrors.IsNotFound(err) {
+			var none T
+			return none, err
+		}
+	}
+	obj, err := info.UpdatedObject(ctx, old)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return w.typed(obj)
+}
+
+// errModified is what clients know a lost race by.
+var errModified = errors.New("the object has been modified; please apply your changes to the latest version and try again")
+
+// checkVersion compares the resourceVersion that an update is based on with that of
+// the stream. Without one, it is based on whatever there is.
+func (w Writer[T]) checkVersion(t T, s *imagev1.ImageStream, existing bool) error {
+	switch version := t.GetResourceVersion(); {
+	case version == "" || version == "0":
+		t.SetResourceVersion(s.ResourceVersion)
+		return nil
+	case !existing:
+		return apierrors.NewNotFound(w.Resource, t.GetName())
+	case version != s.ResourceVersion:
+		return apierrors.NewConflict(w.Resource, t.GetName(), errModified)
+	}
+	return nil
+}
+
+// checkUID compares the uid that a write is meant for with that of the stream,
+// which all its tags share.
+func (w Writer[T]) checkUID(conditions *metav1.Preconditions, s *imagev1.ImageStream, name string) error {
+	if conditions == nil || conditions.UID == nil || *conditions.UID == s.UID {
+		return nil
+	}
+	return apierrors.NewConflict(w.Resource, name, fmt.Errorf("the UID in the precondition (%s) is not that of the object (%s)",
+		*conditions.UID, cmp.Or(s.UID, "none")))
+}

@@ -1,0 +1,160 @@
+package chaos_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	imageclient "github.com/openshift/client-go/image/clientset/versioned"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"weir.dev/weir/internal/testenv"
+)
+
+// process is a weir that runs as users run it.
+type process struct {
+	cmd    *exec.Cmd
+	output *lockedBuffer
+	ended  chan struct{}
+	err    error // once ended is closed
+
+	config *rest.Config
+	kube   kubernetes.Interface
+	images imageclient.Interface
+}
+
+// launch starts a weir over a data folder on a free port and does not wait for it.
+func launch(t *testing.T, dataDir string, args ...string) *process {
+	t.Helper()
+	binary, err := weir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{output: &lockedBuffer{}, ended: make(chan struct{})}
+	p.cmd = exec.Command(binary, append([]string{"serve", "--data-dir", dataDir, "--secure-port", "0"}, args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() { p.kill() })
+	return p
+}
+
+// boot starts a weir over a data folder and waits until it is ready.
+func boot(t *testing.T, dataDir string, args ...string) *process {
+	t.Helper()
+	kubeconfig := filepath.Join(dataDir, "admin.kubeconfig")
+	_ = os.Remove(kubeconfig) // that of an earlier run names another port
+	p := launch(t, dataDir, args...)
+	testenv.Eventually(t, "the server to be ready", func() error {
+		select {
+		case <-p.ended:
+			t.Fatalf("the server ended while starting: %v\n%s", p.err, p.output)
+		default:
+		}
+		return p.connect(kubeconfig)
+	})
+	return p
+}
+
+func (p *process) connect(kubeconfig string) error {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return err
+	}
+	config.QPS = -1
+	p.config = config
+	if p.kube, err = kubernetes.NewForConfig(config); err != nil {
+		return err
+	}
+	if p.images, err = imageclient.NewForConfig(config); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err = p.kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return err
+}
+
+// kill ends the process without giving it a chance.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// terminate asks the process to end and returns how long it took. It must end by
+// itself, within the bound, and without an error.
+func (p *process) terminate(t *testing.T, bound time.Duration) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.waitEnd(t, bound)
+	if p.err != nil {
+		t.Errorf("after SIGTERM the server ended with: %v\n%s", p.err, p.output)
+	}
+	return time.Since(begin)
+}
+
+func (p *process) waitEnd(t *testing.T, bound time.Duration) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(bound):
+		t.Fatalf("the server has not ended after %s\n%s", bound, p.output)
+	}
+}
+
+// residentBytes is the memory of the process that is in use.
+func (p *process) residentBytes(t *testing.T) int64 {
+	t.Helper()
+	return residentOf(t, fmt.Sprint(p.cmd.Process.Pid))
+}
+
+// residentOf reads the resident memory of a process from the kernel; "self" is this one.
+func residentOf(t *testing.T, pid string) int64 {
+	t.Helper()
+	content, err := os.ReadFile("/proc/" + pid + "/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(content), &total, &resident); err != nil {
+		t.Fatal(err)
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// lockedBuffer is a buffer that a process writes while a test reads.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+// String implements fmt.Stringer.
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
