@@ -181,7 +181,9 @@ func (h *hostBudget) givenUp(ctx context.Context, after time.Duration) *Error {
 	}
 	text := fmt.Sprintf("too many requests to %s are waiting", h.name)
 	if h.pause() > 0 {
-		text = fmt.Sprintf("%s asked to be left alone for %s", h.name, max(after, h.pause()).Round(time.Second))
+		// How long is in RetryAfter; the text stays the same while the pause shrinks, for
+		// statuses with it are stored.
+		text = h.name + " answered that it gets too many requests and asked to be left alone for now"
 	}
 	return &Error{Code: CodeTooManyRequests, RetryAfter: after, Text: text}
 }

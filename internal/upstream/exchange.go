@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -178,5 +179,12 @@ func (c *Client) networkError(ctx context.Context, err error) *Error {
 	case errors.Is(err, errRedirect):
 		return &Error{Code: CodeProtocol, Text: clean(err.Error()), Err: err}
 	}
-	return &Error{Code: CodeUnavailable, Text: clean(err.Error()), Err: err}
+	return &Error{Code: CodeUnavailable, Text: steady(clean(err.Error())), Err: err}
 }
+
+// ownAddress is this side of a connection in the text of a network error.
+var ownAddress = regexp.MustCompile(`[0-9A-Za-z.:%\[\]]+:[0-9]+->`)
+
+// steady leaves out of a text what differs between two failures of the same kind:
+// statuses with it are stored, and the same failure again must not look like news.
+func steady(text string) string { return ownAddress.ReplaceAllString(text, "") }

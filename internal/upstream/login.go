@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -81,8 +82,8 @@ func (c *Client) pingHost(ctx context.Context, host string, insecure bool) (ping
 	if plainErr == nil {
 		return p, nil
 	}
-	if plainErr.HTTPStatus != 0 {
-		return pinged{}, plainErr
+	if plainErr.HTTPStatus != 0 || errors.Is(err, http.ErrSchemeMismatch) {
+		return pinged{}, plainErr // http is spoken here, so this is the failure that counts
 	}
 	return pinged{}, err
 }
