@@ -14,11 +14,8 @@ import (
 	"weir.dev/weir/internal/testenv"
 )
 
-// TestListsAreImportedWholeOnDemand turns tags that were imported for one architecture
-// to PreserveOriginal.
-func TestListsAreImportedWholeOnDemand(t *testing.T) {
-	own := readCollection(t, "own", writeOwnStreams(t))
-	w := newWorld(t, []collection{own})
+// importLists turns tags that were imported for one architecture to PreserveOriginal.
+func (w world) importLists(t *testing.T, own collection) {
 	namespace := w.Namespace(t, "lists")
 	w.Kubectl(t).Run(t, slices.Concat([]string{"-n", namespace, "apply"}, own.arguments())...)
 	streams := w.waitImported(t, own, namespace)
@@ -70,10 +67,10 @@ func (w world) verifyLists(t *testing.T, namespace, name string) int {
 	})
 	lists := 0
 	for _, tag := range s.Spec.Tags {
-		upstream, status := w.images[tag.From.Name], statusTag(s, tag.Name)
+		upstream, status := w.images[inMirror(tag.From.Name)], statusTag(s, tag.Name)
 		switch {
 		case tag.From.Kind != "DockerImage":
-			if head := statusTag(s, tag.From.Name).Items[0]; status.Items[0] != head {
+			if head := statusTag(s, tag.From.Name).Items[0]; status.Items[0].Image != head.Image || status.Items[0].DockerImageReference != head.DockerImageReference {
 				t.Errorf("%s:%s is at %+v, what it follows at %+v", name, tag.Name, status.Items[0], head)
 			}
 		case upstream.list == "":

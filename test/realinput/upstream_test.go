@@ -23,11 +23,14 @@ type upstreamImage struct {
 }
 
 // seed puts an image under every name into the mirror, each in another way and none
-// like another, and returns what a client is to find.
+// like another, and returns by place in the mirror what a client is to find.
 func seed(t *testing.T, r *upstreamregistry.Registry, names []string) map[string]upstreamImage {
 	t.Helper()
 	found := map[string]upstreamImage{}
 	for i, name := range names {
+		if _, ok := found[inMirror(name)]; ok {
+			continue // the same with and without :latest
+		}
 		of := upstreamregistry.Image{
 			Format:       upstreamregistry.Format(i % 2),
 			Platform:     upstreamregistry.Platforms[i/4%4],
@@ -38,10 +41,10 @@ func seed(t *testing.T, r *upstreamregistry.Registry, names []string) map[string
 		}
 		if i%4 < 2 {
 			image := of.Build(t)
-			found[name] = upstreamImage{image: image, digest: r.Put(t, image, inMirror(name))}
+			found[inMirror(name)] = upstreamImage{image: image, digest: r.Put(t, image, inMirror(name))}
 			continue
 		}
-		found[name] = seedList(t, r, of, name)
+		found[inMirror(name)] = seedList(t, r, of, name)
 	}
 	return found
 }

@@ -86,7 +86,7 @@ func (w world) verifyTag(t *testing.T, wanted *imagev1.TagReference, s *imagev1.
 // verifyImported compares what a tag points to with what stands in the registry.
 func (w world) verifyImported(t *testing.T, tag *imagev1.TagReference, event *imagev1.TagEvent) {
 	t.Helper()
-	upstream := w.images[tag.From.Name]
+	upstream := w.images[inMirror(tag.From.Name)]
 	if reference := repositoryOf(tag.From.Name) + "@" + upstream.digest; event.Image != upstream.digest || event.DockerImageReference != reference {
 		t.Errorf("tag %s points to %s, %s; want %s, %s", tag.Name, event.Image, event.DockerImageReference, upstream.digest, reference)
 		return

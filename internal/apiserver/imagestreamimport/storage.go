@@ -130,7 +130,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if !isi.Spec.Import {
 		return isi, nil
 	}
-	return isi, r.tag(ctx, isi, options.DryRun, now)
+	return isi, r.tag(ctx, isi, known, options.DryRun, now)
 }
 
 // errStopping is the cause of an import's end when the server stops.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -24,7 +25,7 @@ const concurrentWrites = 32
 const limitText = "exceeds the maximum limit"
 
 // tag stores the images that were found and applies the import to its stream.
-func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun []string, now metav1.Time) error {
+func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *imagev1.ImageStream, dryRun []string, now metav1.Time) error {
 	if err := r.storeImages(ctx, isi, dryRun); err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun [
 	var attempted *imagev1.ImageStream
 	apply := func(s *imagev1.ImageStream, existing bool) error {
 		if existing {
-			if err := checkVersion(isi, s); err != nil {
+			if err := checkUndisturbed(isi, known, s); err != nil {
 				return err
 			}
 		}
@@ -48,6 +49,27 @@ func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun [
 	}
 	isi.Status.Import = s
 	return nil
+}
+
+// checkUndisturbed refuses to write an import into a stream whose spec was changed,
+// since the version that the import was based on, in what the import is about. What
+// else happened to the stream meanwhile (another import, a push, a label) is no
+// reason to ask the registries once more: this write is a change of the stream as
+// it is now.
+func checkUndisturbed(isi *imagev1.ImageStreamImport, known, s *imagev1.ImageStream) error {
+	if isi.ResourceVersion == "" || isi.ResourceVersion == s.ResourceVersion {
+		return nil
+	}
+	undisturbed := known != nil && known.UID == s.UID && (isi.Spec.Repository == nil || equality.Semantic.DeepEqual(known.Spec, s.Spec))
+	for i := range isi.Spec.Images {
+		if to := isi.Spec.Images[i].To; to != nil && undisturbed {
+			undisturbed = equality.Semantic.DeepEqual(stream.SpecTag(known, to.Name), stream.SpecTag(s, to.Name))
+		}
+	}
+	if undisturbed {
+		return nil
+	}
+	return checkVersion(isi, s)
 }
 
 // storeImages creates the Images that are not there yet: of each result what it

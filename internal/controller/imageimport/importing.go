@@ -5,15 +5,15 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/controller/importrequest"
 	"weir.dev/weir/internal/stream"
 )
 
-// syncImport imports what a stream wants now.
-func (r *run) syncImport(ctx context.Context, key types.NamespacedName) error {
+// syncImport imports what a stream wants now of one registry.
+func (r *run) syncImport(ctx context.Context, item importKey) error {
+	key := item.NamespacedName
 	s, err := r.stream(key.Namespace, key.Name)
 	if apierrors.IsNotFound(err) {
 		return nil
@@ -21,10 +21,18 @@ func (r *run) syncImport(ctx context.Context, key types.NamespacedName) error {
 	if err != nil {
 		return err
 	}
-	isi := importrequest.Build(s, stream.ImportNeeds(s))
+	isi := importrequest.Build(s, importrequest.OfHost(s, stream.ImportNeeds(s), item.host))
 	if isi == nil {
 		return nil
 	}
+	if !r.turns.take(item) {
+		return nil // the end of another import puts it back into the queue
+	}
+	defer func() {
+		for _, waiting := range r.turns.giveBack(item.host) {
+			r.imports.Add(waiting)
+		}
+	}()
 	r.memory.beginImport(key)
 	defer r.lookAtRetries(key) // they waited; and there may be new failures
 	defer r.memory.endImport(key)
@@ -42,7 +50,7 @@ func (r *run) syncImport(ctx context.Context, key types.NamespacedName) error {
 			asked[tag] = pause
 		}
 	}
-	r.memory.setAsked(key, asked)
+	r.memory.addAsked(key, asked)
 	klog.FromContext(ctx).V(2).Info("Imported", "images", len(isi.Spec.Images), "failed", len(failures))
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 // nothing but an early retry.
 type memory struct {
 	mu sync.Mutex
-	// importing are the streams with an import for spec under way.
-	importing map[types.NamespacedName]struct{}
+	// importing counts, by stream, the imports for spec that are under way.
+	importing map[types.NamespacedName]int
 	// asked are pauses that registries asked for when the import of a tag failed for
 	// the first time, until its series begins.
 	asked map[types.NamespacedName]map[string]time.Duration
@@ -28,7 +28,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{
-		importing: map[types.NamespacedName]struct{}{},
+		importing: map[types.NamespacedName]int{},
 		asked:     map[types.NamespacedName]map[string]time.Duration{},
 		unwritten: map[types.NamespacedName]notes{},
 		waiting:   map[types.NamespacedName]int{},
@@ -38,31 +38,40 @@ func newMemory() *memory {
 func (m *memory) beginImport(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.importing[key] = struct{}{}
+	m.importing[key]++
 }
 
 func (m *memory) endImport(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.importing, key)
+	if m.importing[key]--; m.importing[key] == 0 {
+		delete(m.importing, key)
+	}
 }
 
 func (m *memory) isImporting(key types.NamespacedName) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.importing[key]
-	return ok
+	return m.importing[key] > 0
 }
 
-// setAsked replaces what is known of a stream.
-func (m *memory) setAsked(key types.NamespacedName, asked map[string]time.Duration) {
+// addAsked adds to what is known of a stream.
+func (m *memory) addAsked(key types.NamespacedName, asked map[string]time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(asked) == 0 {
-		delete(m.asked, key)
 		return
 	}
-	m.asked[key] = asked
+	if m.asked[key] == nil {
+		m.asked[key] = map[string]time.Duration{}
+	}
+	maps.Copy(m.asked[key], asked)
+}
+
+func (m *memory) dropAsked(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.asked, key)
 }
 
 func (m *memory) takeAsked(key types.NamespacedName, tag string) time.Duration {
@@ -115,7 +124,7 @@ func (m *memory) setWaiting(key types.NamespacedName, n int) {
 // forget drops a stream that is gone.
 func (m *memory) forget(key types.NamespacedName) {
 	m.setWaiting(key, 0)
-	m.setAsked(key, nil)
+	m.dropAsked(key)
 	m.dropNotes(key)
 }
 

@@ -10,6 +10,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/controller/importrequest"
+	"weir.dev/weir/internal/stream"
 )
 
 // Back-off of streams whose import could not be made as a whole.
@@ -18,31 +21,40 @@ const (
 	requeueMax  = 1000 * time.Second
 )
 
-type queue = workqueue.TypedRateLimitingInterface[types.NamespacedName]
+type queue[T comparable] = workqueue.TypedRateLimitingInterface[T]
 
-func newQueue(name string) queue {
+func newQueue[T comparable](name string) queue[T] {
 	return workqueue.NewTypedRateLimitingQueueWithConfig(
-		workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](requeueBase, requeueMax),
-		workqueue.TypedRateLimitingQueueConfig[types.NamespacedName]{Name: name},
+		workqueue.NewTypedItemExponentialFailureRateLimiter[T](requeueBase, requeueMax),
+		workqueue.TypedRateLimitingQueueConfig[T]{Name: name},
 	)
+}
+
+// importKey is what one import is for: the tags of a stream that come from one
+// registry. Another registry of the same stream that hangs holds up none of them.
+type importKey struct {
+	types.NamespacedName
+	host string
 }
 
 // run is the controller between a start and a stop.
 type run struct {
 	options Options
 	effects
-	imports queue
-	retries queue
+	imports queue[importKey]
+	retries queue[types.NamespacedName]
 	memory  *memory
+	turns   *turns
 }
 
 func newRun(o Options, e effects) *run {
 	return &run{
 		options: o,
 		effects: e,
-		imports: newQueue("weir_import"),
-		retries: newQueue("weir_import_retry"),
+		imports: newQueue[importKey]("weir_import"),
+		retries: newQueue[types.NamespacedName]("weir_import_retry"),
 		memory:  newMemory(),
+		turns:   newTurns(o.Workers),
 	}
 }
 
@@ -50,11 +62,11 @@ func newRun(o Options, e effects) *run {
 func (r *run) work(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range r.options.Workers {
-		workers.Go(func() { r.drain(ctx, r.imports, r.syncImport) })
+		workers.Go(func() { drain(ctx, r.imports, importKey.logged, r.syncImport) })
 	}
 	if !r.options.Retry.Disabled {
 		for range r.options.Retry.Workers {
-			workers.Go(func() { r.drain(ctx, r.retries, r.syncRetries) })
+			workers.Go(func() { drain(ctx, r.retries, logged, r.syncRetries) })
 		}
 	}
 	<-ctx.Done()
@@ -68,32 +80,37 @@ func (r *run) stop() {
 	r.retries.ShutDown()
 }
 
-// drain hands the streams of a queue to sync until the queue is shut down. A stream
-// whose sync fails comes back after a while.
-func (r *run) drain(ctx context.Context, q queue, sync func(context.Context, types.NamespacedName) error) {
+// drain hands the items of a queue to sync until the queue is shut down. One whose
+// sync fails comes back after a while. words are what logs say of an item.
+func drain[T comparable](ctx context.Context, q queue[T], words func(T) []any, sync func(context.Context, T) error) {
 	for {
-		key, shutdown := q.Get()
+		item, shutdown := q.Get()
 		if shutdown {
 			return
 		}
 		if ctx.Err() == nil {
-			r.handle(ctx, q, key, sync)
+			handle(ctx, q, item, klog.FromContext(ctx).WithValues(words(item)...), sync)
 		}
-		q.Done(key)
+		q.Done(item)
 	}
 }
 
-func (r *run) handle(ctx context.Context, q queue, key types.NamespacedName, sync func(context.Context, types.NamespacedName) error) {
-	logger := klog.FromContext(ctx).WithValues("imageStream", klog.KRef(key.Namespace, key.Name))
-	err := sync(klog.NewContext(ctx, logger), key)
+func handle[T comparable](ctx context.Context, q queue[T], item T, logger klog.Logger, sync func(context.Context, T) error) {
+	err := sync(klog.NewContext(ctx, logger), item)
 	switch {
 	case err == nil:
-		q.Forget(key)
+		q.Forget(item)
 	case ctx.Err() == nil:
-		logger.V(2).Info("Trying again later", "err", err, "failures", q.NumRequeues(key)+1)
-		q.AddRateLimited(key)
+		logger.V(2).Info("Trying again later", "err", err, "failures", q.NumRequeues(item)+1)
+		q.AddRateLimited(item)
 	}
 }
+
+func logged(key types.NamespacedName) []any {
+	return []any{"imageStream", klog.KRef(key.Namespace, key.Name)}
+}
+
+func (k importKey) logged() []any { return append(logged(k.NamespacedName), "registry", k.host) }
 
 // handler puts streams that change into the queues.
 func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
@@ -125,7 +142,9 @@ func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
 
 func (r *run) enqueue(before, after *imagev1.ImageStream) {
 	key := keyOf(after)
-	r.imports.Add(key)
+	for _, host := range importrequest.Hosts(after, stream.ImportNeeds(after)) {
+		r.imports.Add(importKey{key, host})
+	}
 	if hasFailures(after) || (before != nil && hasFailures(before)) {
 		r.lookAtRetries(key)
 	}

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
 	"golang.org/x/time/rate"
@@ -162,19 +163,23 @@ func (r *run) check(ctx context.Context, e *entry) {
 	r.change(func() { r.agenda.putBack(e, due) })
 }
 
-// reimport posts one import for the tags that are in the entry's slot now.
+// reimport posts imports for the tags that are in the entry's slot now: one for each
+// registry, so that one that hangs holds up no tag of another.
 func (r *run) reimport(ctx context.Context, e *entry) error {
 	s, err := r.stream(e.key.Namespace, e.key.Name)
 	if err != nil {
 		return err
 	}
 	now := r.now()
-	tags := dueTags(s, r.options.slots(s)[e.slot], now, e.slot.interval)
-	isi := importrequest.Build(s, stream.ImportNeed{Tags: tags})
-	if isi == nil {
-		return nil
+	need := stream.ImportNeed{Tags: dueTags(s, r.options.slots(s)[e.slot], now, e.slot.interval)}
+	var posts errgroup.Group
+	for _, host := range importrequest.Hosts(s, need) {
+		isi := importrequest.Build(s, importrequest.OfHost(s, need, host))
+		lag.Observe(now.Sub(e.due).Seconds())
+		posts.Go(func() error {
+			_, err := r.post(ctx, isi, importrequest.WhySchedule)
+			return err
+		})
 	}
-	lag.Observe(now.Sub(e.due).Seconds())
-	_, err = r.post(ctx, isi, importrequest.WhySchedule)
-	return err
+	return posts.Wait()
 }
