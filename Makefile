@@ -41,10 +41,11 @@ bench: ## measure; docs/performance.md says what the numbers mean
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME, one after the other
-	@for dir in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$dir | grep '^Fuzz'); do \
+	@set -e; for dir in $$(grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  names=$$($(GO) test -list '^Fuzz' $$dir); \
+	  for target in $$(echo "$$names" | grep '^Fuzz'); do \
 	    echo "== $$dir $$target"; \
-	    $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$dir || exit 1; \
+	    $(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) $$dir; \
 	  done; \
 	done
 

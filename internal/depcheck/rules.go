@@ -6,7 +6,7 @@ const Module = "weir.dev/weir"
 // Layers are the components from the top down, named by their folder. A component
 // may import what stands in a lower layer, never a peer or something above.
 var Layers = [][]string{
-	{"cmd", "hack", "test", "internal/depcheck"},
+	{"cmd", "docs", "hack", "test", "internal/depcheck"},
 	{"internal/testenv"},
 	{"internal/standalone"},
 	{"internal/config"},

@@ -12,7 +12,7 @@ import (
 
 const (
 	importTags   = 50
-	importRounds = 7
+	importRounds = 15
 )
 
 // measureImports compares the import of a repository of 50 tags with a loop that

@@ -41,8 +41,10 @@ func main() {
 	if serveIfChild() {
 		return
 	}
+	profile := flag.String("profile", "", "write a processor profile of the first ten seconds of each part's server to this file")
 	only := flag.String("only", "", "comma-separated parts to run; all when empty")
 	flag.Parse()
+	profileFile = *profile
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	r := &report{}

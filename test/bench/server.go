@@ -91,7 +91,27 @@ func startWeir(ctx context.Context, controllers, config string) (*weir, error) {
 		w.stop()
 		return nil, fmt.Errorf("%w\n%s", err, tail(w.log.String()))
 	}
+	w.startProfile(ctx)
 	return w, nil
+}
+
+// profileFile is where servers' profiles go, "" for nowhere.
+var profileFile string
+
+// startProfile has the server profile itself while the part runs.
+func (w *weir) startProfile(ctx context.Context) {
+	if profileFile == "" {
+		return
+	}
+	go func() {
+		data, err := w.kube.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", "10").DoRaw(ctx)
+		if err == nil {
+			err = os.WriteFile(profileFile, data, 0o600)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "profiling:", err)
+		}
+	}()
 }
 
 func tail(s string) string { return s[max(0, len(s)-2000):] }

@@ -15,6 +15,9 @@ import (
 	"k8s.io/klog/v2"
 )
 
+// binaryVariable names a weir that is built already.
+const binaryVariable = "WEIR_CHAOS_BINARY"
+
 // roleVariable tells a process of this test binary that it is not to run all
 // tests: it is etcd, or runs a test in a mount namespace of its own.
 const roleVariable = "WEIR_CHAOS_ROLE"
@@ -53,6 +56,9 @@ func run(m *testing.M) int {
 
 // weir is the binary under test, built when it is first asked for.
 var weir = sync.OnceValues(func() (string, error) {
+	if built := os.Getenv(binaryVariable); built != "" {
+		return built, nil
+	}
 	path := filepath.Join(workshop, "weir")
 	build := exec.Command("go", "build", "-o", path, "weir.dev/weir/cmd/weir")
 	if output, err := build.CombinedOutput(); err != nil {

@@ -152,4 +152,3 @@ func readyz(t *testing.T, env *testenv.Env) (string, int) {
 	}
 	return strings.TrimSpace(string(body)), code
 }
-

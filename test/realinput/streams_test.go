@@ -121,15 +121,25 @@ func names(all []collection) (images, hosts []string) {
 	byName, byHost := map[string]bool{}, map[string]bool{}
 	for _, c := range all {
 		for i := range c.streams {
+			maps.Copy(byHost, hostsOf(&c.streams[i]))
 			for _, tag := range c.streams[i].Spec.Tags {
-				if tag.From.Kind != "DockerImage" {
-					continue
+				if tag.From.Kind == "DockerImage" {
+					byName[tag.From.Name] = true
 				}
-				byName[tag.From.Name] = true
-				host, _, _ := strings.Cut(tag.From.Name, "/")
-				byHost[host] = true
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(byName)), slices.Sorted(maps.Keys(byHost))
+}
+
+// hostsOf is the set of registry hosts that the stream's tags name.
+func hostsOf(s *imagev1.ImageStream) map[string]bool {
+	hosts := map[string]bool{}
+	for _, tag := range s.Spec.Tags {
+		if tag.From.Kind == "DockerImage" {
+			host, _, _ := strings.Cut(tag.From.Name, "/")
+			hosts[host] = true
+		}
+	}
+	return hosts
 }

@@ -1,0 +1,586 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/testenv"
+)
+
+const (
+	mergePatch     = "application/merge-patch+json"
+	strategicPatch = "application/strategic-merge-patch+json"
+	jsonPatch      = "application/json-patch+json"
+	applyPatch     = "application/apply-patch+yaml"
+)
+
+// streamTags and imageTags are the paths of the two views of a namespace's tags.
+func streamTags(ns, name string) string { return inNamespace(ns, "imagestreamtags") + name }
+func imageTags(ns, name string) string  { return inNamespace(ns, "imagetags") + name }
+
+func get(t *testing.T, path string) reply {
+	t.Helper()
+	return raw(t, env.Config, http.MethodGet, path, "")
+}
+func del(t *testing.T, path string) reply {
+	t.Helper()
+	return raw(t, env.Config, http.MethodDelete, path, "")
+}
+func put(t *testing.T, path, body string) reply {
+	t.Helper()
+	return raw(t, env.Config, http.MethodPut, path, body)
+}
+func post(t *testing.T, path, body string) reply {
+	t.Helper()
+	return raw(t, env.Config, http.MethodPost, path, body)
+}
+func patch(t *testing.T, path, kind, body string) reply {
+	t.Helper()
+	return raw(t, env.Config, http.MethodPatch, path, body, "Content-Type", kind)
+}
+
+// wantCode fails a test that cannot go on without this answer.
+func (r reply) wantCode(t *testing.T, code int) reply {
+	t.Helper()
+	if r.code != code {
+		t.Fatalf("answered %d, want %d: %s", r.code, code, r.body)
+	}
+	return r
+}
+
+// referenceTag is the body of an ImageStreamTag that merely refers to an image, so
+// that nobody goes and imports it.
+func referenceTag(name, ref, metadata string) string {
+	return fmt.Sprintf(`{"metadata":{"name":%q%s},"tag":{"from":{"kind":"DockerImage","name":%q},"reference":true}}`, name, metadata, ref)
+}
+
+// imageOf is the body of an ImageStreamTag of another image of its stream.
+func imageOf(name, image string) string {
+	stream, _, _ := strings.Cut(name, ":")
+	return fmt.Sprintf(`{"metadata":{"name":%q},"tag":{"from":{"kind":"ImageStreamImage","name":"%s@%s"}}}`, name, stream, image)
+}
+
+// generations are those of a stream and of its spec tags, as "name=number".
+func generations(s *imagev1.ImageStream) string {
+	text := fmt.Sprint(s.Generation)
+	for _, tag := range s.Spec.Tags {
+		text += fmt.Sprintf(" %s=%d", tag.Name, *tag.Generation)
+	}
+	return text
+}
+
+func specTagOf(s *imagev1.ImageStream, name string) *imagev1.TagReference {
+	for i := range s.Spec.Tags {
+		if s.Spec.Tags[i].Name == name {
+			return &s.Spec.Tags[i]
+		}
+	}
+	return nil
+}
+
+func wantNoStream(t *testing.T, ns, name string) {
+	t.Helper()
+	if _, err := env.Images.ImageV1().ImageStreams(ns).Get(t.Context(), name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("stream %s: %v, want that there is none", name, err)
+	}
+}
+
+func TestTagsInDiscovery(t *testing.T) {
+	resources, err := env.Images.Discovery().ServerResourcesForGroupVersion("image.openshift.io/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]metav1.APIResource{}
+	for _, r := range resources.APIResources {
+		got[r.Name] = r
+	}
+	verbs := metav1.Verbs{"create", "delete", "get", "list", "patch", "update"}
+	want := map[string]metav1.APIResource{
+		"imagestreamtags": {Name: "imagestreamtags", SingularName: "imagestreamtag", Namespaced: true, Kind: "ImageStreamTag", Verbs: verbs, ShortNames: []string{"istag"}},
+		"imagetags":       {Name: "imagetags", SingularName: "imagetag", Namespaced: true, Kind: "ImageTag", Verbs: verbs, ShortNames: []string{"itag"}},
+	}
+	for name, want := range want {
+		if diff := cmp.Diff(want, got[name]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestStreamTagShowsTagAndImage(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	makeStream(t, ns, "s")
+	annotate(t, ns, "s")
+	img := plainImage(digestOf(t, "a"))
+	img.DockerImageConfig, img.DockerImageManifest = "{}", "{}"
+	push(t, ns, "s", "pushed", img)
+	body := `{"metadata":{"name":"s:prod","annotations":{"x":"y"}},"tag":{"from":{"kind":"ImageStreamImage","name":"s@` + img.Name + `"},"annotations":{"x":"y"}}}`
+	document := `
+		{"kind":"ImageStreamTag","apiVersion":"image.openshift.io/v1",
+		 "metadata":{"name":"s:prod","namespace":"` + ns + `","uid":"…","resourceVersion":"…","creationTimestamp":"…",
+		  "labels":{"l":"m"},"annotations":{"x":"y"}},
+		 "tag":{"name":"prod","annotations":{"x":"y"},"from":{"kind":"ImageStreamImage","name":"s@` + img.Name + `"},"generation":2,
+		  "importPolicy":{"importMode":"Legacy"},"referencePolicy":{"type":"Source"}},
+		 "generation":2,"lookupPolicy":{"local":false},
+		 "image":{
+		  "metadata":{"name":"` + img.Name + `","uid":"…","resourceVersion":"…","creationTimestamp":"…",
+		   "annotations":{"image.openshift.io/dockerLayersOrder":"ascending","x":"y"}},
+		  "dockerImageReference":"` + img.DockerImageReference + `",
+		  "dockerImageMetadata":{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"` + configDigest(img.Name) + `","Created":null,"ContainerConfig":{}},
+		  "dockerImageMetadataVersion":"1.0",
+		  "dockerImageManifestMediaType":"application/vnd.docker.distribution.manifest.v2+json",
+		  "dockerImageLayers":[{"name":"` + layerDigest(img.Name) + `","size":8,"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip"}]}}`
+	post(t, streamTags(ns, ""), body).want(t, http.StatusCreated, document)
+	get(t, streamTags(ns, "/s:prod")).want(t, http.StatusOK, document)
+
+	var got imagev1.ImageStreamTag
+	unmarshal(t, get(t, streamTags(ns, "/s:prod")).body, &got)
+	s := getStream(t, ns, "s")
+	if got.UID != s.UID || got.ResourceVersion != s.ResourceVersion {
+		t.Errorf("uid %s, resourceVersion %s, want those of the stream: %s, %s", got.UID, got.ResourceVersion, s.UID, s.ResourceVersion)
+	}
+	var pushed map[string]any
+	unmarshal(t, get(t, streamTags(ns, "/s:pushed")).body, &pushed)
+	if tag, present := pushed["tag"]; !present || tag != nil {
+		t.Errorf("a tag without spec shows %v, want null", tag)
+	}
+}
+
+func TestStreamTagNotFound(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	makeStream(t, ns, "s")
+	gone := digestOf(t, "gone")
+	push(t, ns, "s", "gone", plainImage(gone))
+	if err := env.Images.ImageV1().Images().Delete(t.Context(), gone, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, streamTags(ns, "/s:ref"), referenceTag("s:ref", "registry.example.com/x:1", "")).wantCode(t, http.StatusCreated)
+
+	get(t, streamTags(ns, "/nope:latest")).want(t, http.StatusNotFound, `
+		{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
+		 "message":"imagestreamtags.image.openshift.io \"nope\" not found","reason":"NotFound",
+		 "details":{"name":"nope","group":"image.openshift.io","kind":"imagestreamtags"},"code":404}`)
+	for _, name := range []string{"s:latest", "s:ref"} {
+		get(t, streamTags(ns, "/"+name)).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, "imagestreamtags", name)
+	}
+	testenv.Eventually(t, "the watch cache to know that the image is gone", func() error {
+		if r := get(t, streamTags(ns, "/s:gone")); r.code == http.StatusOK {
+			return fmt.Errorf("answered %s", r.body)
+		}
+		return nil
+	})
+	get(t, streamTags(ns, "/s:gone")).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, "imagestreamtags", gone)
+	for _, name := range []string{"s", "s:", ":t", "s:t:u", "s@x:t", "s:t@x"} {
+		for _, path := range []string{streamTags(ns, "/"+name), imageTags(ns, "/"+name)} {
+			r := get(t, path)
+			if s := r.status(t); r.code != http.StatusBadRequest || s.Details != nil {
+				t.Errorf("GET %s answered %d: %s", path, r.code, r.body)
+			}
+		}
+	}
+	if r := del(t, streamTags(ns, "/s")); r.code != http.StatusBadRequest {
+		t.Errorf("DELETE of a name without tag answered %d: %s", r.code, r.body)
+	}
+}
+
+func TestTagsCannotBeWatchedNorDeletedTogether(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	for _, path := range []string{streamTags(ns, ""), imageTags(ns, "")} {
+		if r := get(t, path+"?watch=1"); r.code != http.StatusMethodNotAllowed {
+			t.Errorf("watch of %s answered %d: %s", path, r.code, r.body)
+		}
+		if r := del(t, path); r.code != http.StatusMethodNotAllowed {
+			t.Errorf("DELETE of %s answered %d: %s", path, r.code, r.body)
+		}
+	}
+}
+
+func TestStreamTagCreate(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	t.Run("makes the stream", func(t *testing.T) {
+		post(t, streamTags(ns, ""), referenceTag("made:1", "registry.example.com/x:1", `,"labels":{"a":"b"},"annotations":{"a":"b"}`)).wantCode(t, http.StatusCreated)
+		s := getStream(t, ns, "made")
+		if len(s.Labels)+len(s.Annotations)+len(s.ManagedFields) != 0 || s.Spec.Tags[0].Annotations != nil {
+			t.Errorf("metadata of the tag went elsewhere: %v, tag %v", s.ObjectMeta, s.Spec.Tags[0])
+		}
+		wantHistory(t, s, "1", " registry.example.com/x:1 1")
+	})
+	t.Run("without a tag makes the stream alone", func(t *testing.T) {
+		post(t, streamTags(ns, ""), `{"metadata":{"name":"bare:1"}}`).want(t, http.StatusCreated, `
+			{"kind":"ImageStreamTag","apiVersion":"image.openshift.io/v1",
+			 "metadata":{"name":"bare:1","namespace":"`+ns+`","uid":"…","resourceVersion":"…","creationTimestamp":"…"},
+			 "tag":null,"generation":0,"lookupPolicy":{"local":false},
+			 "image":{"metadata":{},"dockerImageMetadata":{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"","Created":null,"ContainerConfig":{}},"dockerImageMetadataVersion":"1.0"}}`)
+		if s := getStream(t, ns, "bare"); len(s.Spec.Tags) != 0 {
+			t.Errorf("spec tags %v", s.Spec.Tags)
+		}
+	})
+	t.Run("refuses a tag that is there", func(t *testing.T) {
+		body := referenceTag("taken:1", "registry.example.com/x:1", "")
+		post(t, streamTags(ns, ""), body).wantCode(t, http.StatusCreated)
+		post(t, streamTags(ns, ""), body).wantStatus(t, http.StatusConflict, metav1.StatusReasonAlreadyExists, "imagestreamtag", "taken:1")
+		post(t, imageTags(ns, ""), `{"metadata":{"name":"taken:1"},"spec":{}}`).wantStatus(t, http.StatusConflict, metav1.StatusReasonAlreadyExists, "imagetags", "taken:1")
+	})
+	t.Run("takes over a tag that was pushed", func(t *testing.T) {
+		makeStream(t, ns, "pushed")
+		push(t, ns, "pushed", "1", plainImage(digestOf(t, "a")))
+		post(t, streamTags(ns, ""), `{"metadata":{"name":"pushed:1"},"tag":{}}`).wantCode(t, http.StatusCreated)
+	})
+	t.Run("ignores name, conditions and image of the body", func(t *testing.T) {
+		body := `{"metadata":{"name":"named:1","uid":"x","generation":9},"tag":{"name":"other"},"conditions":[{"type":"x"}],"image":{"metadata":{"name":"x"}}}`
+		post(t, streamTags(ns, ""), body).wantCode(t, http.StatusCreated)
+		if s := getStream(t, ns, "named"); specTagOf(s, "1") == nil || len(s.Status.Tags) != 0 {
+			t.Errorf("made %v, %v", s.Spec.Tags, s.Status.Tags)
+		}
+	})
+}
+
+func TestStreamTagCreateRefuses(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	tag := `"tag":{"from":{"kind":"DockerImage","name":"registry.example.com/x:1"},"reference":true}`
+	for name, test := range map[string]struct {
+		body   string
+		kind   string
+		object string
+		causes []string
+	}{
+		"no colon":            {`{"metadata":{"name":"s"},` + tag + `}`, "ImageStreamTag", "s", []string{"FieldValueInvalid metadata.name"}},
+		"no name":             {`{` + tag + `}`, "ImageStreamTag", "", []string{"FieldValueRequired metadata.name", "FieldValueInvalid metadata.name"}},
+		"slash":               {`{"metadata":{"name":"s:a/b"},` + tag + `}`, "ImageStreamTag", "s:a/b", []string{"FieldValueInvalid metadata.name"}},
+		"more colons":         {`{"metadata":{"name":"s:a:b"},` + tag + `}`, "ImageStream", "s", []string{"FieldValueInvalid spec.tags[a:b].name"}},
+		"no tag name":         {`{"metadata":{"name":"s:-a"},` + tag + `}`, "ImageStream", "s", []string{"FieldValueInvalid spec.tags[-a].name"}},
+		"no stream name":      {`{"metadata":{"name":"S:a"},` + tag + `}`, "ImageStream", "S", []string{"FieldValueInvalid metadata.name"}},
+		"other annotations":   {`{"metadata":{"name":"s:a","annotations":{"a":"b"}},"tag":{"annotations":{"a":"c"}}}`, "ImageStreamTag", "s:a", []string{"FieldValueInvalid tag.annotations"}},
+		"bad kind":            {`{"metadata":{"name":"s:a"},"tag":{"from":{"kind":"Pod","name":"x"}}}`, "ImageStreamTag", "s:a", []string{"FieldValueRequired tag.from.kind"}},
+		"no source":           {`{"metadata":{"name":"s:a"},"tag":{"from":{"kind":"DockerImage"}}}`, "ImageStreamTag", "s:a", []string{"FieldValueRequired tag.from.name"}},
+		"bad policy":          {`{"metadata":{"name":"s:a"},"tag":{"referencePolicy":{"type":"x"}}}`, "ImageStreamTag", "s:a", []string{"FieldValueInvalid tag.referencePolicy.type"}},
+		"source that is gone": {`{"metadata":{"name":"s:a"},"tag":{"from":{"kind":"ImageStreamTag","name":"nope:1"}}}`, "ImageStream", "s", []string{"InternalError []"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := post(t, streamTags(ns, ""), test.body)
+			r.wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, test.kind, test.object)
+			r.wantCauses(t, test.causes...)
+		})
+	}
+	for _, name := range []string{":a", "s:"} {
+		if r := post(t, streamTags(ns, ""), `{"metadata":{"name":"`+name+`"},`+tag+`}`); r.code != http.StatusBadRequest {
+			t.Errorf("name %q: answered %d: %s", name, r.code, r.body)
+		}
+	}
+	wantNoStream(t, ns, "s")
+}
+
+func TestStreamTagFromAnotherNamespaceNeedsTheRightToPull(t *testing.T) {
+	ns, other := env.Namespace(t, "istag"), env.Namespace(t, "istag")
+	makeStream(t, other, "src")
+	push(t, other, "src", "1", plainImage(digestOf(t, "a")))
+	grant(t, ns, "tagger", []string{"imagestreamtags"}, "create", "update", "get")
+	body := `{"metadata":{"name":"s:1"},"tag":{"from":{"kind":"ImageStreamTag","namespace":"` + other + `","name":"src:1"}}}`
+	for method, path := range map[string]string{http.MethodPost: streamTags(ns, ""), http.MethodPut: streamTags(ns, "/s:1")} {
+		r := raw(t, env.As("tagger"), method, path, body)
+		r.wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageStream", "s")
+		if want := "spec.tags[1].from: Forbidden: " + other + "/src"; !strings.Contains(r.status(t).Message, want) {
+			t.Errorf("%s: message %q lacks %q", method, r.status(t).Message, want)
+		}
+	}
+	wantNoStream(t, ns, "s")
+	put(t, streamTags(ns, "/s:1"), body).wantCode(t, http.StatusCreated)
+}
+
+// TestTaggingTwice does what oc tag does: PUT without resourceVersion and
+// annotations.
+func TestTaggingTwice(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	makeStream(t, ns, "s")
+	a, b := plainImage(digestOf(t, "a")), plainImage(digestOf(t, "b"))
+	push(t, ns, "s", "in", a)
+	push(t, ns, "s", "in", b)
+	path := streamTags(ns, "/s:prod")
+	for _, step := range []struct {
+		what, body  string
+		code        int
+		generations string
+	}{
+		{"an image", imageOf("s:prod", a.Name), http.StatusCreated, "2 prod=2"},
+		{"the same image", imageOf("s:prod", a.Name), http.StatusOK, "2 prod=2"},
+		{"another image", imageOf("s:prod", b.Name), http.StatusOK, "3 prod=3"},
+		{"another policy", strings.Replace(imageOf("s:prod", b.Name), `"tag":{`, `"tag":{"referencePolicy":{"type":"Local"},`, 1), http.StatusOK, "4 prod=3"},
+		{"generation 0", strings.Replace(imageOf("s:prod", b.Name), `"tag":{`, `"tag":{"generation":0,`, 1), http.StatusOK, "5 prod=5"},
+	} {
+		if r := put(t, path, step.body); r.code != step.code {
+			t.Errorf("%s: answered %d, want %d: %s", step.what, r.code, step.code, r.body)
+		}
+		if got := generations(getStream(t, ns, "s")); got != step.generations {
+			t.Errorf("%s: generations %q, want %q", step.what, got, step.generations)
+		}
+	}
+	wantHistory(t, getStream(t, ns, "s"), "prod", b.Name+" "+b.DockerImageReference+" 3", a.Name+" "+a.DockerImageReference+" 2")
+}
+
+func TestTrackingTagFollows(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	makeStream(t, ns, "s")
+	a, b := plainImage(digestOf(t, "a")), plainImage(digestOf(t, "b"))
+	push(t, ns, "s", "in", a)
+	push(t, ns, "s", "in", b)
+	put(t, streamTags(ns, "/s:follows"), `{"metadata":{"name":"s:follows"},"tag":{"from":{"kind":"ImageStreamTag","name":"leads"}}}`).wantCode(t, http.StatusCreated)
+	for _, image := range []string{a.Name, b.Name} {
+		put(t, streamTags(ns, "/s:leads"), imageOf("s:leads", image))
+		var got imagev1.ImageStreamTag
+		unmarshal(t, get(t, streamTags(ns, "/s:follows")).wantCode(t, http.StatusOK).body, &got)
+		if got.Image.Name != image {
+			t.Errorf("points to %s, want %s", got.Image.Name, image)
+		}
+	}
+}
+
+func TestStreamTagUpdateOfAnnotations(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	path := streamTags(ns, "/s:1")
+	annotations := func() map[string]string { return specTagOf(getStream(t, ns, "s"), "1").Annotations }
+	check := func(what string, want map[string]string) {
+		t.Helper()
+		if diff := cmp.Diff(want, annotations()); diff != "" {
+			t.Errorf("%s: annotations (-want +got):\n%s", what, diff)
+		}
+	}
+	put(t, path, referenceTag("s:1", "registry.example.com/x:1", `,"annotations":{"a":"b"}`)).wantCode(t, http.StatusCreated)
+	check("made by PUT", map[string]string{"a": "b"})
+	put(t, path, `{"metadata":{"name":"s:1","annotations":{"c":"d"}}}`).wantCode(t, http.StatusOK)
+	check("PUT without tag", map[string]string{"c": "d"})
+	if from := specTagOf(getStream(t, ns, "s"), "1").From; from == nil || from.Name != "registry.example.com/x:1" {
+		t.Errorf("PUT without tag lost the tag: %v", from)
+	}
+	patch(t, path, mergePatch, `{"metadata":{"annotations":{"e":"f"}}}`).wantCode(t, http.StatusOK)
+	check("PATCH", map[string]string{"c": "d", "e": "f"})
+	r := patch(t, path, mergePatch, `{"tag":{"annotations":{"only":"here"}}}`)
+	r.wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageStreamTag", "s:1")
+	r.wantCauses(t, "FieldValueInvalid tag.annotations")
+	put(t, path, referenceTag("s:1", "registry.example.com/x:1", "")).wantCode(t, http.StatusOK)
+	check("PUT without annotations", nil)
+}
+
+func TestStreamTagUpdateRefuses(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	s := makeStream(t, ns, "s")
+	push(t, ns, "s", "pushed", plainImage(digestOf(t, "a")))
+	body := func(metadata string) string { return referenceTag("s:1", "registry.example.com/x:1", metadata) }
+	path := streamTags(ns, "/s:1")
+	put(t, path, body(`,"labels":{"a":"b"}`)).wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageStreamTag", "s:1")
+	put(t, path, body(`,"labels":{"a":"b"}`)).wantCauses(t, "FieldValueInvalid metadata")
+	put(t, path, body(`,"finalizers":["a/b"]`)).wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageStreamTag", "s:1")
+	put(t, path, body(`,"resourceVersion":"`+s.ResourceVersion+`"`)).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "imagestreamtags", "s:1")
+	put(t, path, body(`,"uid":"x"`)).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "imagestreamtags", "s:1")
+	put(t, streamTags(ns, "/new:1"), referenceTag("new:1", "registry.example.com/x:1", `,"resourceVersion":"1"`)).
+		wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, "imagestreamtags", "new:1")
+	put(t, streamTags(ns, "/new:1"), referenceTag("new:1", "registry.example.com/x:1", `,"uid":"x"`)).
+		wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "imagestreamtags", "new:1")
+	for _, name := range []string{"new:1", "s:1", "s:pushed"} {
+		if r := put(t, streamTags(ns, "/"+name), `{"metadata":{"name":"`+name+`"}}`); r.code != http.StatusBadRequest {
+			t.Errorf("PUT of %s without tag answered %d: %s", name, r.code, r.body)
+		}
+	}
+	wantNoStream(t, ns, "new")
+	if now := getStream(t, ns, "s"); len(now.Spec.Tags) != 0 {
+		t.Errorf("spec tags %v", now.Spec.Tags)
+	}
+	patch(t, streamTags(ns, "/s:pushed"), mergePatch, `{"metadata":{"uid":"x"},"tag":{}}`).
+		wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageStreamTag", "s:pushed")
+	annotate(t, ns, "s")
+	put(t, path, body(`,"labels":{"l":"m"},"resourceVersion":"`+getStream(t, ns, "s").ResourceVersion+`"`)).wantCode(t, http.StatusCreated)
+}
+
+func TestStreamTagPatches(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	ref := `{"from":{"kind":"DockerImage","name":"registry.example.com/x:1"},"reference":true}`
+	patch(t, streamTags(ns, "/s:merge"), mergePatch, `{"tag":`+ref+`}`).wantCode(t, http.StatusCreated)
+	patch(t, streamTags(ns, "/s:strategic"), strategicPatch, `{"tag":`+ref+`}`).wantCode(t, http.StatusCreated)
+	patch(t, streamTags(ns, "/s:json"), jsonPatch, `[{"op":"replace","path":"/tag","value":`+ref+`}]`).wantCode(t, http.StatusCreated)
+	patch(t, streamTags(ns, "/s:merge"), mergePatch, `{"tag":{"importPolicy":{"insecure":true}}}`).wantCode(t, http.StatusOK)
+	patch(t, streamTags(ns, "/s:strategic"), strategicPatch, `{"tag":{"importPolicy":{"insecure":true}}}`).wantCode(t, http.StatusOK)
+	patch(t, streamTags(ns, "/s:json"), jsonPatch, `[{"op":"test","path":"/tag/reference","value":true},{"op":"add","path":"/tag/importPolicy/insecure","value":true}]`).wantCode(t, http.StatusOK)
+	s := getStream(t, ns, "s")
+	for _, tag := range []string{"merge", "strategic", "json"} {
+		if got := specTagOf(s, tag); got == nil || !got.ImportPolicy.Insecure || !got.Reference || got.From.Name != "registry.example.com/x:1" {
+			t.Errorf("%s: %+v", tag, got)
+		}
+	}
+	if len(s.ManagedFields) != 0 {
+		t.Errorf("managedFields of the tag came to the stream: %v", s.ManagedFields)
+	}
+	r := patch(t, streamTags(ns, "/s:json"), jsonPatch, `[{"op":"test","path":"/tag/reference","value":false}]`)
+	r.wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "", "")
+	r.wantCauses(t)
+	stale := fmt.Sprintf(`{"metadata":{"resourceVersion":"1"},"tag":%s}`, ref)
+	patch(t, streamTags(ns, "/s:merge"), mergePatch, stale).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "imagestreamtags", "s:merge")
+	patch(t, streamTags(ns, "/new:merge"), mergePatch, stale).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, "imagestreamtags", "new:merge")
+}
+
+func TestStreamTagApply(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	body := func(ref string) string {
+		return `{"apiVersion":"image.openshift.io/v1","kind":"ImageStreamTag","metadata":{"name":"s:1"},
+			"tag":{"from":{"kind":"DockerImage","name":"` + ref + `"},"reference":true}}`
+	}
+	path := streamTags(ns, "/s:1")
+	patch(t, path+"?fieldManager=m", applyPatch, body("registry.example.com/x:1")).wantCode(t, http.StatusCreated)
+	patch(t, path+"?fieldManager=m", applyPatch, body("registry.example.com/x:1")).wantCode(t, http.StatusOK)
+	// Who wrote which field of a tag is not kept, so another value is a conflict.
+	patch(t, path+"?fieldManager=m", applyPatch, body("registry.example.com/x:2")).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "", "")
+	patch(t, path+"?fieldManager=m&force=true", applyPatch, body("registry.example.com/x:2")).wantCode(t, http.StatusOK)
+	if got := specTagOf(getStream(t, ns, "s"), "1").From.Name; got != "registry.example.com/x:2" {
+		t.Errorf("applied %q", got)
+	}
+}
+
+func TestTagDryRunWritesNothing(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	const dry = "?dryRun=All"
+	made := func(r reply) {
+		t.Helper()
+		var got struct{ Metadata map[string]any }
+		unmarshal(t, r.wantCode(t, http.StatusCreated).body, &got)
+		if got.Metadata["uid"] != nil || got.Metadata["resourceVersion"] != nil {
+			t.Errorf("a stream that was not made has an identity: %v", got.Metadata)
+		}
+	}
+	istag, itag := referenceTag("new:1", "registry.example.com/x:1", ""), `{"metadata":{"name":"new:1"},"spec":{"name":"1"}}`
+	made(post(t, streamTags(ns, "")+dry, istag))
+	made(post(t, imageTags(ns, "")+dry, itag))
+	made(put(t, streamTags(ns, "/new:1")+dry, istag))
+	made(put(t, imageTags(ns, "/new:1")+dry, itag))
+	wantNoStream(t, ns, "new")
+
+	put(t, streamTags(ns, "/s:1"), referenceTag("s:1", "registry.example.com/x:1", "")).wantCode(t, http.StatusCreated)
+	before := getStream(t, ns, "s")
+	put(t, streamTags(ns, "/s:1")+dry, referenceTag("s:1", "registry.example.com/x:2", "")).wantCode(t, http.StatusOK)
+	put(t, streamTags(ns, "/s:2")+dry, referenceTag("s:2", "registry.example.com/x:2", "")).wantCode(t, http.StatusCreated)
+	patch(t, imageTags(ns, "/s:1")+dry, mergePatch, `{"spec":{"reference":false}}`).wantCode(t, http.StatusOK)
+	for _, path := range []string{streamTags(ns, "/s:1"), imageTags(ns, "/s:1")} {
+		del(t, path+dry).wantCode(t, http.StatusOK)
+	}
+	if diff := cmp.Diff(before, getStream(t, ns, "s")); diff != "" {
+		t.Errorf("the stream was written (-before +after):\n%s", diff)
+	}
+	post(t, streamTags(ns, "")+"?dryRun=x", istag).wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "CreateOptions", "")
+}
+
+func TestTagDelete(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	for resource, path := range map[string]func(ns, name string) string{"imagestreamtags": streamTags, "imagetags": imageTags} {
+		t.Run(resource, func(t *testing.T) {
+			name := strings.TrimSuffix(resource, "s")
+			s := makeStream(t, ns, name)
+			img := plainImage(digestOf(t, "a"))
+			push(t, ns, name, "pushed", img)
+			push(t, ns, name, "both", img)
+			for _, tag := range []string{"both", "spec"} {
+				put(t, streamTags(ns, "/"+name+":"+tag), `{"metadata":{"name":"`+name+`:`+tag+`"},"tag":{}}`).wantCode(t, http.StatusCreated)
+			}
+			uid := func(uid string) string { return `{"preconditions":{"uid":"` + uid + `"}}` }
+			raw(t, env.Config, http.MethodDelete, path(ns, "/"+name+":both"), uid("x")).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, resource, name+":both")
+			raw(t, env.Config, http.MethodDelete, path(ns, "/"+name+":both"), uid(string(s.UID))).
+				want(t, http.StatusOK, `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}`)
+			for _, tag := range []string{"spec", "pushed"} {
+				del(t, path(ns, "/"+name+":"+tag)).wantCode(t, http.StatusOK)
+			}
+			if now := getStream(t, ns, name); len(now.Spec.Tags)+len(now.Status.Tags) != 0 {
+				t.Errorf("left are %v, %v", now.Spec.Tags, now.Status.Tags)
+			}
+			del(t, path(ns, "/"+name+":both")).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, resource, name+":both")
+			del(t, path(ns, "/nope:both")).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, resource, "nope")
+		})
+	}
+}
+
+func TestTagsAreRefusedToStrangers(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	makeStream(t, ns, "s")
+	push(t, ns, "s", "1", plainImage(digestOf(t, "a")))
+	for resource, body := range map[string]string{
+		"imagestreamtags": `{"metadata":{"name":"s:1"},"tag":{}}`,
+		"imagetags":       `{"metadata":{"name":"s:1"},"spec":{"name":"1"}}`,
+	} {
+		all, one := inNamespace(ns, resource), inNamespace(ns, resource)+"/s:1"
+		wantRefused(t, http.MethodGet, groupPath+"/"+resource, "", resource, "")
+		wantRefused(t, http.MethodGet, all, "", resource, "")
+		wantRefused(t, http.MethodPost, all, body, resource, "")
+		wantRefused(t, http.MethodGet, one, "", resource, "s:1")
+		wantRefused(t, http.MethodPut, one, body, resource, "s:1")
+		wantRefused(t, http.MethodPatch, one, body, resource, "s:1")
+		wantRefused(t, http.MethodDelete, one, "", resource, "s:1")
+	}
+	if s := getStream(t, ns, "s"); len(s.Spec.Tags) != 0 || len(s.Status.Tags) != 1 {
+		t.Errorf("changed all the same: %v, %v", s.Spec.Tags, s.Status.Tags)
+	}
+}
+
+func TestTagsAreWrittenWithoutRightsOnStreams(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	grant(t, ns, "tagger", []string{"imagestreamtags", "imagetags"}, "get", "create", "update", "delete")
+	grant(t, ns, "updater", []string{"imagestreamtags", "imagetags"}, "get", "update")
+	tag := func(who, name string) reply {
+		return raw(t, env.As(who), http.MethodPut, streamTags(ns, "/"+name), referenceTag(name, "registry.example.com/x:1", ""))
+	}
+	// Who may update but not create makes no tags.
+	tag("updater", "s:1").wantStatus(t, http.StatusForbidden, metav1.StatusReasonForbidden, "imagestreamtags", "s:1")
+	wantNoStream(t, ns, "s")
+	tag("tagger", "s:1").wantCode(t, http.StatusCreated)
+	tag("updater", "s:2").wantStatus(t, http.StatusForbidden, metav1.StatusReasonForbidden, "imagestreamtags", "s:2")
+	tag("updater", "s:1").wantCode(t, http.StatusOK)
+	raw(t, env.As("updater"), http.MethodPut, imageTags(ns, "/s:3"), `{"metadata":{"name":"s:3"},"spec":{"name":"3"}}`).
+		wantStatus(t, http.StatusForbidden, metav1.StatusReasonForbidden, "imagetags", "s:3")
+	raw(t, env.As("tagger"), http.MethodDelete, streamTags(ns, "/s:1"), "").wantCode(t, http.StatusOK)
+	raw(t, env.As("tagger"), http.MethodGet, inNamespace(ns, "imagestreams/s"), "").wantStatus(t, http.StatusForbidden, metav1.StatusReasonForbidden, "imagestreams", "s")
+}
+
+// table is a Table as far as its text goes.
+type table struct {
+	Kind              string
+	Metadata          metav1.ListMeta
+	ColumnDefinitions []struct{ Name string }
+	Rows              []struct{ Cells []any }
+}
+
+func getTable(t *testing.T, path string) table {
+	t.Helper()
+	var got table
+	r := raw(t, env.Config, http.MethodGet, path, "", "Accept", acceptTable)
+	if err := json.Unmarshal(r.body, &got); err != nil || r.code != http.StatusOK || got.Kind != "Table" {
+		t.Fatalf("answered %d: %s (%v)", r.code, r.body, err)
+	}
+	return got
+}
+
+func TestStreamTagTable(t *testing.T) {
+	ns := env.Namespace(t, "istag")
+	makeStream(t, ns, "s")
+	img := plainImage(digestOf(t, "a"))
+	push(t, ns, "s", "1", img)
+	for _, path := range []string{streamTags(ns, ""), streamTags(ns, "/s:1")} {
+		got := getTable(t, path)
+		var columns []string
+		for _, c := range got.ColumnDefinitions {
+			columns = append(columns, c.Name)
+		}
+		if diff := cmp.Diff([]string{"Name", "Image Reference", "Updated", "Image Name"}, columns); diff != "" {
+			t.Errorf("columns (-want +got):\n%s", diff)
+		}
+		if len(got.Rows) != 1 || got.Rows[0].Cells[0] != "s:1" || got.Rows[0].Cells[1] != img.DockerImageReference || got.Rows[0].Cells[3] != img.Name || got.Metadata.ResourceVersion == "" {
+			t.Errorf("table %+v", got)
+		}
+	}
+	r := raw(t, env.Config, http.MethodGet, streamTags(ns, "/s:1"), "", "Accept", acceptPartial)
+	var partial metav1.PartialObjectMetadata
+	unmarshal(t, r.wantCode(t, http.StatusOK).body, &partial)
+	if partial.Kind != "PartialObjectMetadata" || partial.Name != "s:1" {
+		t.Errorf("answered %s", r.body)
+	}
+}
