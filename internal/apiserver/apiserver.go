@@ -77,7 +77,7 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 	})
 	warnings := newSecretWarnings(c.Host)
 	server.AddPostStartHookOrDie("weir-secret-warnings", warnings.start)
-	resources, err := c.resources(scheme, stopping, warnings)
+	resources, err := c.resources(stopping, scheme, warnings)
 	if err != nil {
 		return nil, err
 	}

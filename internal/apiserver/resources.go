@@ -24,7 +24,7 @@ import (
 
 // resources is the table of all that is served. Imports are given up when
 // stopping ends.
-func (c Config) resources(scheme *runtime.Scheme, stopping context.Context, warnings *secretWarnings) (map[string]rest.Storage, error) {
+func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warnings *secretWarnings) (map[string]rest.Storage, error) {
 	getter := c.Generic.RESTOptionsGetter
 	access := auth.New(c.Generic.Authorization.Authorizer)
 	images, err := image.NewStorage(scheme, getter)

@@ -91,7 +91,12 @@ func pluginsOff() sets.Set[string] {
 }
 
 // AddFlags adds Kubernetes' flags under its own names.
-func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) { o.ControlPlane.AddFlags(fss) }
+func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
+	o.ControlPlane.AddFlags(fss)
+	serving := fss.FlagSet("secure serving")
+	serving.Lookup("bind-address").Usage = "The IP address on which the API is served. 0.0.0.0 or :: is all interfaces."
+	serving.Lookup("secure-port").Usage = "The port on which the API is served over HTTPS. 0 takes a free one, which " + KubeconfigName + " names."
+}
 
 // Completed are options with nothing left to decide: the port is open, the keys
 // are on disk. Only [Options.Complete] makes them.

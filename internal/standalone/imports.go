@@ -53,11 +53,18 @@ func newImports(o *Options) (*imports, error) {
 	if i.client, err = upstream.NewClient(options); err != nil {
 		return nil, fmt.Errorf("making the client of other registries: %w", err)
 	}
+	allBudgets.add(i.client)
 	rules, left := upstream.NewRules(i.conf, upstream.ClusterObjects{})
 	logWarnings("a registry rule is left out", left)
 	i.client.SetRules(rules)
 	i.importer = importer.New(o.Config.ImporterOptions(importer.FromClient(i.client)))
 	return i, nil
+}
+
+// close gives up the connections to other registries.
+func (i *imports) close() {
+	allBudgets.remove(i.client)
+	i.client.Close()
 }
 
 // followRules keeps the rules in step with the host's custom resources until ctx

@@ -59,3 +59,67 @@ func (b *boundedLabels) label(value string) string {
 	b.seen[value] = true
 	return value
 }
+
+// budgets are what the hosts of all clients of this process may be asked, told when
+// metrics are read.
+type budgets struct {
+	metrics.BaseStableCollector
+	mu      sync.Mutex
+	clients map[*upstream.Client]struct{}
+}
+
+var (
+	inFlightDesc = metrics.NewDesc("weir_upstream_requests_in_flight", "Requests to a registry that are under way.", []string{"registry"}, nil, metrics.ALPHA, "")
+	waitingDesc  = metrics.NewDesc("weir_upstream_requests_waiting", "Requests that wait for the budget of their registry.", []string{"registry"}, nil, metrics.ALPHA, "")
+	limitDesc    = metrics.NewDesc("weir_upstream_requests_limit", "Requests that a registry may have under way at a time.", []string{"registry"}, nil, metrics.ALPHA, "")
+	rateDesc     = metrics.NewDesc("weir_upstream_rate_limit", "Requests per second that a registry is asked at most since it answered 429; 0 is without limit.", []string{"registry"}, nil, metrics.ALPHA, "")
+	pauseDesc    = metrics.NewDesc("weir_upstream_pause_seconds", "Time for which a registry asked not to be asked at all (Retry-After).", []string{"registry"}, nil, metrics.ALPHA, "")
+
+	allBudgets      = &budgets{clients: map[*upstream.Client]struct{}{}}
+	registerBudgets = sync.OnceFunc(func() { legacyregistry.CustomMustRegister(allBudgets) })
+)
+
+func (b *budgets) add(c *upstream.Client) {
+	registerBudgets()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clients[c] = struct{}{}
+}
+
+func (b *budgets) remove(c *upstream.Client) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.clients, c)
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*budgets) DescribeWithStability(ch chan<- *metrics.Desc) {
+	for _, d := range []*metrics.Desc{inFlightDesc, waitingDesc, limitDesc, rateDesc, pauseDesc} {
+		ch <- d
+	}
+}
+
+// CollectWithStability implements metrics.StableCollector. Of several clients with one
+// host, which only tests have, the first counts.
+func (b *budgets) CollectWithStability(ch chan<- metrics.Metric) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	told := map[string]bool{}
+	for c := range b.clients {
+		for _, host := range c.Budgets() {
+			if told[host.Host] || len(told) >= maxHosts {
+				continue
+			}
+			told[host.Host] = true
+			for _, gauge := range []struct {
+				desc  *metrics.Desc
+				value float64
+			}{
+				{inFlightDesc, float64(host.InFlight)}, {waitingDesc, float64(host.Waiting)}, {limitDesc, float64(host.Limit)},
+				{rateDesc, host.Rate}, {pauseDesc, host.PausedFor.Seconds()},
+			} {
+				ch <- metrics.NewLazyConstMetric(gauge.desc, metrics.GaugeValue, gauge.value, host.Host)
+			}
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Close() {
 	s.parts.stop()
 	if s.imports != nil {
-		s.imports.client.Close()
+		s.imports.close()
 		s.imports = nil
 	}
 	if s.etcd != nil {

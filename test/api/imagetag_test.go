@@ -17,31 +17,6 @@ import (
 	"weir.dev/weir/internal/testenv"
 )
 
-// grant gives a user rights on resources of the group in a namespace, and waits
-// until they count.
-func grant(t *testing.T, ns, user string, resources []string, verbs ...string) {
-	t.Helper()
-	meta := metav1.ObjectMeta{Name: user}
-	role := &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"image.openshift.io"}, Resources: resources, Verbs: verbs}}}
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: meta,
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}},
-	}
-	if _, err := env.Kube.RbacV1().Roles(ns).Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := env.Kube.RbacV1().RoleBindings(ns).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	testenv.Eventually(t, "the rights of "+user, func() error {
-		if r := raw(t, env.As(user), http.MethodGet, inNamespace(ns, resources[0])+"/nope:nope", ""); r.code != http.StatusNotFound {
-			return fmt.Errorf("answered %d: %s", r.code, r.body)
-		}
-		return nil
-	})
-}
-
 func getImageTag(t *testing.T, ns, name string) imagev1.ImageTag {
 	t.Helper()
 	var got imagev1.ImageTag
@@ -260,60 +235,4 @@ func TestImageTagTable(t *testing.T) {
 	if len(got.Rows) != len(want) {
 		t.Errorf("%d rows", len(got.Rows))
 	}
-}
-
-// TestTagWritersLoseNothing has writers through both views of tags and through the
-// stream itself race for one stream that is not there at first.
-func TestTagWritersLoseNothing(t *testing.T) {
-	const writers, tagsEach = 8, 10
-	ns := env.Namespace(t, "itag")
-	writes, ctx := errgroup.WithContext(t.Context())
-	for w := range writers {
-		writes.Go(func() error {
-			for i := range tagsEach {
-				if err := writeTag(ctx, ns, fmt.Sprintf("w%d-%d", w, i), w+i); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := writes.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	s := getStream(t, ns, "s")
-	for w := range writers {
-		for i := range tagsEach {
-			if tag := fmt.Sprintf("w%d-%d", w, i); specTagOf(s, tag) == nil {
-				t.Errorf("tag %s was lost", tag)
-			}
-		}
-	}
-}
-
-// writeTag adds a tag to stream s in one of the ways there are.
-func writeTag(ctx context.Context, ns, tag string, way int) error {
-	name, spec := "s:"+tag, fmt.Sprintf(`{"name":%q,"reference":true,"from":{"kind":"DockerImage","name":"registry.example.com/x:1"}}`, tag)
-	var r reply
-	var err error
-	switch way % 5 {
-	case 0:
-		r, err = send(ctx, env.Config, http.MethodPut, streamTags(ns, "/"+name), `{"metadata":{"name":"`+name+`"},"tag":`+spec+`}`, nil)
-	case 1:
-		r, err = send(ctx, env.Config, http.MethodPost, streamTags(ns, ""), `{"metadata":{"name":"`+name+`"},"tag":`+spec+`}`, nil)
-	case 2:
-		r, err = send(ctx, env.Config, http.MethodPatch, imageTags(ns, "/"+name), `{"spec":`+spec+`}`, []string{"Content-Type", mergePatch})
-	case 3:
-		r, err = send(ctx, env.Config, http.MethodPost, imageTags(ns, ""), `{"metadata":{"name":"`+name+`"},"spec":`+spec+`}`, nil)
-	case 4:
-		body := `{"apiVersion":"image.openshift.io/v1","kind":"ImageStream","metadata":{"name":"s"},"spec":{"tags":[` + spec + `]}}`
-		r, err = send(ctx, env.Config, http.MethodPatch, inNamespace(ns, "imagestreams/s?fieldManager="+tag), body, []string{"Content-Type", applyPatch})
-	}
-	if err != nil {
-		return err
-	}
-	if r.code != http.StatusCreated && r.code != http.StatusOK {
-		return fmt.Errorf("writing %s: answered %d: %s", name, r.code, r.body)
-	}
-	return nil
 }

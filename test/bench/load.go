@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,6 +28,24 @@ func (w *weir) get(ctx context.Context, path string) (int64, error) {
 		err = fmt.Errorf("GET %s: %s", path, resp.Status)
 	}
 	return n, err
+}
+
+// watch opens a watch whose events are lines. They are not decoded: what a client
+// does with them is not the server's time.
+func (w *weir) watch(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.config.Host+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("GET %s: %s", path, resp.Status), resp.Body.Close())
+	}
+	return resp.Body, nil
 }
 
 // throughput calls op from several workers for a time and returns calls per second.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"time"
@@ -95,16 +96,19 @@ func (w *weir) updatesSeenBy(ctx context.Context, n int, from string) (time.Dura
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, n)
+	path := "/apis/image.openshift.io/v1/namespaces/bench/imagestreams?watch=1&resourceVersion=" + from
 	for range n {
-		watch, err := w.images.ImageV1().ImageStreams("bench").Watch(ctx, metav1.ListOptions{ResourceVersion: from})
+		events, err := w.watch(ctx, path)
 		if err != nil {
 			return 0, err
 		}
 		go func() {
-			defer watch.Stop()
+			defer events.Close()
+			lines := bufio.NewScanner(events)
+			lines.Buffer(nil, 1<<20)
 			for range watchUpdates {
-				if _, ok := <-watch.ResultChan(); !ok {
-					done <- fmt.Errorf("a watch ended early")
+				if !lines.Scan() {
+					done <- fmt.Errorf("a watch ended early: %w", lines.Err())
 					return
 				}
 			}

@@ -1,12 +1,14 @@
 package imagestreamtag
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"testing"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -22,6 +24,9 @@ func BenchmarkList(b *testing.B) {
 	info, _ := runtime.SerializerInfoForMediaType(serializer.SupportedMediaTypes(), runtime.ContentTypeJSON)
 	encoder := serializer.EncoderForVersion(info.Serializer, imagev1.GroupVersion)
 	streams := manyStreams(200, 50)
+	list := func(context.Context, *metainternalversion.ListOptions) (*imagev1.ImageStreamList, error) {
+		return streams, nil
+	}
 	write := func(b *testing.B, obj runtime.Object) {
 		if err := encoder.Encode(obj, io.Discard); err != nil {
 			b.Fatal(err)
@@ -36,17 +41,11 @@ func BenchmarkList(b *testing.B) {
 	b.Run("tags", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			var tags []tagview.Tag
-			for i := range streams.Items {
-				for _, name := range withImage(&streams.Items[i]) {
-					tags = append(tags, tagview.Tag{Stream: &streams.Items[i], Name: name})
-				}
+			tags, meta, err := tagview.List(b.Context(), list, withImage, &metainternalversion.ListOptions{})
+			if err != nil {
+				b.Fatal(err)
 			}
-			list := &imagev1.ImageStreamTagList{Items: make([]imagev1.ImageStreamTag, len(tags))}
-			for i, tag := range tags {
-				fill(&list.Items[i], tag.Stream, tag.Name, nil)
-			}
-			write(b, list)
+			write(b, listOf(tags, meta))
 		}
 	})
 }

@@ -108,11 +108,7 @@ func (r *REST) List(ctx context.Context, options *metainternalversion.ListOption
 	if err != nil {
 		return nil, err
 	}
-	list := &imagev1.ImageStreamTagList{ListMeta: meta, Items: make([]imagev1.ImageStreamTag, len(tags))}
-	for i, tag := range tags {
-		fill(&list.Items[i], tag.Stream, tag.Name, nil)
-	}
-	return list, nil
+	return listOf(tags, meta), nil
 }
 
 // Create adds a tag to the spec of a stream, which is made if there is none.

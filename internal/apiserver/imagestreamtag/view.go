@@ -59,6 +59,15 @@ func withImage(s *imagev1.ImageStream) []string {
 	return names
 }
 
+// listOf is a list of tags without their images.
+func listOf(tags []tagview.Tag, meta metav1.ListMeta) *imagev1.ImageStreamTagList {
+	list := &imagev1.ImageStreamTagList{ListMeta: meta, Items: make([]imagev1.ImageStreamTag, len(tags))}
+	for i, tag := range tags {
+		fill(&list.Items[i], tag.Stream, tag.Name, nil)
+	}
+	return list
+}
+
 // put writes what an update wants into the spec of a stream: the tag, or the one
 // that is there, with the annotations of the object in place of its own.
 func put(s *imagev1.ImageStream, tag string, t *imagev1.ImageStreamTag) error {

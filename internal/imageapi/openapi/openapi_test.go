@@ -177,7 +177,7 @@ func TestApplyKeysTagsByName(t *testing.T) {
 	}
 	var fields []string
 	for _, entry := range stream.ManagedFields {
-		fields = append(fields, entry.Manager+" "+string(entry.FieldsV1.Raw))
+		fields = append(fields, entry.Manager+" "+entry.FieldsV1.GetRawString())
 	}
 	all := strings.Join(fields, "\n")
 	for _, want := range []string{`one {"f:spec":{"f:tags":{"k:{\"name\":\"b\"}":`, `two {"f:spec":{"f:tags":{"k:{\"name\":\"a\"}":`} {

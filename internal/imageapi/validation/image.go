@@ -5,8 +5,8 @@ import (
 	"regexp"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
@@ -39,7 +39,7 @@ func image(img *imagev1.Image, at *field.Path) field.ErrorList {
 
 // pathSegment is the name rule of everything whose name only has to fit into a URL. What holds
 // for a whole name holds for generateName, too, which is stricter than Kubernetes is.
-func pathSegment(name string, _ bool) []string { return path.IsValidPathSegmentName(name) }
+func pathSegment(name string, _ bool) []string { return content.IsPathSegmentName(name) }
 
 func parsePullSpec(text string) error {
 	_, err := reference.Parse(text)

@@ -3,6 +3,7 @@ package clusterrules
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
