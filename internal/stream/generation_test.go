@@ -8,7 +8,7 @@ import (
 )
 
 func TestPrepareCreate(t *testing.T) {
-	make := func() *imagev1.ImageStream {
+	sent := func() *imagev1.ImageStream {
 		s := withStatus(streamOf(docker("b", "q.io/b", generation(7)), docker("a", "q.io/a")), history("a", event("r", "i", 1, at(1))))
 		s.Generation = 12
 		s.Status.DockerImageRepository = "sent/by/client"
@@ -16,13 +16,13 @@ func TestPrepareCreate(t *testing.T) {
 	}
 	want := withGeneration(streamOf(docker("a", "q.io/a", generation(1)), docker("b", "q.io/b", generation(1))), 1)
 
-	s := make()
+	s := sent()
 	PrepareCreate(s)
 	equal(t, "created by a client", want, s)
 
-	s = make()
+	s = sent()
 	PrepareCreateWithStatus(s)
-	want.Status = make().Status
+	want.Status = sent().Status
 	equal(t, "created by the server", want, s)
 }
 

@@ -109,7 +109,8 @@ func through(t *testing.T, config *rest.Config) (*breakable, *rest.Config) {
 			delete(b.requests, r)
 			b.mu.Unlock()
 			// The proxy panics with ErrAbortHandler when cut in the middle.
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if err, ok := p.(error); p != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
 				panic(p)
 			}
 		}()
