@@ -132,7 +132,7 @@ func fillTables(t *testing.T, quiet *testenv.Env, namespace string) {
 		"orphan":    {event("a", 62*24*time.Hour, 1)},
 	}, map[string]string{"failed": "NotFound"})
 	many := map[string][]imagev1.TagEvent{}
-	for i := range 30 {
+	for i := range 12 {
 		many[fmt.Sprintf("v1.%d", i)] = []imagev1.TagEvent{event("a", time.Duration(26+i)*time.Hour, 1)}
 	}
 	fill(t, quiet, namespace, &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: "many"}}, many, nil)
