@@ -98,11 +98,18 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 
 var metaVersion = metav1.Unversioned
 
-// describe has the server tell its own OpenAPI.
+// describe has the server tell its own OpenAPI. The ways to log in are the host's; with
+// them comes the answer 401 of every operation.
 func describe(c *genericapiserver.Config) {
 	namer := openapinamer.NewDefinitionNamer(imageapi.NewPublishedScheme())
-	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(openapi.Definitions, namer)
-	c.OpenAPIConfig.Info.Title = "Weir"
-	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(openapi.Definitions, namer)
-	c.OpenAPIV3Config.Info.Title = "Weir"
+	v2 := genericapiserver.DefaultOpenAPIConfig(openapi.Definitions, namer)
+	v3 := genericapiserver.DefaultOpenAPIV3Config(openapi.Definitions, namer)
+	v2.Info.Title, v3.Info.Title = "Weir", "Weir"
+	if c.OpenAPIConfig != nil {
+		v2.SecurityDefinitions = c.OpenAPIConfig.SecurityDefinitions
+	}
+	if c.OpenAPIV3Config != nil {
+		v3.SecuritySchemes = c.OpenAPIV3Config.SecuritySchemes
+	}
+	c.OpenAPIConfig, c.OpenAPIV3Config = v2, v3
 }

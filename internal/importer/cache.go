@@ -17,6 +17,7 @@ const (
 
 // repositoryKey is a repository, with defaults filled in, and how it is spoken to.
 type repositoryKey struct {
+	byTag      bool // opened for tags: mirrors may differ from those for digests
 	host, path string
 	insecure   bool
 }

@@ -40,7 +40,9 @@ type fetched struct {
 }
 
 func (r *repository) content(d digest.Digest) contentKey {
-	return contentKey{repository: r.key, digest: d}
+	key := r.key
+	key.byTag = false // the content of a digest is the same wherever it is from
+	return contentKey{repository: key, digest: d}
 }
 
 // cached looks into the process-wide cache, as far as this session may.

@@ -131,6 +131,9 @@ func (t *tagImport) preserve(ctx context.Context, m fetched, depth int) (tree, e
 		return tree{}, t.tooDeep(m)
 	}
 	distinct, index := distinctDigests(doc.entries)
+	if most := t.options.Limits.Manifests; len(distinct) > most { // before any of them is fetched
+		return tree{}, &refError{ref: t.name(m.digest), err: tooManyManifests(most)}
+	}
 	children := make([]tree, len(distinct))
 	err = forEach(ctx, len(distinct), t.options.Concurrency, t.spec.String(), func(i int) error {
 		child, err := t.at(ctx, distinct[i])

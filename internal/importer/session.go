@@ -52,7 +52,7 @@ func (s *session) open(spec reference.PullSpec, insecure bool) (*repository, err
 	if full.Name == "" {
 		return nil, errNoReference
 	}
-	key := repositoryKey{host: full.Registry, path: full.RepositoryName(), insecure: insecure}
+	key := repositoryKey{host: full.Registry, path: full.RepositoryName(), insecure: insecure, byTag: spec.ID == "" && spec.Tag != ""}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r, ok := s.repositories[key]; ok {

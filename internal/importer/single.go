@@ -230,11 +230,15 @@ func (t *tagImport) charged(m fetched, ref string, err error) (fetched, error) {
 	return m, nil
 }
 
+func tooManyManifests(most int) error {
+	return contentErrorf("it consists of more than %d manifests", most)
+}
+
 // charge counts what the tag consists of against the bounds of a tag and of the request.
 func (t *tagImport) charge(manifests, bytes int) error {
 	limits := t.options.Limits
 	if t.manifests.Add(int64(manifests)) > int64(limits.Manifests) {
-		return contentErrorf("it consists of more than %d manifests", limits.Manifests)
+		return tooManyManifests(limits.Manifests)
 	}
 	if t.bytes.Add(int64(bytes)) > limits.TagBytes {
 		return contentErrorf("its manifests and configs are more than %d bytes", limits.TagBytes)

@@ -105,6 +105,10 @@ func (c *Client) Budgets() []BudgetSnapshot { return c.budgets.snapshot() }
 // is not verified, and plain http is tried when https cannot be spoken);
 // whether a mirror is insecure is for the rules alone. A nil creds is Anonymous.
 //
+// Rules may have mirrors for tags only or for digests only. When ref has a tag, all
+// that is asked of the repository follows the rules for tags, blobs and the parts of
+// lists included; without one, each question those for what it asks.
+//
 // No registry is contacted. The error is an *Error: CodeName when the pull
 // spec names no repository, CodeBlocked when the rules forbid all its sources.
 func (c *Client) Repository(ref reference.PullSpec, insecure bool, creds Credentials) (*Repository, error) {
@@ -117,6 +121,7 @@ func (c *Client) Repository(ref reference.PullSpec, insecure bool, creds Credent
 		return nil, &Error{Code: CodeName, Ref: ref.String(), Text: "unable to parse docker reference: " + err.Error(), Err: err}
 	}
 	r := &Repository{client: c, name: repo, spec: spec, insecure: insecure, creds: creds, rules: c.rules.Load()}
+	r.byTag = ref.Tag != "" && ref.ID == ""
 	if err := r.blocked(ref); err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func fetch[V any](ctx context.Context, r *Repository, tagOrDigest string, get fu
 	if err != nil {
 		return zero, err
 	}
-	plan := r.rules.Plan(spec)
+	plan := r.rules.plan(spec, spec.ID != "" && !r.byTag)
 	sources := plan.Sources()
 	if len(sources) == 0 {
 		return zero, r.blockedError(name, plan)

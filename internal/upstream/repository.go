@@ -18,6 +18,9 @@ type Repository struct {
 	insecure bool
 	creds    Credentials
 	rules    *Rules
+	// byTag has digests follow the rules for tags: they are parts of what a tag names,
+	// and the mirrors that have it have them.
+	byTag bool
 }
 
 // Descriptor is what a registry says of a manifest.

@@ -90,9 +90,11 @@ type mirrorEntry struct {
 // and cluster objects name the same scope, the file's mirrors come first. Every
 // place is then looked up again by where it really is: one whose location is
 // blocked is left out, one whose location is insecure is insecure.
-func (r *Rules) Plan(ref reference.PullSpec) Plan {
+func (r *Rules) Plan(ref reference.PullSpec) Plan { return r.plan(ref, ref.ID != "") }
+
+// plan follows the rules for digests or those for tags.
+func (r *Rules) plan(ref reference.PullSpec, byID bool) Plan {
 	full := canonical(ref)
-	byID := ref.ID != ""
 	if r == nil {
 		src, _ := sourceAt(full, false)
 		return Plan{Source: &src}

@@ -48,7 +48,7 @@ func operations(t *testing.T, paths map[string]map[string]any, resolve func(stri
 	t.Helper()
 	var all []string
 	for path, item := range paths {
-		if !strings.HasPrefix(path, groupPath+"/") {
+		if !strings.HasPrefix(path, groupPath+"/") || path == groupPath+"/" {
 			continue
 		}
 		var shared []parameter

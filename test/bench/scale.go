@@ -132,7 +132,7 @@ func measureMemory(ctx context.Context, r *report) error {
 	if err := w.namespace(ctx, "bench"); err != nil {
 		return err
 	}
-	idle, err := w.settledRSS()
+	idle, err := w.settledMemory()
 	if err != nil {
 		return err
 	}
@@ -141,26 +141,33 @@ func measureMemory(ctx context.Context, r *report) error {
 	}); err != nil {
 		return err
 	}
-	full, err := w.settledRSS()
+	full, err := w.settledMemory()
 	if err != nil {
 		return err
 	}
-	const mega = 1e6
+	if err := w.saveHeap(ctx); err != nil {
+		return err
+	}
 	r.add(fmt.Sprintf("resident memory with %d streams and %d images", memoryStreams, memoryStreams*memoryImages),
-		fmt.Sprintf("%.0f MB", float64(full)/mega), fmt.Sprintf("%.0f MB (idle)", float64(idle)/mega), fmt.Sprintf("%.2f×", float64(full)/float64(idle)), "idle < 300 MB")
+		full.String(), idle.String()+" (idle)", fmt.Sprintf("%.2f×", float64(full.resident)/float64(idle.resident)), "idle < 300 MB")
 	return nil
 }
 
-// settledRSS is the lowest of several looks: garbage comes and goes.
-func (w *weir) settledRSS() (int64, error) {
-	var lowest int64
+func (m memory) String() string {
+	const mega = 1e6
+	return fmt.Sprintf("%.0f MB, %.0f MB of it mapped files", float64(m.resident)/mega, float64(m.mapped)/mega)
+}
+
+// settledMemory is the lowest of several looks: garbage comes and goes.
+func (w *weir) settledMemory() (memory, error) {
+	var lowest memory
 	for i := range 10 {
 		time.Sleep(2 * time.Second)
-		now, err := w.rss()
+		now, err := w.memory()
 		if err != nil {
-			return 0, err
+			return memory{}, err
 		}
-		if i == 0 || now < lowest {
+		if i == 0 || now.resident < lowest.resident {
 			lowest = now
 		}
 	}

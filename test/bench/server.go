@@ -114,6 +114,18 @@ func (w *weir) startProfile(ctx context.Context) {
 	}()
 }
 
+// saveHeap writes what the server's heap holds beside the profile.
+func (w *weir) saveHeap(ctx context.Context) error {
+	if profileFile == "" {
+		return nil
+	}
+	data, err := w.kube.Discovery().RESTClient().Get().AbsPath("/debug/pprof/heap").Param("gc", "1").DoRaw(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(profileFile+".heap", data, 0o600)
+}
+
 func tail(s string) string { return s[max(0, len(s)-2000):] }
 
 func (w *weir) connect(ctx context.Context) error {
@@ -147,14 +159,22 @@ func (w *weir) stop() {
 	_ = os.RemoveAll(w.dir)
 }
 
-// rss is the server's resident memory in bytes.
-func (w *weir) rss() (int64, error) {
+// memory is what the server has in memory, in bytes.
+type memory struct {
+	resident int64 // all of it
+	mapped   int64 // of that, pages of files: etcd's database, the program itself
+}
+
+func (w *weir) memory() (memory, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", w.child.Process.Pid))
 	if err != nil {
-		return 0, err
+		return memory{}, err
 	}
-	pages, err := strconv.ParseInt(strings.Fields(string(data))[1], 10, 64)
-	return pages * int64(os.Getpagesize()), err
+	fields := strings.Fields(string(data))
+	resident, err1 := strconv.ParseInt(fields[1], 10, 64)
+	mapped, err2 := strconv.ParseInt(fields[2], 10, 64)
+	page := int64(os.Getpagesize())
+	return memory{resident * page, mapped * page}, errors.Join(err1, err2)
 }
 
 // cpu is the processor time that the server has used.

@@ -3,7 +3,6 @@ package chaos_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,26 +116,6 @@ func (p *process) waitEnd(t *testing.T, bound time.Duration) {
 	case <-time.After(bound):
 		t.Fatalf("the server has not ended after %s\n%s", bound, p.output)
 	}
-}
-
-// residentBytes is the memory of the process that is in use.
-func (p *process) residentBytes(t *testing.T) int64 {
-	t.Helper()
-	return residentOf(t, fmt.Sprint(p.cmd.Process.Pid))
-}
-
-// residentOf reads the resident memory of a process from the kernel; "self" is this one.
-func residentOf(t *testing.T, pid string) int64 {
-	t.Helper()
-	content, err := os.ReadFile("/proc/" + pid + "/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var total, resident int64
-	if _, err := fmt.Sscan(string(content), &total, &resident); err != nil {
-		t.Fatal(err)
-	}
-	return resident * int64(os.Getpagesize())
 }
 
 // lockedBuffer is a buffer that a process writes while a test reads.

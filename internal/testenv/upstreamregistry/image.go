@@ -82,7 +82,7 @@ func (i Image) build() (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	image := v1.Image(empty.Image)
+	image := empty.Image
 	if i.Format == OCI {
 		image = mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -166,7 +168,7 @@ func specTag(s *imagev1.ImageStream, tag string) *imagev1.TagReference {
 	return nil
 }
 
-// allow lets a user do things in a namespace.
+// allow lets a user do things in a namespace, and returns when the server knows.
 func allow(t *testing.T, ns, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: rules}
@@ -181,6 +183,22 @@ func allow(t *testing.T, ns, user string, rules ...rbacv1.PolicyRule) {
 	if _, err := env.Kube.RbacV1().RoleBindings(ns).Create(t.Context(), binding, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	testenv.Eventually(t, "the rights of "+user, func() error {
+		for _, r := range rules {
+			resource, subresource, _ := strings.Cut(r.Resources[0], "/")
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: ns, Verb: r.Verbs[0], Group: r.APIGroups[0], Resource: resource, Subresource: subresource,
+			}}}
+			review, err := env.Kube.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+			if err != nil {
+				return err
+			}
+			if !review.Status.Allowed {
+				return fmt.Errorf("%s %s is not allowed yet", r.Verbs[0], r.Resources[0])
+			}
+		}
+		return nil
+	})
 }
 
 func rule(verb, resource string) rbacv1.PolicyRule {

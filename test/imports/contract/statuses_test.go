@@ -38,7 +38,7 @@ func TestStatusOfEachRefusal(t *testing.T) {
 		image, repository  metav1.StatusReason
 		message, ofListing string
 	}{
-		{404, "MANIFEST_UNKNOWN", missing, broken, `dockerimage.image.openshift.io "REF:1" not found`, ""},
+		{404, "MANIFEST_UNKNOWN", missing, missing, `dockerimage.image.openshift.io "REF:1" not found`, ""},
 		{404, "NAME_UNKNOWN", missing, missing, `dockerimage.image.openshift.io "REF:1" not found`, `dockerimage.image.openshift.io "REF" not found`}, // O45
 		{401, "UNAUTHORIZED", denied, denied, `you may not have access to the container image "REF:1"`, `you may not have access to the container image "REF"`},
 		{403, "DENIED", broken, broken, "Internal error occurred: REF:1: denied: said the registry", "Internal error occurred: REF: denied: said the registry"}, // O43
@@ -111,23 +111,22 @@ func TestValidation(t *testing.T) {
 		return isi
 	}
 	for name, test := range map[string]struct {
-		isi         *imagev1.ImageStreamImport
-		field       string
-		cause       metav1.CauseType
-		alsoMissing string
+		isi   *imagev1.ImageStreamImport
+		field string
+		cause metav1.CauseType
 	}{
-		"nothing":             {looking(), "spec.images", metav1.CauseTypeFieldValueInvalid, ""},
-		"bad name":            {importing("A", image("q.io/x:1", "a")), "metadata.name", metav1.CauseTypeFieldValueInvalid, ""},
-		"kind":                {of(func(s *imagev1.ImageImportSpec) { s.From.Kind = "ImageStreamTag" }), "spec.images[0].from.kind", metav1.CauseTypeFieldValueInvalid, ""},
-		"no from":             {of(func(s *imagev1.ImageImportSpec) { s.From.Name = "" }), "spec.images[0].from.name", metav1.CauseTypeFieldValueRequired, ""},
-		"bad from":            {of(func(s *imagev1.ImageImportSpec) { s.From.Name = "q.io/X:1" }), "spec.images[0].from.name", metav1.CauseTypeFieldValueInvalid, ""},
-		"to without name":     {of(func(s *imagev1.ImageImportSpec) { s.To.Name = "" }), "spec.images[0].to.name", metav1.CauseTypeFieldValueInvalid, ""},
-		"mode":                {of(func(s *imagev1.ImageImportSpec) { s.ImportPolicy.ImportMode = "Some" }), "spec.images[0].importPolicy.importMode", metav1.CauseTypeFieldValueInvalid, ""},
-		"repository kind":     {repository("ImageStreamTag", "q.io/x"), "spec.repository.from.kind", metav1.CauseTypeFieldValueInvalid, ""},
-		"repository":          {repository("DockerImage", ""), "spec.repository.from.name", metav1.CauseTypeFieldValueRequired, ""},
-		"bad repository":      {repository("DockerImage", "q.io/X"), "spec.repository.from.name", metav1.CauseTypeFieldValueInvalid, ""},
-		"repository's tag":    {repository("DockerImage", "q.io/x:1"), "spec.repository.from.name", metav1.CauseTypeFieldValueInvalid, ""},
-		"repository's digest": {repository("DockerImage", "q.io/x@sha256:"+strings.Repeat("0", 64)), "spec.repository.from.name", metav1.CauseTypeFieldValueInvalid, ""},
+		"nothing":             {looking(), "spec.images", metav1.CauseTypeFieldValueInvalid},
+		"bad name":            {importing("A", image("q.io/x:1", "a")), "metadata.name", metav1.CauseTypeFieldValueInvalid},
+		"kind":                {of(func(s *imagev1.ImageImportSpec) { s.From.Kind = "ImageStreamTag" }), "spec.images[0].from.kind", metav1.CauseTypeFieldValueInvalid},
+		"no from":             {of(func(s *imagev1.ImageImportSpec) { s.From.Name = "" }), "spec.images[0].from.name", metav1.CauseTypeFieldValueRequired},
+		"bad from":            {of(func(s *imagev1.ImageImportSpec) { s.From.Name = "q.io/X:1" }), "spec.images[0].from.name", metav1.CauseTypeFieldValueInvalid},
+		"to without name":     {of(func(s *imagev1.ImageImportSpec) { s.To.Name = "" }), "spec.images[0].to.name", metav1.CauseTypeFieldValueInvalid},
+		"mode":                {of(func(s *imagev1.ImageImportSpec) { s.ImportPolicy.ImportMode = "Some" }), "spec.images[0].importPolicy.importMode", metav1.CauseTypeFieldValueInvalid},
+		"repository kind":     {repository("ImageStreamTag", "q.io/x"), "spec.repository.from.kind", metav1.CauseTypeFieldValueInvalid},
+		"repository":          {repository("DockerImage", ""), "spec.repository.from.name", metav1.CauseTypeFieldValueRequired},
+		"bad repository":      {repository("DockerImage", "q.io/X"), "spec.repository.from.name", metav1.CauseTypeFieldValueInvalid},
+		"repository's tag":    {repository("DockerImage", "q.io/x:1"), "spec.repository.from.name", metav1.CauseTypeFieldValueInvalid},
+		"repository's digest": {repository("DockerImage", "q.io/x@sha256:"+strings.Repeat("0", 64)), "spec.repository.from.name", metav1.CauseTypeFieldValueInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status := refused(t, env.Config, ns, test.isi)
