@@ -303,6 +303,7 @@ func stockedRegistry(t *testing.T) (*testenv.Registry, []string) {
 // TestStopWhileImportHangs asks a server to end while an import waits for a registry
 // that never answers, and tries to start another over its data folder meanwhile.
 func TestStopWhileImportHangs(t *testing.T) {
+	t.Parallel()
 	dataDir, upstream := t.TempDir(), testenv.NewRegistry(t)
 	asked, release := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { close(release) })

@@ -29,6 +29,7 @@ type answered struct {
 
 // TestEtcdGoneForAWhile kills etcd under a server that is used, and starts it again.
 func TestEtcdGoneForAWhile(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	env := testenv.Start(t, withConfig(t, hastyConfig), e.use)
 	ns, upstream := env.Namespace(t, "outage"), testenv.NewRegistry(t)

@@ -100,6 +100,7 @@ func waitCount(t *testing.T, upstream *testenv.Registry, prefix string, least in
 // TestFailedTagsAreTriedAgain follows tags that fail until they do not, and until
 // nobody asks for them any more.
 func TestFailedTagsAreTriedAgain(t *testing.T) {
+	t.Parallel()
 	env := testenv.Start(t, withConfig(t, hastyConfig))
 	ns, upstream := env.Namespace(t, "retry"), testenv.NewRegistry(t)
 	path := func(tag string) string { return "GET /v2/team/app/manifests/" + tag }
@@ -194,6 +195,7 @@ func (w etcdWrites) until(t *testing.T, last string) []string {
 
 // TestScheduledTagsCostOneQuestion has scheduled tags checked again and again.
 func TestScheduledTagsCostOneQuestion(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	env := testenv.Start(t, withConfig(t, hastyConfig), e.use)
 	ns, upstream := env.Namespace(t, "schedule"), testenv.NewRegistry(t)

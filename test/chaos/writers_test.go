@@ -22,6 +22,7 @@ var patient = wait.Backoff{Steps: 100, Duration: 5 * time.Millisecond, Factor: 1
 
 // TestWritersOfOneStreamLoseNothing changes one stream in every way there is, all at once.
 func TestWritersOfOneStreamLoseNothing(t *testing.T) {
+	t.Parallel()
 	env := testenv.Start(t)
 	ns, upstream := env.Namespace(t, "writers"), testenv.NewRegistry(t)
 	const each = 8
@@ -93,9 +94,10 @@ func TestWritersOfOneStreamLoseNothing(t *testing.T) {
 	})
 }
 
-// TestWritersOfOneTag lets writers race for the same tag: each that is told of success
+// TestWritersOfOneTagAreAllInItsHistory lets writers race for the same tag: each that is told of success
 // is in its history.
 func TestWritersOfOneTagAreAllInItsHistory(t *testing.T) {
+	t.Parallel()
 	env := testenv.Start(t)
 	ns := env.Namespace(t, "writers")
 	makeStream(t, env, ns, "s")
