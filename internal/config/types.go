@@ -101,7 +101,8 @@ type Platform struct {
 type RetryConfiguration struct {
 	// Disabled leaves failed tags as they are. Default false.
 	Disabled bool `json:"disabled"`
-	// Workers is how many streams are retried at a time. Default 10.
+	// Workers is how many streams are retried at a time, no more than a quarter of them
+	// from one registry. Default 20.
 	Workers int `json:"workers"`
 	// Base is the pause after the first failure of a kind that tends to pass: an unreachable or
 	// overloaded registry. It doubles with every attempt. Default 10s.
@@ -128,6 +129,7 @@ type ScheduleConfiguration struct {
 	// MaxPerMinute bounds the imports per minute; twice as many may come at once. -1 is without
 	// bound. Default 60.
 	MaxPerMinute int `json:"maxPerMinute"`
-	// Workers is how many scheduled imports are under way at a time. Default 10.
+	// Workers is how many scheduled imports are under way at a time, no more than a quarter
+	// of them from one registry. Default 40.
 	Workers int `json:"workers"`
 }

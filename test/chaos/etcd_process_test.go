@@ -48,7 +48,7 @@ type etcdProcess struct {
 
 func startEtcd(t *testing.T) *etcdProcess {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "weir-chaos-etcd-") // short enough for a socket
+	dir, err := os.MkdirTemp("", "weir-chaos-etcd-") //nolint:usetesting // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func DefaultOptions() Options {
 		Timeout:         importrequest.DefaultTimeout,
 		EventsPerSecond: 10,
 		Retry: RetryOptions{
-			Workers:       10,
+			Workers:       20,
 			Base:          10 * time.Second,
 			SlowBase:      time.Minute,
 			Max:           30 * time.Minute,

@@ -21,7 +21,7 @@ const (
 	// goes back into the queue.
 	writeAttempts = 5
 	// secondLook is when a stream is looked at again whose retries are still due after
-	// an attempt: the cache has to catch up.
+	// an attempt: the cache has to catch up, or a registry has no turn left.
 	secondLook = time.Second
 )
 
@@ -49,8 +49,10 @@ func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 		}
 		plan = planRetries(s, r.now())
 	}
-	if len(plan.Due) > 0 {
-		if s, err = r.attempt(ctx, key, s, plan.Due); err != nil {
+	due, giveBack := r.takeTurns(s, plan.Due)
+	defer giveBack()
+	if len(due) > 0 {
+		if s, err = r.attempt(ctx, key, s, due); err != nil {
 			return err
 		}
 		plan = planRetries(s, r.now())
@@ -62,6 +64,24 @@ func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 		r.retries.AddAfter(key, plan.Next.Sub(r.now()))
 	}
 	return nil
+}
+
+// takeTurns takes a turn with each registry of tags that are due and returns the tags
+// that have one. The others stay due, for another look.
+func (r *run) takeTurns(s *imagev1.ImageStream, due []string) (tags []string, giveBack func()) {
+	need := stream.ImportNeed{Tags: due}
+	var taken []string
+	for _, host := range importrequest.Hosts(s, need) {
+		if r.retryTurns.Take(host) {
+			taken = append(taken, host)
+			tags = append(tags, importrequest.OfHost(s, need, host).Tags...)
+		}
+	}
+	return tags, func() {
+		for _, host := range taken {
+			r.retryTurns.GiveBack(host)
+		}
+	}
 }
 
 // writeLeftover writes the notes that an earlier look at the stream could not write.

@@ -45,16 +45,19 @@ type run struct {
 	retries queue[types.NamespacedName]
 	memory  *memory
 	turns   *turns
+	// retryTurns are those of the retries' own workers.
+	retryTurns *importrequest.Turns
 }
 
 func newRun(o Options, e effects) *run {
 	return &run{
-		options: o,
-		effects: e,
-		imports: newQueue[importKey]("weir_import"),
-		retries: newQueue[types.NamespacedName]("weir_import_retry"),
-		memory:  newMemory(),
-		turns:   newTurns(o.Workers),
+		options:    o,
+		effects:    e,
+		imports:    newQueue[importKey]("weir_import"),
+		retries:    newQueue[types.NamespacedName]("weir_import_retry"),
+		memory:     newMemory(),
+		turns:      newTurns(o.Workers),
+		retryTurns: importrequest.NewTurns(o.Retry.Workers),
 	}
 }
 

@@ -1,36 +1,28 @@
 package imageimport
 
-import "sync"
+import (
+	"sync"
 
-// hostsAtOnce is how many registries can have as many imports under way as one may:
-// so many may be broken at a time without holding up the streams of others.
-const hostsAtOnce = 4
+	"weir.dev/weir/internal/controller/importrequest"
+)
 
-// turns keep the streams of one slow registry from taking all workers. What has no turn
-// waits outside the queue, and goes back into it when another import from its registry
-// ends.
+// turns are importrequest.Turns for a queue: what has no turn waits outside the queue,
+// and goes back into it when another import from its registry ends.
 type turns struct {
-	perHost int
-
 	mu      sync.Mutex
-	taken   map[string]int
+	taken   *importrequest.Turns
 	waiting map[string]map[importKey]struct{}
 }
 
 func newTurns(workers int) *turns {
-	return &turns{
-		perHost: max(1, workers/hostsAtOnce),
-		taken:   map[string]int{},
-		waiting: map[string]map[importKey]struct{}{},
-	}
+	return &turns{taken: importrequest.NewTurns(workers), waiting: map[string]map[importKey]struct{}{}}
 }
 
 // take takes a turn with the registry of an import, or has the import wait for one.
 func (t *turns) take(item importKey) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.taken[item.host] < t.perHost {
-		t.taken[item.host]++
+	if t.taken.Take(item.host) {
 		return true
 	}
 	if t.waiting[item.host] == nil {
@@ -46,14 +38,10 @@ func (t *turns) take(item importKey) bool {
 func (t *turns) giveBack(host string) []importKey {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.taken[host]--
-	idle := t.taken[host] == 0
-	if idle {
-		delete(t.taken, host)
-	}
+	idle := t.taken.GiveBack(host) == 0
 	var again []importKey
 	for item := range t.waiting[host] {
-		if len(again) == t.perHost && !idle {
+		if len(again) == t.taken.PerHost() && !idle {
 			break
 		}
 		delete(t.waiting[host], item)

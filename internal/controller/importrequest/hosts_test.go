@@ -31,3 +31,25 @@ func TestNeedsAreMetHostByHost(t *testing.T) {
 		}
 	}
 }
+
+func TestTurns(t *testing.T) {
+	turns := NewTurns(8)
+	if !turns.Take("a") || !turns.Take("a") {
+		t.Fatal("no turn of two with 8 workers")
+	}
+	if turns.Take("a") {
+		t.Error("a third turn with a quarter of 8 workers")
+	}
+	if !turns.Take("b") {
+		t.Error("no turn with another registry")
+	}
+	if left := turns.GiveBack("a"); left != 1 {
+		t.Errorf("%d turns left, want 1", left)
+	}
+	if !turns.Take("a") {
+		t.Error("a turn that was given back cannot be taken")
+	}
+	if NewTurns(1).PerHost() != 1 {
+		t.Error("a single worker serves nobody")
+	}
+}

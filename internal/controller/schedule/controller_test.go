@@ -192,7 +192,7 @@ func TestRateCapAndOrder(t *testing.T) {
 func TestWorkersAreBounded(t *testing.T) {
 	bubble(t, func(o *Options) { o.MaxPerMinute, o.Workers = 0, 3 }, func(h *harness) {
 		for i := range 20 {
-			h.imported(fmt.Sprintf("s%d", i), scheduled("a", "q.io/x:1", ""))
+			h.imported(fmt.Sprintf("s%d", i), scheduled("a", fmt.Sprintf("q%d.io/x:1", i), ""))
 		}
 		h.SetUpstream(time.Hour, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
 		pass(30 * time.Minute)
@@ -205,6 +205,29 @@ func TestWorkersAreBounded(t *testing.T) {
 			h.t.Errorf("stopping took %v", took)
 		}
 		h.run()
+	})
+}
+
+func TestOneRegistryLeavesRoomForOthers(t *testing.T) {
+	bubble(t, func(o *Options) { o.MaxPerMinute, o.Workers = 0, 8 }, func(h *harness) {
+		for i := range 20 {
+			h.imported(fmt.Sprintf("slow%d", i), scheduled("a", "slow.io/x:1", ""))
+		}
+		h.SetUpstream(time.Hour, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		pass(30 * time.Minute)
+		if got := len(h.scheduled()); got != 2 {
+			h.t.Errorf("%d checks of a registry that hangs, want a quarter of 8", got)
+		}
+		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		h.imported("other", scheduled("a", "other.io/x:1", ""))
+		pass(20 * time.Minute)
+		checked := false
+		for _, p := range h.scheduled() {
+			checked = checked || p.Name.Name == "other"
+		}
+		if !checked {
+			h.t.Error("the tag of another registry was not checked meanwhile")
+		}
 	})
 }
 

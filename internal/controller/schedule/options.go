@@ -32,7 +32,7 @@ func DefaultOptions() Options {
 		Interval:        15 * time.Minute,
 		MinimumInterval: time.Minute,
 		MaxPerMinute:    60,
-		Workers:         10,
+		Workers:         40,
 		Timeout:         importrequest.DefaultTimeout,
 	}
 }

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type run struct {
 	options Options
 	effects
 	limit *rate.Limiter
+	turns *importrequest.Turns
 
 	mu     sync.Mutex
 	agenda *agenda
@@ -41,7 +43,7 @@ func newRun(o Options, e effects) *run {
 	if o.MaxPerMinute > 0 {
 		limit = rate.NewLimiter(rate.Limit(o.MaxPerMinute)/60, 2*o.MaxPerMinute)
 	}
-	return &run{options: o, effects: e, limit: limit, agenda: newAgenda(), sooner: make(chan struct{}, 1)}
+	return &run{options: o, effects: e, limit: limit, turns: importrequest.NewTurns(o.Workers), agenda: newAgenda(), sooner: make(chan struct{}, 1)}
 }
 
 // set brings the agenda up to date with a stream.
@@ -163,6 +165,10 @@ func (r *run) check(ctx context.Context, e *entry) {
 	r.change(func() { r.agenda.putBack(e, due) })
 }
 
+// errNoTurn is why tags are not checked now: enough checks of their registry are under
+// way. It counts like a check that failed, so that they are backed off from.
+var errNoTurn = errors.New("enough checks of the registry are under way")
+
 // reimport posts imports for the tags that are in the entry's slot now: one for each
 // registry, so that one that hangs holds up no tag of another.
 func (r *run) reimport(ctx context.Context, e *entry) error {
@@ -174,9 +180,14 @@ func (r *run) reimport(ctx context.Context, e *entry) error {
 	need := stream.ImportNeed{Tags: dueTags(s, r.options.slots(s)[e.slot], now, e.slot.interval)}
 	var posts errgroup.Group
 	for _, host := range importrequest.Hosts(s, need) {
+		if !r.turns.Take(host) {
+			posts.Go(func() error { return errNoTurn })
+			continue
+		}
 		isi := importrequest.Build(s, importrequest.OfHost(s, need, host))
 		lag.Observe(now.Sub(e.due).Seconds())
 		posts.Go(func() error {
+			defer r.turns.GiveBack(host)
 			_, err := r.post(ctx, isi, importrequest.WhySchedule)
 			return err
 		})
