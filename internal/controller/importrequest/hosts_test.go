@@ -34,8 +34,10 @@ func TestNeedsAreMetHostByHost(t *testing.T) {
 
 func TestTurns(t *testing.T) {
 	turns := NewTurns(8)
-	if !turns.Take("a") || !turns.Take("a") {
-		t.Fatal("no turn of two with 8 workers")
+	for i := range 2 {
+		if !turns.Take("a") {
+			t.Fatalf("no turn %d of two with 8 workers", i)
+		}
 	}
 	if turns.Take("a") {
 		t.Error("a third turn with a quarter of 8 workers")
