@@ -63,7 +63,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		s.removeSocketDir()
 		return nil, fmt.Errorf("starting etcd in %s: %w", o.Dir, err)
 	}
-	return s, s.waitReady(ctx, o)
+	if err := s.waitReady(ctx, o); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Endpoint is the client URL, for --etcd-servers.
@@ -82,7 +85,7 @@ func (s *Server) waitReady(ctx context.Context, o Options) error {
 	timeout := time.NewTimer(o.StartTimeout)
 	defer timeout.Stop()
 	var err error
-	select {
+	select { // what ends badly is closed here: a member must not be closed twice
 	case <-s.member.Server.ReadyNotify():
 		return nil
 	case err = <-s.member.Err():

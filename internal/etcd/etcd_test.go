@@ -35,6 +35,16 @@ func TestKeepsDataOverARestart(t *testing.T) {
 	}
 }
 
+func TestStartThatIsGivenUpLeavesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if s, err := etcd.Start(ctx, etcd.Options{Dir: dir}); err == nil || s != nil {
+		t.Fatalf("Start with a context that has ended = %v, %v; want no server and an error", s, err)
+	}
+	withMember(t, dir, func(*clientv3.Client) {}) // the folder is free again
+}
+
 func withMember(t *testing.T, dir string, do func(*clientv3.Client)) {
 	t.Helper()
 	s, err := etcd.Start(context.Background(), etcd.Options{Dir: dir})

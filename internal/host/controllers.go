@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"sync"
 	"time"
 
@@ -128,9 +130,14 @@ func (c *controllers) serviceAccountTokens(ctx context.Context) ([]func(context.
 	if err != nil {
 		return nil, err
 	}
+	// Not the loopback client's authority: that one is of this process alone.
+	authority, err := os.ReadFile(c.host.options.pki.path("ca.crt"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the authority that goes with tokens: %w", err)
+	}
 	tc, err := serviceaccount.NewTokensController(klog.FromContext(ctx),
 		c.host.informers.Core().V1().ServiceAccounts(), c.host.informers.Core().V1().Secrets(), c.client,
-		serviceaccount.TokensControllerOptions{TokenGenerator: generator, RootCA: c.config.CAData})
+		serviceaccount.TokensControllerOptions{TokenGenerator: generator, RootCA: authority})
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +189,7 @@ func (c *controllers) resourceQuotas(ctx context.Context) ([]func(context.Contex
 
 func (c *controllers) garbageCollection(ctx context.Context) ([]func(context.Context), error) {
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.discovery))
-	ignored := garbagecollector.DefaultIgnoredResources()
+	ignored := maps.Clone(garbagecollector.DefaultIgnoredResources())
 	for _, resource := range c.host.extension.Uncollected {
 		ignored[resource] = struct{}{}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/resourcequota"
 	mutatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/mutating"
 	validatingwebhook "k8s.io/apiserver/pkg/admission/plugin/webhook/validating"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	cliflag "k8s.io/component-base/cli/flag"
 	logsapi "k8s.io/component-base/logs/api/v1"
@@ -104,6 +106,7 @@ type Completed struct {
 	controlplaneoptions.CompletedOptions
 	dataDir string
 	pki     pki
+	bind    net.IP
 	server  string
 }
 
@@ -120,9 +123,14 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 	if err := p.ensure(servingNames(address.IP)); err != nil {
 		return nil, errors.Join(err, cp.SecureServing.Listener.Close())
 	}
-	o.useKeys(p)
+	if err := o.useKeys(p); err != nil {
+		return nil, errors.Join(err, cp.SecureServing.Listener.Close())
+	}
 	if cp.GenericServerRunOptions.ExternalHost == "" {
 		cp.GenericServerRunOptions.ExternalHost = reachableHost(address.IP)
+	}
+	if advertised := &cp.GenericServerRunOptions.AdvertiseAddress; *advertised == nil || advertised.IsUnspecified() {
+		*advertised = advertisedAddress(address.IP)
 	}
 	completed, err := cp.Complete(ctx, nil, nil)
 	if err == nil {
@@ -135,8 +143,24 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 		CompletedOptions: completed,
 		dataDir:          o.DataDir,
 		pki:              p,
+		bind:             address.IP,
 		server:           "https://" + net.JoinHostPort(reachableHost(address.IP), strconv.Itoa(address.Port)),
 	}, nil
+}
+
+// RenewCertificates replaces those that are in the second half of their life, and the
+// admin's kubeconfig with them. A server that runs takes them up by itself.
+func (c *Completed) RenewCertificates() error {
+	if err := c.pki.ensure(servingNames(c.bind)); err != nil {
+		return fmt.Errorf("renewing certificates: %w", err)
+	}
+	return c.WriteKubeconfig()
+}
+
+// Release closes the port. A server that ran has closed it already; this is for one
+// that never came to that.
+func (c *Completed) Release() {
+	_ = c.SecureServing.Listener.Close() // closed before is as good
 }
 
 // Server is the base URL under which clients on this machine reach the API.
@@ -163,7 +187,7 @@ func listen(cp *controlplaneoptions.Options) error {
 }
 
 // useKeys points every flag that was left empty at the files of p.
-func (o *Options) useKeys(p pki) {
+func (o *Options) useKeys(p pki) error {
 	cp := o.ControlPlane
 	setDefault := func(field *string, name string) {
 		if *field == "" {
@@ -171,10 +195,16 @@ func (o *Options) useKeys(p pki) {
 		}
 	}
 	certKey := &cp.SecureServing.ServerCert.CertKey
+	own := genericoptions.CertKey{CertFile: p.path("apiserver.crt"), KeyFile: p.path("apiserver.key")}
 	if certKey.CertFile == "" && certKey.KeyFile == "" {
-		certKey.CertFile, certKey.KeyFile = p.path("apiserver.crt"), p.path("apiserver.key")
+		*certKey = own
+	} else if host := reachableHost(cp.SecureServing.BindAddress); net.ParseIP(host).IsLoopback() {
+		// The admin's kubeconfig goes on to work: nobody else's certificate is for this name.
+		cp.SecureServing.SNICertKeys = append(cp.SecureServing.SNICertKeys, cliflag.NamedCertKey{Names: []string{host}, CertFile: own.CertFile, KeyFile: own.KeyFile})
 	}
-	setDefault(&cp.Authentication.ClientCert.ClientCA, "ca.crt")
+	if err := p.trustOwnClients(&cp.Authentication.ClientCert.ClientCA); err != nil {
+		return err
+	}
 	setDefault(&cp.ServiceAccountSigningKeyFile, "service-account.key")
 	if len(cp.Authentication.ServiceAccounts.KeyFiles) == 0 {
 		cp.Authentication.ServiceAccounts.KeyFiles = []string{cp.ServiceAccountSigningKeyFile}
@@ -190,6 +220,7 @@ func (o *Options) useKeys(p pki) {
 	if cp.ProxyClientCertFile == "" && cp.ProxyClientKeyFile == "" {
 		cp.ProxyClientCertFile, cp.ProxyClientKeyFile = p.path("front-proxy-client.crt"), p.path("front-proxy-client.key")
 	}
+	return nil
 }
 
 // servingNames are the names and addresses a client may use for this server.
@@ -218,6 +249,18 @@ func servingNames(bind net.IP) ([]string, []net.IP) {
 		}
 	}
 	return names, ips
+}
+
+// advertisedAddress is the address to tell clients elsewhere. Kubernetes' own default
+// is that of the default route, and an error on a machine without a network.
+func advertisedAddress(bind net.IP) net.IP {
+	if !bind.IsUnspecified() {
+		return bind
+	}
+	if ip, err := utilnet.ResolveBindAddress(bind); err == nil {
+		return ip
+	}
+	return net.IPv4(127, 0, 0, 1)
 }
 
 // reachableHost is the address to tell clients on this machine.

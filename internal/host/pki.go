@@ -22,10 +22,9 @@ import (
 )
 
 const (
-	caLifetime   = 10 * 365 * 24 * time.Hour
 	leafLifetime = 365 * 24 * time.Hour
-	// renewBefore is how long before its end a certificate is made anew at start.
-	renewBefore = 60 * 24 * time.Hour
+	// renewBefore is how long before its end a certificate is made anew.
+	renewBefore = leafLifetime / 2
 )
 
 // pki is the folder of keys and certificates that a standalone Weir makes on
@@ -37,6 +36,7 @@ const (
 //	front-proxy-ca.crt, .key          signs the aggregator's identity
 //	front-proxy-client.crt, .key      the aggregator's identity
 //	service-account.key               signs service account tokens
+//	client-ca.crt                     ca.crt and what --client-ca-file names
 //
 // Leaf certificates that are about to expire, or that no longer name every
 // address the server is reached at, are replaced; authorities and the token key
@@ -44,6 +44,27 @@ const (
 type pki struct{ dir string }
 
 func (p pki) path(name string) string { return filepath.Join(p.dir, name) }
+
+// trustOwnClients has file, the authorities of client certificates, hold this folder's
+// own too: authorities of somebody else are trusted beside it, or the admin's kubeconfig
+// would be worth nothing.
+func (p pki) trustOwnClients(file *string) error {
+	own := p.path("ca.crt")
+	if *file == "" {
+		*file = own
+		return nil
+	}
+	var all []byte
+	for _, source := range []string{own, *file} {
+		data, err := os.ReadFile(source)
+		if err != nil {
+			return fmt.Errorf("reading authorities of client certificates (--client-ca-file): %w", err)
+		}
+		all = append(append(all, data...), '\n')
+	}
+	*file = p.path("client-ca.crt")
+	return writeFile(*file, all)
+}
 
 // authority is a certificate with the key to sign others.
 type authority struct {
@@ -89,6 +110,9 @@ func (p pki) ensureAuthority(file, commonName string) (authority, error) {
 		return authority{cert, key}, nil
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return authority{}, err
+	} else if _, found := os.Stat(p.path(file + ".crt")); found == nil {
+		// A crash never leaves this (see write): the key was taken away.
+		return authority{}, fmt.Errorf("%s has no key; bring the key back, or move the certificate away to have a new authority that nobody trusts yet: %w", p.path(file+".crt"), err)
 	}
 	key, err := newKey()
 	if err != nil {

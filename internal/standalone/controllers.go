@@ -37,6 +37,7 @@ func (s *Server) startControllers() error {
 
 	enabled, err := s.controllers(images, informers, recorder)
 	if err != nil || len(enabled) == 0 {
+		broadcaster.Shutdown()
 		return err
 	}
 	informers.Start(s.parts.ctx.Done())

@@ -18,6 +18,7 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/apiserver"
 	imagequota "weir.dev/weir/internal/apiserver/quota"
@@ -29,7 +30,10 @@ import (
 // discoveryPriority puts the group after Kubernetes' own groups.
 const discoveryPriority = 9900
 
-const readyInterval = 20 * time.Millisecond
+const (
+	readyInterval = 20 * time.Millisecond
+	renewInterval = 12 * time.Hour
+)
 
 // Server is a whole Weir that is ready to run.
 type Server struct {
@@ -107,9 +111,10 @@ func (s *Server) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if s.etcd != nil {
+		failed := s.etcd.Err()
 		go func() {
 			select {
-			case err := <-s.etcd.Err():
+			case err := <-failed:
 				cancel(fmt.Errorf("etcd ended by itself: %w", err))
 			case <-ctx.Done():
 			}
@@ -128,6 +133,9 @@ func (s *Server) Close() {
 	if s.imports != nil {
 		s.imports.close()
 		s.imports = nil
+	}
+	if s.control != nil {
+		s.control.Release()
 	}
 	if s.etcd != nil {
 		s.etcd.Close()
@@ -157,6 +165,7 @@ func (s *Server) addParts() error {
 		s.parts.start("registry rules", func(ctx context.Context) error {
 			return s.imports.followRules(ctx, s.loopbackFor("registry-rules"))
 		})
+		s.parts.start("certificates", s.renewCertificates)
 		return s.startControllers()
 	}
 	stop := func() error {
@@ -164,6 +173,22 @@ func (s *Server) addParts() error {
 		return nil
 	}
 	return errors.Join(s.host.AddPostStartHook("weir-parts", start), s.host.AddPreShutdownHook("weir-parts", stop))
+}
+
+// renewCertificates looks after the certificates twice a day until ctx ends.
+func (s *Server) renewCertificates(ctx context.Context) error {
+	ticks := time.NewTicker(renewInterval)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+			if err := s.control.RenewCertificates(); err != nil {
+				klog.FromContext(ctx).Error(err, "the certificates could not be renewed; trying again", "in", renewInterval)
+			}
+		}
+	}
 }
 
 // loopbackFor is a client config whose requests can be told apart in the audit log.

@@ -9,7 +9,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	certutil "k8s.io/client-go/util/cert"
 
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/standalone"
@@ -91,6 +95,77 @@ func TestServesWhatEveryAPIServerServes(t *testing.T) {
 	}
 	if !strings.HasPrefix(version.GitVersion, "v1.") {
 		t.Errorf("/version tells %q, want the version of Kubernetes", version.GitVersion)
+	}
+}
+
+func TestStartThatIsGivenUpReleasesTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	o := standalone.NewOptions()
+	o.DataDir = dir
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := standalone.New(ended, o); err == nil {
+		t.Error("a start with a context that has ended succeeded")
+	}
+	start(t, dir)
+}
+
+func TestTokenSecretsTellTheServersAuthority(t *testing.T) {
+	e := start(t, t.TempDir())
+	ns := e.Namespace(t, "tokens")
+	if _, err := e.Kube.CoreV1().ServiceAccounts(ns).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "ci"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.Kube.CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "ci", Annotations: map[string]string{corev1.ServiceAccountNameKey: "ci"}},
+		Type:       corev1.SecretTypeServiceAccountToken,
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the secret to get its token", func() error {
+		secret, err := e.Kube.CoreV1().Secrets(ns).Get(t.Context(), "ci", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		config := &rest.Config{
+			Host:            e.Config.Host,
+			BearerToken:     string(secret.Data[corev1.ServiceAccountTokenKey]),
+			TLSClientConfig: rest.TLSClientConfig{CAData: secret.Data[corev1.ServiceAccountRootCAKey]},
+		}
+		client, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			return err
+		}
+		_, err = client.Discovery().RESTClient().Get().AbsPath("/apis/image.openshift.io/v1").DoRaw(t.Context())
+		return err
+	})
+}
+
+func TestKubeconfigWorksBesideAnotherCertificate(t *testing.T) {
+	cert, key, err := certutil.GenerateSelfSignedCertKey("weir.example.com", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := map[string][]byte{filepath.Join(dir, "own.crt"): cert, filepath.Join(dir, "own.key"): key}
+	for name, data := range files {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := testenv.Start(t, func(o *standalone.Options) { // logs in with the kubeconfig
+		pair := &o.Host.ControlPlane.SecureServing.ServerCert.CertKey
+		pair.CertFile, pair.KeyFile = filepath.Join(dir, "own.crt"), filepath.Join(dir, "own.key")
+	})
+	config := rest.CopyConfig(e.Config)
+	config.CAData, config.ServerName = cert, "weir.example.com"
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Discovery().ServerVersion(); err != nil {
+		t.Errorf("under the certificate's name: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,26 @@ func (w *weir) get(ctx context.Context, path string) (int64, error) {
 		err = fmt.Errorf("GET %s: %s", path, resp.Status)
 	}
 	return n, err
+}
+
+// post makes an object and reads the answer to its end.
+func (w *weir) post(ctx context.Context, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.config.Host+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusCreated {
+		err = fmt.Errorf("POST %s: %s: %s", path, resp.Status, tail(string(answer)))
+	}
+	return answer, err
 }
 
 // watch opens a watch whose events are lines. They are not decoded: what a client

@@ -190,7 +190,7 @@ func (w *weir) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * tick, errors.Join(err1, err2)
 }
 
-// revision is etcd's: it grows with every write.
+// revision is the newest of the group's objects: it grows with every write of one.
 func (w *weir) revision(ctx context.Context) (int64, error) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + filepath.Join(w.dir, "etcd", "etcd.sock")}})
 	if err != nil {

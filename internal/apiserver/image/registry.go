@@ -32,10 +32,15 @@ func (r *Registry) Get(ctx context.Context, name string) (*imagev1.Image, error)
 }
 
 // Known tells whether an Image is surely there: one that the watch cache has not
-// heard of yet may be, too.
+// heard of yet may be, too. What the cache knows etcd confirms, for an Image that was
+// deleted a moment ago is in the cache still, and a tag must not come to point to it.
 func (r *Registry) Known(ctx context.Context, name string) bool {
-	_, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"})
-	return err == nil
+	for _, version := range []string{"0", ""} {
+		if _, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: version}); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // Create stores an Image; one of that name that is there already stays as it is

@@ -2,7 +2,6 @@ package imagestreamimport
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -112,7 +111,7 @@ func (r *REST) storeImage(ctx context.Context, img *imagev1.Image, dryRun []stri
 	}
 	stored, existed, err := r.Images.Create(ctx, img.DeepCopy(), dryRun)
 	if err != nil {
-		return fmt.Errorf("storing image %s: %w", img.Name, err)
+		return err // as it is: the server tells clients only errors that are API errors themselves
 	}
 	if existed {
 		rest.FillObjectMetaSystemFields(img)

@@ -108,7 +108,7 @@ func target(item runtime.Object) (namespace, name string, makes bool, err error)
 	switch obj := item.(type) {
 	case *imagev1.ImageStreamTag:
 		stream, _, err := reference.SplitStreamTag(obj.Name)
-		return obj.Namespace, stream, err == nil && obj.Tag != nil, nil
+		return obj.Namespace, stream, err == nil, nil // also without a tag: creating makes the stream
 	case *imagev1.ImageStreamImport:
 		sources := len(obj.Spec.Images) > 0 || obj.Spec.Repository != nil
 		return obj.Namespace, obj.Name, obj.Spec.Import && sources, nil
