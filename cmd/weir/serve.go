@@ -29,6 +29,7 @@ func newServeCommand() *cobra.Command {
 			if err := logsapi.ValidateAndApply(o.Host.ControlPlane.Logs, utilfeature.DefaultFeatureGate); err != nil {
 				return err
 			}
+			standalone.CollectSooner()
 			ctx := genericapiserver.SetupSignalContext()
 			server, err := standalone.New(ctx, o)
 			if err != nil {

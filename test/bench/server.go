@@ -39,6 +39,7 @@ func serveIfChild() bool {
 	if dir == "" {
 		return false
 	}
+	standalone.CollectSooner()
 	o := standalone.NewOptions()
 	o.DataDir, o.ConfigFile = dir, os.Getenv(childConfig)
 	o.Controllers = strings.Split(os.Getenv(childParts), ",")
