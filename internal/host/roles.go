@@ -1,15 +1,7 @@
 package host
 
 import (
-	"context"
-	"fmt"
-	"time"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/client-go/kubernetes"
 	rbacrest "k8s.io/kubernetes/pkg/registry/rbac/rest"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 	"weir.dev/weir/internal/auth/roles"
@@ -38,31 +30,6 @@ func (p rbacWithImageRoles) PostStartHook() (string, genericapiserver.PostStartH
 	}
 	policy.Roles[SharedNamespace] = roles.SharedNamespaceRoles()
 	policy.RoleBindings[SharedNamespace] = roles.SharedNamespaceBindings()
-	ensure := policy.EnsureRBACPolicy()
-	return rbacrest.PostStartHookName, func(hook genericapiserver.PostStartHookContext) error {
-		if err := ensureNamespace(hook, SharedNamespace); err != nil {
-			return err
-		}
-		return ensure(hook)
-	}, nil
-}
-
-// ensureNamespace waits until the system namespaces' controller has made name:
-// roles cannot be put into a namespace that is not there.
-func ensureNamespace(hook genericapiserver.PostStartHookContext, name string) error {
-	client, err := kubernetes.NewForConfig(hook.LoopbackClientConfig)
-	if err != nil {
-		return fmt.Errorf("waiting for namespace %s: %w", name, err)
-	}
-	err = wait.PollUntilContextTimeout(hook, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		_, err := client.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return false, nil // etcd or the server itself is still starting
-		}
-		return err == nil, nil
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for namespace %s: %w", name, err)
-	}
-	return nil
+	// It makes the namespace too, if the controller of system namespaces has not yet.
+	return rbacrest.PostStartHookName, policy.EnsureRBACPolicy(), nil
 }
