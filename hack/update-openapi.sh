@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes internal/imageapi/openapi/zz_generated.openapi.go from the Go types of the group.
+# Writes internal/imageapi/openapi/zz_generated.openapi.go from the Go types of the groups.
 # Needs nothing but the Go module cache. With an argument, writes into that folder instead.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-internal/imageapi/openapi}
 file=zz_generated.openapi.go
 image=github.com/openshift/api/image/v1
+weir=weir.dev/weir/internal/weirapi/v1alpha1
 meta=k8s.io/apimachinery/pkg/apis/meta/v1
 runtime=k8s.io/apimachinery/pkg/runtime
 version=k8s.io/apimachinery/pkg/version
@@ -22,9 +23,9 @@ go run "${generator}" \
   --output-file "${file}" \
   --go-header-file /dev/null \
   --report-filename /dev/null \
-  "${image}" "${meta}" "${runtime}" "${version}" \
+  "${image}" "${weir}" "${meta}" "${runtime}" "${version}" \
   k8s.io/api/core/v1 \
   k8s.io/apimachinery/pkg/api/resource \
   k8s.io/apimachinery/pkg/util/intstr
 
-go run ./hack/trimopenapi "${out}/${file}" "${image}" "${meta}" "${runtime}" "${version}"
+go run ./hack/trimopenapi "${out}/${file}" "${image}" "${weir}" "${meta}" "${runtime}" "${version}"

@@ -56,8 +56,12 @@ func greet(ctx context.Context, out io.Writer, server *standalone.Server) {
 	if server.WaitReady(ctx) != nil {
 		return // it is stopping
 	}
+	registry := ""
+	if url := server.RegistryURL(); url != "" {
+		registry = " and a registry at " + url
+	}
 	fmt.Fprintf(out, `
-Weir serves image streams at %[1]s
+Weir serves image streams at %[1]s%[3]s
 
 Log in as its administrator:
   export KUBECONFIG=%[2]s
@@ -69,5 +73,5 @@ Then try:
   kubectl -n shop get imagestreams,imagestreamtags
 
 Stop it with Ctrl-C. A restart over the same --data-dir finds everything again.
-`, server.URL(), server.Kubeconfig())
+`, server.URL(), server.Kubeconfig(), registry)
 }

@@ -4,7 +4,7 @@
 //
 // Two resources are stored, images and imagestreams. All others are views: of
 // one tag, one image, one import, written by changing the stream behind them in
-// one atomic step.
+// one atomic step. The group weir.dev is served beside it.
 package apiserver
 
 import (
@@ -28,6 +28,7 @@ import (
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/upstream"
+	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
 // Config is what the server is made of.
@@ -54,6 +55,17 @@ type Config struct {
 	MaxRepositoryTags int
 	// NodeCredentials serve the imports of all namespaces, after their own; nil for none.
 	NodeCredentials *upstream.NodeCredentials
+	// RegistryKey is the key that signs passwords for the registry. The registry must have
+	// the same.
+	RegistryKey RegistryKey
+}
+
+// RegistryKey is the Secret whose key signs tokens of the registry. Its zero value is the
+// Secret that the registry takes by default.
+type RegistryKey struct {
+	Namespace, Name string
+	// MaxAge is the age at which the key is replaced.
+	MaxAge time.Duration
 }
 
 // importGrace is what imports in flight have left when the server is told to stop.
@@ -93,6 +105,9 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 	if err := server.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("installing %s: %w", imagev1.GroupName, err)
 	}
+	if err := c.installWeirGroup(server); err != nil {
+		return nil, err
+	}
 	return server, nil
 }
 
@@ -101,7 +116,7 @@ var metaVersion = metav1.Unversioned
 // describe has the server tell its own OpenAPI. The ways to log in are the host's; with
 // them comes the answer 401 of every operation.
 func describe(c *genericapiserver.Config) {
-	namer := openapinamer.NewDefinitionNamer(imageapi.NewPublishedScheme())
+	namer := openapinamer.NewDefinitionNamer(imageapi.NewPublishedScheme(), weirv1alpha1.NewPublishedScheme())
 	v2 := genericapiserver.DefaultOpenAPIConfig(openapi.Definitions, namer)
 	v3 := genericapiserver.DefaultOpenAPIV3Config(openapi.Definitions, namer)
 	v2.Info.Title, v3.Info.Title = "Weir", "Weir"

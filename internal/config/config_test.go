@@ -84,10 +84,8 @@ imports:
   limits: {manifestSize: 65536, configSize: 64k, imageSize: "2Mi"}
 `)
 	want := Default()
-	want.Registry = RegistryConfiguration{
-		InternalHostname:  "registry.weir.svc:5000",
-		ExternalHostnames: []string{"registry.example.com", "second.example.com"},
-	}
+	want.Registry.InternalHostname = "registry.weir.svc:5000"
+	want.Registry.ExternalHostnames = []string{"registry.example.com", "second.example.com"}
 	i := &want.Imports
 	i.Mode = imagev1.ImportModePreserveOriginal
 	i.AllowedRegistries = []AllowedRegistry{{DomainName: "*.example.com", Insecure: true}, {DomainName: "docker.io"}}
@@ -274,4 +272,50 @@ func FuzzParse(f *testing.F) {
 		}
 		assertSame(t, "written out and read again", again, c)
 	})
+}
+
+func TestRegistrySettings(t *testing.T) {
+	c, err := Parse([]byte(header + `registry:
+  storage:
+    driver: s3
+    parameters: {bucket: weir, chunksize: 10485760, secure: false, accesskey: "key"}
+  manifests: {maxSize: 8Mi, sparse: All}
+  requests: {read: {maxRunning: 100, maxInQueue: 10, maxWaitInQueue: 5s}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Registry.Storage = StorageConfiguration{Driver: "s3", Parameters: map[string]any{"bucket": "weir", "chunksize": 10485760, "secure": false, "accesskey": "key"}}
+	want.Registry.Manifests.MaxSize, want.Registry.Manifests.Sparse = size(8<<20), SparseAll
+	want.Registry.Requests.Read = RequestLimit{MaxRunning: 100, MaxInQueue: 10, MaxWaitInQueue: duration(5 * time.Second)}
+	assertSame(t, "configuration", c, want)
+}
+
+// What is wrong with a registry setting is told with its path; the parameters of
+// storage, which may be secrets, are not repeated.
+func TestRegistryMistakes(t *testing.T) {
+	_, err := Parse([]byte(header + `registry:
+  storage:
+    driver: tape
+    parameters: {secretkey: [hunter2], bucket: a, bucket: b}
+  tokens: {realm: "https://registry.example.com/token", lifetime: 2h, keyMaxAge: 1h}
+  manifests: {sparse: Some, maxSize: 0}
+  uploads: {maxAge: 1m}
+  requests: {write: {maxRunning: -1}}
+`))
+	if err == nil {
+		t.Fatal("taken")
+	}
+	for _, path := range []string{
+		"storage.driver", "storage.parameters.secretkey", "storage.parameters.bucket", "tokens.realm", "tokens.lifetime",
+		"tokens.keyMaxAge", "manifests.sparse", "manifests.maxSize", "uploads.maxAge", "requests.write.maxRunning",
+	} {
+		if !strings.Contains(err.Error(), "registry."+path+":") {
+			t.Errorf("registry.%s is not named in:\n%v", path, err)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a secret is repeated:\n%v", err)
+	}
 }

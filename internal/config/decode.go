@@ -64,6 +64,8 @@ func (d *decoder) value(path *field.Path, n *yaml.Node, into reflect.Value) {
 		d.mapping(path, n, into)
 	case reflect.Slice:
 		d.sequence(path, n, into)
+	case reflect.Map:
+		d.parameters(path, n, into)
 	default:
 		d.scalar(path, n, into, kinds[into.Kind()])
 	}
@@ -123,6 +125,31 @@ func (d *decoder) sequence(path *field.Path, n *yaml.Node, into reflect.Value) {
 		d.value(at, item, list.Index(i))
 	}
 	into.Set(list)
+}
+
+// parameters decodes a mapping whose keys are not ours: those of a storage driver. The
+// values may be secrets, so none is repeated in a mistake.
+func (d *decoder) parameters(path *field.Path, n *yaml.Node, into reflect.Value) {
+	if n.Kind != yaml.MappingNode {
+		d.wrongType(path, n, aMapping)
+		return
+	}
+	read := map[string]any{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], resolve(n.Content[i+1])
+		at := child(path, key.Value)
+		d.note(at, key.Line)
+		var scalar any
+		switch _, repeated := read[key.Value]; {
+		case repeated:
+			d.wrong(key, field.Duplicate(at, cut(key.Value)))
+		case value.Kind != yaml.ScalarNode || value.Decode(&scalar) != nil:
+			d.wrong(value, field.TypeInvalid(at, field.OmitValueType{}, "must be text, a number, true or false"))
+		default:
+			read[key.Value] = scalar
+		}
+	}
+	into.Set(reflect.ValueOf(read))
 }
 
 // locate joins the mistakes of decoding with those of values, which get the line of

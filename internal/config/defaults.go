@@ -17,6 +17,7 @@ import (
 func Default() *Configuration {
 	return &Configuration{
 		TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: Kind},
+		Registry: defaultRegistry(),
 		Imports:  defaultImports(),
 		Schedule: defaultSchedule(),
 	}

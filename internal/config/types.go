@@ -17,24 +17,12 @@ const (
 type Configuration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Registry says under which names the integrated registry is known.
+	// Registry is about the integrated registry: its names, storage, tokens, limits.
 	Registry RegistryConfiguration `json:"registry"`
 	// Imports says how images are imported from other registries.
 	Imports ImportsConfiguration `json:"imports"`
 	// Schedule says how scheduled tags are kept current.
 	Schedule ScheduleConfiguration `json:"schedule"`
-}
-
-// RegistryConfiguration names the integrated registry.
-type RegistryConfiguration struct {
-	// InternalHostname is host[:port] of the integrated registry inside the cluster, shown in
-	// status.dockerImageRepository of every stream. Default "": there is no integrated registry.
-	// The flag --internal-registry-hostname takes its place.
-	InternalHostname string `json:"internalHostname"`
-	// ExternalHostnames are host[:port] under which it is reached from outside. The first is
-	// shown in status.publicDockerImageRepository. Default: none. The flag
-	// --external-registry-hostname takes their place.
-	ExternalHostnames []string `json:"externalHostnames"`
 }
 
 // ImportsConfiguration says how images are imported from other registries.

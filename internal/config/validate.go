@@ -71,15 +71,6 @@ func (v *validator) exactly(p *field.Path, value, want string) {
 	}
 }
 
-func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
-	if c.InternalHostname != "" {
-		v.hostname(p.Child("internalHostname"), c.InternalHostname)
-	}
-	for i, host := range c.ExternalHostnames {
-		v.hostname(p.Child("externalHostnames").Index(i), host)
-	}
-}
-
 func (v *validator) hostname(p *field.Path, host string) {
 	if host == "" {
 		v.add(field.Required(p, "must be host[:port]"))

@@ -8,12 +8,12 @@ const Module = "weir.dev/weir"
 var Layers = [][]string{
 	{"cmd", "docs", "hack", "test", "internal/depcheck"},
 	{"internal/testenv"},
-	{"internal/standalone"},
+	{"internal/standalone", "internal/cli"},
 	{"internal/config"},
-	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host"},
-	{"internal/auth", "internal/importer"},
+	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host", "internal/ociregistry"},
+	{"internal/auth", "internal/blobstore", "internal/importer"},
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
-	{"internal/reference"},
+	{"internal/reference", "internal/weirapi"},
 }
 
 // layersWhy is the reason for Layers.
@@ -66,6 +66,12 @@ var Rules = []Rule{
 		Not:   []string{"k8s.io/kubernetes", "k8s.io/apiserver", "k8s.io/client-go", "github.com/openshift/client-go"},
 		Reach: true,
 		Why:   "importing makes values of what a registry says; who stores them and with which rights is its caller's business",
+	},
+	{
+		In:    []string{"internal/cli"},
+		Not:   []string{"k8s.io/apiserver", "k8s.io/kubernetes", "go.etcd.io"},
+		Reach: true,
+		Why:   "commands that are clients run where no server is, and link none",
 	},
 	{
 		In:  []string{"cmd", "internal"},

@@ -108,6 +108,7 @@ type Completed struct {
 	pki     pki
 	bind    net.IP
 	server  string
+	serving servingCertificates
 }
 
 // Complete opens the port, makes the keys and certificates that are missing,
@@ -152,6 +153,12 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 // admin's kubeconfig with them. A server that runs takes them up by itself.
 func (c *Completed) RenewCertificates() error {
 	if err := c.pki.ensure(servingNames(c.bind)); err != nil {
+		return fmt.Errorf("renewing certificates: %w", err)
+	}
+	c.serving.mu.Lock()
+	err := c.ensureServing()
+	c.serving.mu.Unlock()
+	if err != nil {
 		return fmt.Errorf("renewing certificates: %w", err)
 	}
 	return c.WriteKubeconfig()

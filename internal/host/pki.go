@@ -37,6 +37,7 @@ const (
 //	front-proxy-client.crt, .key      the aggregator's identity
 //	service-account.key               signs service account tokens
 //	client-ca.crt                     ca.crt and what --client-ca-file names
+//	registry.crt, registry.key        what the registry shows, where it serves TLS
 //
 // Leaf certificates that are about to expire, or that no longer name every
 // address the server is reached at, are replaced; authorities and the token key

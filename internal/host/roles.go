@@ -22,7 +22,7 @@ type rbacWithImageRoles struct {
 func (p rbacWithImageRoles) PostStartHook() (string, genericapiserver.PostStartHookFunc, error) {
 	policy := &rbacrest.PolicyData{
 		ClusterRoles:               append(append(bootstrappolicy.ClusterRoles(), bootstrappolicy.ControllerRoles()...), roles.ClusterRoles()...),
-		ClusterRoleBindings:        append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...),
+		ClusterRoleBindings:        append(append(bootstrappolicy.ClusterRoleBindings(), bootstrappolicy.ControllerRoleBindings()...), roles.ClusterRoleBindings()...),
 		Roles:                      bootstrappolicy.NamespaceRoles(),
 		RoleBindings:               bootstrappolicy.NamespaceRoleBindings(),
 		ClusterRolesToAggregate:    bootstrappolicy.ClusterRolesToAggregate(),

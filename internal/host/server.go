@@ -14,6 +14,7 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	quota "k8s.io/apiserver/pkg/quota/v1"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/util/notfoundhandler"
@@ -35,6 +36,9 @@ type Extension struct {
 	// APIService's groupPriorityMinimum.
 	GroupVersion schema.GroupVersion
 	Priority     int32
+	// Besides are further group versions that the same server serves, with their
+	// priorities.
+	Besides map[schema.GroupVersion]int32
 	// LongRunning marks requests exempt from the request deadline and from the
 	// count of requests in flight, beside watches and proxies.
 	LongRunning apirequest.LongRunningRequestCheck
@@ -103,6 +107,11 @@ func (h *Host) AddPreShutdownHook(name string, f genericapiserver.PreShutdownHoo
 	return h.aggregator.GenericAPIServer.AddPreShutdownHook(name, f)
 }
 
+// AddReadyzCheck makes /readyz wait for a part of the process.
+func (h *Host) AddReadyzCheck(check healthz.HealthChecker) error {
+	return h.aggregator.GenericAPIServer.AddReadyzChecks(check)
+}
+
 // Run serves until ctx ends, lets requests in flight finish within the bounds of
 // --shutdown-* and returns.
 func (h *Host) Run(ctx context.Context) error {
@@ -163,6 +172,9 @@ func (c *chain) build() (*aggregatorapiserver.APIAggregator, error) {
 	}
 	priorities := controlplaneapiserver.DefaultGenericAPIServicePriorities()
 	priorities[c.ext.GroupVersion] = controlplaneapiserver.APIServicePriority{Group: c.ext.Priority, Version: 15}
+	for groupVersion, priority := range c.ext.Besides {
+		priorities[groupVersion] = controlplaneapiserver.APIServicePriority{Group: priority, Version: 15}
+	}
 	crdsEnabled := crds.GenericConfig.MergedResourceConfig.ResourceEnabled(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"))
 	aggregator, err := controlplaneapiserver.CreateAggregatorServer(aggregation.Complete(), nativeServer, crdServer.Informers.Apiextensions().V1().CustomResourceDefinitions(), crdsEnabled, priorities)
 	if err != nil {

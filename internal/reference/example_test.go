@@ -48,3 +48,28 @@ func ExampleMatchesImage() {
 	fmt.Println(reference.MatchesImage("sha256:4f3c", "4f"), reference.MatchesImage("sha256:4f3c", "sha256:4"))
 	// Output: true true
 }
+
+func ExampleParseRepository() {
+	for _, name := range []string{"shop/web", "shop/charts/web", "web", "my.org/web"} {
+		r, err := reference.ParseRepository(name)
+		fmt.Printf("%q %q %v\n", r.Namespace, r.Stream, err)
+	}
+	// Output:
+	// "shop" "web" <nil>
+	// "shop" "charts.x2f.web" <nil>
+	// "" "" "web" is not a valid repository name: it must be NAMESPACE/NAME
+	// "my.org" "web" there can be no repository "my.org/web": a namespace has at most 63 lower-case letters, digits and dashes
+}
+
+func ExampleStreamName() {
+	for _, path := range []string{"web", "a/b", "a--b", "a.x2f.b", "a.x2f.b/c"} {
+		stream := reference.StreamName(path)
+		fmt.Println(path, "→", stream, "→", reference.RepositoryPath(stream))
+	}
+	// Output:
+	// web → web → web
+	// a/b → a.x2f.b → a/b
+	// a--b → a.x2d2.b → a--b
+	// a.x2f.b → a.x2f.b → a/b
+	// a.x2f.b/c → a.x2e.x2f.b.x2f.c → a.x2f.b/c
+}

@@ -49,13 +49,15 @@ type Options struct {
 	// registry, as seen by workloads and by everybody else.
 	InternalHostname string
 	ExternalHostname string
+	// Registry are the flags of the integrated registry.
+	Registry *RegistryOptions
 	// Host are the flags of the control plane.
 	Host *host.Options
 }
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: []string{"*"}, Host: host.NewOptions()}
+	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: []string{"*"}, Registry: NewRegistryOptions(), Host: host.NewOptions()}
 }
 
 // AddFlags adds Weir's own flags first, Kubernetes' after them.
@@ -66,8 +68,9 @@ func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs.StringVar(&o.RegistriesConf, "registries-conf", o.RegistriesConf, "A containers registries.conf (version 2) with the mirrors, rewrites and blocks that imports obey.")
 	fs.StringVar(&o.ImportCADir, "import-ca-dir", o.ImportCADir, "Folder of PEM files with certificate authorities that registries are trusted by, beside the system's.")
 	fs.StringSliceVar(&o.Controllers, "controllers", o.Controllers, "Controllers to run: '*' is all, 'NAME' is that one, '-NAME' is all but that one, 'none' is none. They are: "+strings.Join(controllerNames, ", ")+".")
-	fs.StringVar(&o.InternalHostname, "internal-registry-hostname", o.InternalHostname, "host[:port] of the integrated registry, shown in status.dockerImageRepository.")
+	fs.StringVar(&o.InternalHostname, "internal-registry-hostname", o.InternalHostname, "host[:port] of the integrated registry, shown in status.dockerImageRepository; by default the address it is served at.")
 	fs.StringVar(&o.ExternalHostname, "external-registry-hostname", o.ExternalHostname, "host[:port] of the integrated registry as seen from outside, shown in status.publicDockerImageRepository.")
+	o.Registry.AddFlags(fss)
 	o.Host.AddFlags(fss)
 }
 
@@ -97,6 +100,7 @@ func (o *Options) complete() error {
 		o.Config.Registry.ExternalHostnames = []string{o.ExternalHostname}
 	}
 	errs = append(errs, o.validateControllers()...)
+	errs = append(errs, o.Registry.validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 

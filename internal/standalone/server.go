@@ -25,6 +25,7 @@ import (
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/imageapi"
+	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
 // discoveryPriority puts the group after Kubernetes' own groups.
@@ -43,8 +44,9 @@ type Server struct {
 	control *host.Completed
 	host    *host.Host
 
-	imports *imports
-	parts   *parts
+	imports  *imports
+	registry *registry
+	parts    *parts
 }
 
 // New starts what the rest needs (the data folder's lock, etcd), opens the port
@@ -60,6 +62,9 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		}
 	}()
 	if s.lock, err = lockData(o.DataDir); err != nil {
+		return nil, err
+	}
+	if s.registry, err = newRegistry(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := s.startEtcd(ctx); err != nil {
@@ -86,6 +91,22 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 
 // URL is where the API is served.
 func (s *Server) URL() string { return s.control.Server() }
+
+// Registry is host:port of the integrated registry, "" when it is not served.
+func (s *Server) Registry() string {
+	if s.registry == nil {
+		return ""
+	}
+	return reachable(s.registry.listener)
+}
+
+// RegistryURL is where the integrated registry is served, "" when it is not.
+func (s *Server) RegistryURL() string {
+	if s.registry == nil {
+		return ""
+	}
+	return s.registry.url()
+}
 
 // Kubeconfig is the path of the admin's kubeconfig.
 func (s *Server) Kubeconfig() string { return s.control.Kubeconfig() }
@@ -130,6 +151,9 @@ func (s *Server) Run(ctx context.Context) error {
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
 	s.parts.stop()
+	if s.registry != nil {
+		s.registry.stop()
+	}
 	if s.imports != nil {
 		s.imports.close()
 		s.imports = nil
@@ -166,11 +190,22 @@ func (s *Server) addParts() error {
 			return s.imports.followRules(ctx, s.loopbackFor("registry-rules"))
 		})
 		s.parts.start("certificates", s.renewCertificates)
+		if err := s.startRegistry(); err != nil {
+			return err
+		}
 		return s.startControllers()
 	}
 	stop := func() error {
+		if s.registry != nil {
+			s.registry.stop()
+		}
 		s.parts.stop()
 		return nil
+	}
+	if s.registry != nil {
+		if err := s.host.AddReadyzCheck(s.registry); err != nil {
+			return err
+		}
 	}
 	return errors.Join(s.host.AddPostStartHook("weir-parts", start), s.host.AddPreShutdownHook("weir-parts", stop))
 }
@@ -207,6 +242,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 	return host.Extension{
 		GroupVersion:    imagev1.GroupVersion,
 		Priority:        discoveryPriority,
+		Besides:         map[schema.GroupVersion]int32{weirv1alpha1.GroupVersion: discoveryPriority},
 		LongRunning:     apiserver.LongRunning,
 		Uncollected:     []schema.GroupResource{imageapi.Resource(imageapi.Images)},
 		QuotaEvaluators: s.quotaEvaluators,
@@ -226,6 +262,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				Importer:          s.imports.importer,
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.imports.node,
+				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
 			}, delegate)
 		},
 	}, nil

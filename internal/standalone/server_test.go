@@ -21,7 +21,7 @@ import (
 )
 
 func TestStopLeavesNothingRunning(t *testing.T) {
-	warm, err := testenv.New(t.TempDir()) // what the libraries start once stays
+	warm, err := testenv.New(t.TempDir(), testenv.WithRegistry) // what the libraries start once stays
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestStopLeavesNothingRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := goleak.IgnoreCurrent()
-	e, err := testenv.New(t.TempDir())
+	e, err := testenv.New(t.TempDir(), testenv.WithRegistry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,9 +169,9 @@ func TestKubeconfigWorksBesideAnotherCertificate(t *testing.T) {
 	}
 }
 
-func start(t *testing.T, dir string) *testenv.Env {
+func start(t *testing.T, dir string, change ...func(*standalone.Options)) *testenv.Env {
 	t.Helper()
-	e, err := testenv.New(dir)
+	e, err := testenv.New(dir, change...)
 	if err != nil {
 		t.Fatal(err)
 	}

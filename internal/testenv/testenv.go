@@ -66,6 +66,7 @@ func New(dataDir string, change ...func(*standalone.Options)) (*Env, error) {
 	o := standalone.NewOptions()
 	o.DataDir = dataDir
 	o.Host.ControlPlane.SecureServing.BindPort = 0
+	o.Registry.Enabled = false
 	for _, c := range change {
 		c(o)
 	}
@@ -82,6 +83,13 @@ func New(dataDir string, change ...func(*standalone.Options)) (*Env, error) {
 	}
 	return e, nil
 }
+
+// WithRegistry is a change of options that serves the integrated registry, on a free
+// port.
+func WithRegistry(o *standalone.Options) { o.Registry.Enabled, o.Registry.Port = true, 0 }
+
+// Registry is host:port of the integrated registry, "" without one.
+func (e *Env) Registry() string { return e.Server.Registry() }
 
 // Stop ends the server and returns what it ended with.
 func (e *Env) Stop() error {

@@ -25,18 +25,23 @@ type BudgetSnapshot struct {
 	Rate float64
 	// PausedFor is how long the host asked to be left alone from now on.
 	PausedFor time.Duration
+	// Downloads of blobs are under way, WaitingDownloads ones wait for their turn.
+	Downloads, WaitingDownloads int
+	// DownloadLimit is the largest number of downloads under way.
+	DownloadLimit int
 }
 
 // budgets holds one budget per host and forgets idle hosts, the longest unused first.
 type budgets struct {
-	opts BudgetOptions
-	mu   sync.Mutex
-	byID map[string]*list.Element
-	used *list.List // of *hostBudget, the last used in front
+	opts      BudgetOptions
+	downloads DownloadOptions
+	mu        sync.Mutex
+	byID      map[string]*list.Element
+	used      *list.List // of *hostBudget, the last used in front
 }
 
-func newBudgets(opts BudgetOptions) *budgets {
-	return &budgets{opts: opts, byID: map[string]*list.Element{}, used: list.New()}
+func newBudgets(opts BudgetOptions, downloads DownloadOptions) *budgets {
+	return &budgets{opts: opts, downloads: downloads, byID: map[string]*list.Element{}, used: list.New()}
 }
 
 // acquire waits for a turn with a host. On success the caller must release it.
@@ -59,7 +64,7 @@ func (b *budgets) enter(name string) *hostBudget {
 		b.used.MoveToFront(e)
 	} else {
 		b.evict()
-		e = b.used.PushFront(newHostBudget(name, b.opts))
+		e = b.used.PushFront(newHostBudget(name, b.opts, b.downloads))
 		b.byID[name] = e
 	}
 	h := e.Value.(*hostBudget)
@@ -106,6 +111,9 @@ type hostBudget struct {
 	opts  BudgetOptions
 	slots *semaphore.Weighted
 	pace  *rate.Limiter
+	// downloads bounds the bodies under way, apart from requests: a long download
+	// holds up the next one, never a question.
+	downloads downloads
 
 	mu       sync.Mutex
 	inFlight int
@@ -118,11 +126,12 @@ type hostBudget struct {
 	previous int       // requests in the second before
 }
 
-func newHostBudget(name string, opts BudgetOptions) *hostBudget {
+func newHostBudget(name string, opts BudgetOptions, bodies DownloadOptions) *hostBudget {
 	return &hostBudget{
 		name: name, opts: opts,
-		slots: semaphore.NewWeighted(int64(opts.Concurrency)),
-		pace:  rate.NewLimiter(rate.Inf, 1),
+		slots:     semaphore.NewWeighted(int64(opts.Concurrency)),
+		pace:      rate.NewLimiter(rate.Inf, 1),
+		downloads: newDownloads(bodies),
 	}
 }
 
@@ -274,7 +283,7 @@ func (h *hostBudget) pause() time.Duration {
 func (h *hostBudget) idle(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.inFlight == 0 && h.waiting == 0 && !now.Before(h.paused)
+	return h.inFlight == 0 && h.waiting == 0 && h.downloads.idle() && !now.Before(h.paused)
 }
 
 func (h *hostBudget) snapshot(now time.Time) BudgetSnapshot {
@@ -283,6 +292,7 @@ func (h *hostBudget) snapshot(now time.Time) BudgetSnapshot {
 	s := BudgetSnapshot{
 		Host: h.name, InFlight: h.inFlight, Waiting: h.waiting, Limit: h.opts.Concurrency,
 		PausedFor: max(h.paused.Sub(now), 0),
+		Downloads: h.downloads.running, WaitingDownloads: h.downloads.waiting, DownloadLimit: h.downloads.opts.Concurrency,
 	}
 	if limit := h.pace.Limit(); limit != rate.Inf {
 		s.Rate = float64(limit)

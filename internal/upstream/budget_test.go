@@ -15,7 +15,7 @@ func testBudget(change ...func(*BudgetOptions)) *hostBudget {
 	for _, f := range change {
 		f(&opts)
 	}
-	return newHostBudget("host.test", opts.withDefaults())
+	return newHostBudget("host.test", opts.withDefaults(), DownloadOptions{}.withDefaults())
 }
 
 func TestConcurrencyIsBoundedPerHost(t *testing.T) {
@@ -188,7 +188,7 @@ func TestLimitedRateSpreadsTurns(t *testing.T) {
 }
 
 func TestIdleHostsAreForgotten(t *testing.T) {
-	b := newBudgets(BudgetOptions{Hosts: 3}.withDefaults())
+	b := newBudgets(BudgetOptions{Hosts: 3}.withDefaults(), DownloadOptions{}.withDefaults())
 	turn := func(host string) *hostBudget {
 		h, err := b.acquire(t.Context(), host)
 		if err != nil {

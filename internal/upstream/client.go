@@ -52,7 +52,7 @@ func NewClient(opts Options) (*Client, error) {
 		return nil, fmt.Errorf("upstream options: %w", err)
 	}
 	opts = opts.withDefaults()
-	c := &Client{opts: opts, budgets: newBudgets(opts.Budget)}
+	c := &Client{opts: opts, budgets: newBudgets(opts.Budget, opts.Downloads)}
 	c.secure, c.insecure = newHTTPClient(opts, false), newHTTPClient(opts, true)
 	c.base, c.cancel = context.WithCancel(context.Background())
 	var err error

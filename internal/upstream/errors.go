@@ -41,6 +41,8 @@ const (
 	CodeForbiddenAddress Code = "ForbiddenAddress"
 	// CodeProtocol: the answer makes no sense as one of a registry.
 	CodeProtocol Code = "Protocol"
+	// CodeLoop: the request that is being served came from that very source.
+	CodeLoop Code = "Loop"
 	// CodeCanceled: the caller gave up; Err is its context's error.
 	CodeCanceled Code = "Canceled"
 )

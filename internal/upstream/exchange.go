@@ -23,6 +23,7 @@ type query struct {
 	form     url.Values // body of a POST
 	limit    int64      // bytes of the body of a 2xx answer
 	insecure bool
+	stream   bool // leave the body of a 200 or 206 to the caller
 }
 
 // answer is a response, read to its end and bounded.
@@ -32,6 +33,11 @@ type answer struct {
 	body   []byte
 	length int64    // Content-Length, -1 when unknown
 	url    *url.URL // where it came from, after redirects
+
+	// stream is the body of an answer that was asked for as a stream, which the caller
+	// closes and reports; sent is when the request was.
+	stream io.ReadCloser
+	sent   time.Time
 }
 
 func (a *answer) ok() bool { return a.status >= 200 && a.status < 300 }
@@ -69,6 +75,10 @@ func (c *Client) attempt(ctx context.Context, q query) (*answer, *Error) {
 	start := time.Now()
 	ans, err := c.roundTrip(ctx, q)
 	budget.release(c.pressure(ans), ans != nil && ans.status < 500)
+	if ans != nil && ans.stream != nil {
+		ans.sent = start
+		return ans, nil
+	}
 	c.opts.Observer.ObserveRequest(Observation{
 		Host: q.host, Kind: q.kind, Outcome: outcome(ans, err, q.kind), Duration: time.Since(start),
 	})
@@ -111,6 +121,7 @@ func (c *Client) roundTrip(ctx context.Context, q query) (*answer, *Error) {
 	if q.form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	announceURL(req, q.kind)
 	client := c.secure
 	if q.insecure {
 		client = c.insecure
@@ -118,6 +129,9 @@ func (c *Client) roundTrip(ctx context.Context, q query) (*answer, *Error) {
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, c.networkError(ctx, err)
+	}
+	if q.stream && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent) {
+		return &answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength, url: resp.Request.URL, stream: resp.Body}, nil
 	}
 	defer resp.Body.Close()
 	return c.read(ctx, q, resp)

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,6 +12,11 @@ import (
 
 // fetch asks the sources of a tag or digest in order; the first success wins.
 func fetch[V any](ctx context.Context, r *Repository, tagOrDigest string, get func(context.Context, *source) (V, error)) (V, error) {
+	return fetchAvoiding(ctx, r, tagOrDigest, nil, get)
+}
+
+// fetchAvoiding is fetch that asks some sources, named by host/repository, after all others.
+func fetchAvoiding[V any](ctx context.Context, r *Repository, tagOrDigest string, avoid []string, get func(context.Context, *source) (V, error)) (V, error) {
 	var zero V
 	spec, name, err := r.refer(tagOrDigest)
 	if err != nil {
@@ -21,6 +27,9 @@ func fetch[V any](ctx context.Context, r *Repository, tagOrDigest string, get fu
 	if len(sources) == 0 {
 		return zero, r.blockedError(name, plan)
 	}
+	slices.SortStableFunc(sources, func(a, b Source) int {
+		return cmp.Compare(flag(slices.Contains(avoid, a.Repository())), flag(slices.Contains(avoid, b.Repository())))
+	})
 	var failures []*Error
 	for _, at := range sources {
 		if !at.Mirror {
@@ -59,10 +68,7 @@ func (r *Repository) refer(tagOrDigest string) (spec reference.PullSpec, name st
 // on what exists; the first mirror's when the source may not be asked. The
 // other reasons follow in its text.
 func summarize(failures []*Error, sources []Source) *Error {
-	main := len(failures) - 1
-	if sources[main].Mirror {
-		main = 0
-	}
+	main := max(slices.IndexFunc(sources[:len(failures)], func(s Source) bool { return !s.Mirror }), 0)
 	e := *failures[main]
 	var others []string
 	for i, f := range failures {
@@ -82,6 +88,9 @@ func summarize(failures []*Error, sources []Source) *Error {
 // returned, because that credential is the one meant for the repository.
 func atSource[V any](ctx context.Context, r *Repository, at Source, name string, get func(context.Context, *source) (V, error)) (V, *Error) {
 	var zero V
+	if err := chainOf(ctx).check(at); err != nil {
+		return zero, err.at(name, at.Repository())
+	}
 	c := r.client
 	creds := distinct(append(slices.Clip(r.creds.Lookup(at.CredentialHost, at.Path)), Credential{Origin: "nobody"}))
 	set := c.credentialSetKey(at, creds)

@@ -22,6 +22,8 @@ type Options struct {
 	Timeouts Timeouts
 	// Budget bounds what one upstream host is asked.
 	Budget BudgetOptions
+	// Downloads bounds blobs that are streamed (OpenBlob).
+	Downloads DownloadOptions
 	// UserAgent is sent with every request; default "weir".
 	UserAgent string
 	// Observer is told about every request; nil for nobody.
@@ -112,6 +114,7 @@ func (o Options) withDefaults() Options {
 	o.Limits = o.Limits.withDefaults()
 	o.Timeouts = o.Timeouts.withDefaults()
 	o.Budget = o.Budget.withDefaults()
+	o.Downloads = o.Downloads.withDefaults()
 	return o
 }
 
@@ -187,6 +190,11 @@ func (o Options) Validate() error {
 	positive("budget.hosts", b.Hosts >= 0)
 	positive("budget.retryWait", b.RetryWait >= 0)
 	positive("budget.retryBase", b.RetryBase >= 0)
+	positive("downloads.concurrency", o.Downloads.Concurrency >= 0)
+	positive("downloads.maxWait", o.Downloads.MaxWait >= 0)
+	positive("downloads.stall", o.Downloads.Stall >= 0)
+	positive("downloads.window", o.Downloads.Window >= 0)
+	positive("downloads.minRate", o.Downloads.MinRate >= 0)
 	if b.Retries < -1 {
 		errs = append(errs, errors.New("budget.retries: must be -1 or more"))
 	}

@@ -25,28 +25,15 @@ var acceptManifests = strings.Join([]string{
 // maxMediaType is the longest media type believed (RFC 6838 allows 127 to each side).
 const maxMediaType = 255
 
-// request sends one request of this source: login, and once more when the
-// registry asks for another login on the way.
+// request sends one request of this source whose only good answer is a 200.
 func (s *source) request(ctx context.Context, kind Kind, method, path, accept string, limit int64) (*answer, error) {
-	l, err := s.login(ctx)
+	q := query{kind: kind, method: method, header: http.Header{}, limit: limit}
+	if accept != "" {
+		q.header.Set("Accept", accept)
+	}
+	ans, l, err := s.ask(ctx, path, q)
 	if err != nil {
 		return nil, err
-	}
-	ans, err := s.send(ctx, l, kind, method, path, accept, limit)
-	if err != nil {
-		return nil, err
-	}
-	if ans.status == http.StatusUnauthorized {
-		fresh, again, err := s.relogin(ctx, l, ans)
-		if err != nil {
-			return nil, err
-		}
-		if again {
-			l = fresh
-			if ans, err = s.send(ctx, l, kind, method, path, accept, limit); err != nil {
-				return nil, err
-			}
-		}
 	}
 	// Other successes (204, 206 …) have no place in what is asked here.
 	if ans.status != http.StatusOK {
@@ -55,18 +42,32 @@ func (s *source) request(ctx context.Context, kind Kind, method, path, accept st
 	return ans, nil
 }
 
-func (s *source) send(ctx context.Context, l login, kind Kind, method, path, accept string, limit int64) (*answer, error) {
-	header := http.Header{}
-	if accept != "" {
-		header.Set("Accept", accept)
+// ask sends a query for a path below this repository: login, and once more when
+// the registry asks for another login on the way.
+func (s *source) ask(ctx context.Context, path string, q query) (*answer, login, error) {
+	l, err := s.login(ctx)
+	if err != nil {
+		return nil, l, err
 	}
+	ans, err := s.send(ctx, l, path, q)
+	if err != nil || ans.status != http.StatusUnauthorized {
+		return ans, l, err
+	}
+	fresh, again, err := s.relogin(ctx, l, ans)
+	if err != nil || !again {
+		return ans, l, err
+	}
+	ans, err = s.send(ctx, fresh, path, q)
+	return ans, fresh, err
+}
+
+func (s *source) send(ctx context.Context, l login, path string, q query) (*answer, error) {
+	q.url, q.host, q.insecure = l.base+"/v2/"+s.Path+path, s.Host, s.Insecure
 	if l.authorization != "" {
-		header.Set("Authorization", l.authorization)
+		q.header = q.header.Clone()
+		q.header.Set("Authorization", l.authorization)
 	}
-	ans, err := s.client.exchange(ctx, query{
-		kind: kind, method: method, url: l.base + "/v2/" + s.Path + path, host: s.Host,
-		header: header, limit: limit, insecure: s.Insecure,
-	})
+	ans, err := s.client.exchange(ctx, q)
 	if err != nil {
 		if err.Code == CodeUnavailable && !isContextError(err.Err) {
 			// It may have moved between http and https: ask again next time.
@@ -105,7 +106,7 @@ func (s *source) wanted() digest.Digest {
 
 func (s *source) head(ctx context.Context) (Descriptor, error) {
 	c := s.client
-	return c.headFlights.do(ctx, c, s.flightKey("head"), c.opts.Timeouts.Call, s.headNow)
+	return c.headFlights.do(ctx, c, s.flightKey("head", chainOf(ctx).key()), c.opts.Timeouts.Call, s.headNow)
 }
 
 func (s *source) headNow(ctx context.Context) (Descriptor, error) {
@@ -138,7 +139,7 @@ func (s *source) headByGet(ctx context.Context) (Descriptor, error) {
 
 func (s *source) manifest(ctx context.Context) (Manifest, error) {
 	c := s.client
-	return c.getFlights.do(ctx, c, s.flightKey("manifest"), c.opts.Timeouts.Call, s.manifestNow)
+	return c.getFlights.do(ctx, c, s.flightKey("manifest", chainOf(ctx).key()), c.opts.Timeouts.Call, s.manifestNow)
 }
 
 func (s *source) manifestNow(ctx context.Context) (Manifest, error) {
@@ -159,7 +160,7 @@ func (s *source) manifestNow(ctx context.Context) (Manifest, error) {
 
 func (s *source) blob(ctx context.Context, maxBytes int64) ([]byte, error) {
 	c := s.client
-	k := s.flightKey("blob", fmt.Sprint(maxBytes))
+	k := s.flightKey("blob", fmt.Sprint(maxBytes), chainOf(ctx).key())
 	return c.blobFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) ([]byte, error) {
 		ans, err := s.request(ctx, KindBlob, http.MethodGet, "/blobs/"+s.Reference, "", maxBytes)
 		if err != nil {

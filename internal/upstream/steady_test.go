@@ -45,7 +45,7 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 }
 
 func TestPauseHasTheSameTextWhileItShrinks(t *testing.T) {
-	h := newHostBudget("q.io", BudgetOptions{}.withDefaults())
+	h := newHostBudget("q.io", BudgetOptions{}.withDefaults(), DownloadOptions{}.withDefaults())
 	h.paused = time.Now().Add(time.Hour)
 	first := h.givenUp(context.Background(), time.Hour)
 	h.paused = time.Now().Add(time.Minute)

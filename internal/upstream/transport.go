@@ -93,7 +93,7 @@ func redirectPolicy(limit int) func(*http.Request, []*http.Request) error {
 			return fmt.Errorf("%w: a token request must stay on its host", errRedirect)
 		}
 		req.URL.User = nil
-		for _, h := range []string{"Authorization", "Cookie", "Www-Authenticate", "Proxy-Authorization"} {
+		for _, h := range []string{"Authorization", "Cookie", "Www-Authenticate", "Proxy-Authorization", RequestURLHeader} {
 			req.Header.Del(h)
 		}
 		return nil

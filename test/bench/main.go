@@ -6,7 +6,8 @@
 //	go run ./test/bench -only get,list
 //
 // The server runs as a process of its own (this program started again), so that
-// its memory and processor time can be told apart from the client's.
+// its memory and processor time can be told apart from the client's. So do what the
+// registry is compared with: a server of plain files, and distribution's registry.
 package main
 
 import (
@@ -34,17 +35,35 @@ func measurements() []measurement {
 		{"schedule", measureSchedule},
 		{"watch", measureWatches},
 		{"memory", measureMemory},
+		{"blobs", measureBlobs},
+		{"manifests", measureManifests},
+		{"pushes", measurePushes},
+		{"pullthrough", measurePullThrough},
+		{"traffic", measureTraffic},
 	}
 }
 
 func main() {
-	if serveIfChild() {
+	if serveIfChild() || serveFilesIfChild() {
 		return
 	}
-	profile := flag.String("profile", "", "write a processor profile of the first ten seconds of each part's server to this file")
+	os.Exit(run())
+}
+
+// run measures what the flags name and returns the exit code.
+func run() int {
+	profile := flag.String("profile", "", "write a processor profile of each part's server, from its start on, to this file")
+	flag.IntVar(&profileSeconds, "profile-seconds", profileSeconds, "for how long each server is profiled")
 	only := flag.String("only", "", "comma-separated parts to run; all when empty")
+	flag.IntVar(&pushImages, "pushes", pushImages, "images that are pushed at each concurrency")
+	flag.StringVar(&distributionBinary, "distribution", "", "program of distribution's registry; $WEIR_BENCH_DISTRIBUTION, or built from its module, when empty")
 	flag.Parse()
 	profileFile = *profile
+	defer func() {
+		for _, dir := range removeAtEnd {
+			_ = os.RemoveAll(dir)
+		}
+	}()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	r := &report{}
@@ -55,9 +74,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "measuring", m.name)
 		if err := m.run(ctx, r); err != nil {
 			fmt.Fprintf(os.Stderr, "measuring %s: %v\n", m.name, err)
-			os.Exit(1)
+			return 1
 		}
 	}
 	fmt.Printf("%s, %d processors, %s/%s\n\n", runtime.Version(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	r.print(os.Stdout)
+	return 0
 }

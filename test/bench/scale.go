@@ -153,11 +153,6 @@ func measureMemory(ctx context.Context, r *report) error {
 	return nil
 }
 
-func (m memory) String() string {
-	const mega = 1e6
-	return fmt.Sprintf("%.0f MB, %.0f MB of it mapped files", float64(m.resident)/mega, float64(m.mapped)/mega)
-}
-
 // settledMemory is the lowest of several looks: garbage comes and goes.
 func (w *weir) settledMemory() (memory, error) {
 	var lowest memory

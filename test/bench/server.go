@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	imageclient "github.com/openshift/client-go/image/clientset/versioned"
@@ -33,6 +30,9 @@ const (
 	childParts  = "WEIR_BENCH_CONTROLLERS"
 )
 
+// registryFile is where the child tells the address of its registry.
+const registryFile = "registry-address"
+
 // serveIfChild serves a Weir if this process was started to.
 func serveIfChild() bool {
 	dir := os.Getenv(childDir)
@@ -44,9 +44,13 @@ func serveIfChild() bool {
 	o.DataDir, o.ConfigFile = dir, os.Getenv(childConfig)
 	o.Controllers = strings.Split(os.Getenv(childParts), ",")
 	o.Host.ControlPlane.SecureServing.BindPort = 0
+	o.Registry.Port = 0
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	server, err := standalone.New(ctx, o)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, registryFile), []byte(server.Registry()), 0o600)
+	}
 	if err == nil {
 		err = server.Run(ctx)
 	}
@@ -59,9 +63,7 @@ func serveIfChild() bool {
 
 // weir is a served Weir with clients.
 type weir struct {
-	dir    string
-	child  *exec.Cmd
-	log    bytes.Buffer
+	*process
 	config *rest.Config
 	kube   kubernetes.Interface
 	images imageclient.Interface
@@ -71,21 +73,20 @@ type weir struct {
 // startWeir starts a server with the controllers named ("none" for none) and a
 // configuration file's text ("" for none).
 func startWeir(ctx context.Context, controllers, config string) (*weir, error) {
-	dir, err := os.MkdirTemp("", "weir-bench-")
+	p, err := startProcess(os.Args[0], nil, []string{childDir + "={}", childParts + "=" + controllers})
 	if err != nil {
 		return nil, err
 	}
-	w := &weir{dir: dir, child: exec.Command(os.Args[0])}
-	w.child.Env = append(os.Environ(), childDir+"="+dir, childParts+"="+controllers)
+	w := &weir{process: p}
 	if config != "" {
-		file := filepath.Join(dir, "config.yaml")
+		file := filepath.Join(w.dir, "config.yaml")
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			return nil, err
 		}
 		w.child.Env = append(w.child.Env, childConfig+"="+file)
 	}
-	w.child.Stderr = &w.log
 	if err := w.child.Start(); err != nil {
+		w.stop()
 		return nil, err
 	}
 	if err := w.connect(ctx); err != nil {
@@ -99,13 +100,16 @@ func startWeir(ctx context.Context, controllers, config string) (*weir, error) {
 // profileFile is where servers' profiles go, "" for nowhere.
 var profileFile string
 
+// profileSeconds is for how long they are profiled.
+var profileSeconds = 10
+
 // startProfile has the server profile itself while the part runs.
 func (w *weir) startProfile(ctx context.Context) {
 	if profileFile == "" {
 		return
 	}
 	go func() {
-		data, err := w.kube.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", "10").DoRaw(ctx)
+		data, err := w.kube.Discovery().RESTClient().Get().AbsPath("/debug/pprof/profile").Param("seconds", strconv.Itoa(profileSeconds)).DoRaw(ctx)
 		if err == nil {
 			err = os.WriteFile(profileFile, data, 0o600)
 		}
@@ -152,43 +156,6 @@ func (w *weir) ready(ctx context.Context, config *rest.Config) bool {
 	}
 	w.http, err = rest.HTTPClientFor(config)
 	return err == nil
-}
-
-func (w *weir) stop() {
-	_ = w.child.Process.Signal(syscall.SIGKILL) // its data goes too
-	_ = w.child.Wait()
-	_ = os.RemoveAll(w.dir)
-}
-
-// memory is what the server has in memory, in bytes.
-type memory struct {
-	resident int64 // all of it
-	mapped   int64 // of that, pages of files: etcd's database, the program itself
-}
-
-func (w *weir) memory() (memory, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", w.child.Process.Pid))
-	if err != nil {
-		return memory{}, err
-	}
-	fields := strings.Fields(string(data))
-	resident, err1 := strconv.ParseInt(fields[1], 10, 64)
-	mapped, err2 := strconv.ParseInt(fields[2], 10, 64)
-	page := int64(os.Getpagesize())
-	return memory{resident * page, mapped * page}, errors.Join(err1, err2)
-}
-
-// cpu is the processor time that the server has used.
-func (w *weir) cpu() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.child.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
-	return time.Duration(user+system) * tick, errors.Join(err1, err2)
 }
 
 // revision is the newest of the group's objects: it grows with every write of one.

@@ -34,7 +34,7 @@ var (
 )
 
 // NewREST makes the storage. The policy is that of streams; of it are used the
-// registry's hosts, the limit ranges, and the clock.
+// registry's hosts, the right to pull, the limit ranges, and the clock.
 func NewREST(scheme *runtime.Scheme, streams *imagestream.Registry, images *image.Registry, policy imagestream.Policy) *REST {
 	return &REST{strategy: newStrategy(scheme, policy.Hosts.Internal), streams: streams, images: images, policy: policy}
 }
@@ -69,9 +69,14 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err != nil {
 		return nil, err
 	}
-	_, existed, err := r.images.Create(ctx, m.Image.DeepCopy(), options.DryRun)
+	stored, existed, err := r.images.Create(ctx, m.Image.DeepCopy(), options.DryRun)
 	if err != nil {
 		return nil, err
+	}
+	if existed {
+		if err := r.mayClaim(ctx, m, stored); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.tag(ctx, m, seen, existed, options.DryRun); err != nil {
 		return nil, err

@@ -11,6 +11,8 @@ package roles
 import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
 // SharedNamespace is the namespace whose streams all authenticated users may see
@@ -29,6 +31,8 @@ const (
 	RegistryEditor = "registry-editor"
 	RegistryViewer = "registry-viewer"
 	ClusterReader  = "cluster-reader"
+	// RegistryLogin lets all who have logged in ask for a password for the registry.
+	RegistryLogin = "weir:registry-login"
 
 	sharedViewer = "shared-resource-viewer"
 	allUsers     = "system:authenticated"
@@ -69,7 +73,17 @@ func ClusterRoles() []rbacv1.ClusterRole {
 		aggregated("weir:aggregate-to-view", "view", view, statusRead),
 		readerRole(),
 		aggregated("weir:aggregate-to-cluster-reader", "cluster-reader", imagesRead, pull, view, statusRead),
+		clusterRole(RegistryLogin, rbacv1.PolicyRule{APIGroups: []string{weirv1alpha1.GroupName}, Resources: []string{weirv1alpha1.RegistryTokens}, Verbs: []string{"create"}}),
 	}
+}
+
+// ClusterRoleBindings returns the bindings of the cluster-wide roles.
+func ClusterRoleBindings() []rbacv1.ClusterRoleBinding {
+	return []rbacv1.ClusterRoleBinding{{
+		ObjectMeta: metav1.ObjectMeta{Name: RegistryLogin},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: RegistryLogin},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: allUsers}},
+	}}
 }
 
 // SharedNamespaceRoles returns the roles of SharedNamespace.

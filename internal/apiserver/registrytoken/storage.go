@@ -1,0 +1,104 @@
+// Package registrytoken provides registrytokens of weir.dev: passwords for the integrated
+// registry, for users whom the API server knows by something that a registry client cannot
+// send. Nothing is stored; creating one is answered with the password.
+package registrytoken
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"weir.dev/weir/internal/auth/tokens"
+	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
+)
+
+// retrySeconds is when to try again while the key cannot be had.
+const retrySeconds = 2
+
+// REST creates registry tokens.
+type REST struct{ issuer *tokens.Issuer }
+
+var (
+	_ rest.Creater              = (*REST)(nil)
+	_ rest.Scoper               = (*REST)(nil)
+	_ rest.SingularNameProvider = (*REST)(nil)
+)
+
+// NewREST issues tokens by the issuer.
+func NewREST(issuer *tokens.Issuer) *REST { return &REST{issuer} }
+
+// New implements rest.Storage.
+func (r *REST) New() runtime.Object { return &weirv1alpha1.RegistryToken{} }
+
+// Destroy implements rest.Storage; there is nothing to release.
+func (r *REST) Destroy() {}
+
+// NamespaceScoped implements rest.Scoper.
+func (r *REST) NamespaceScoped() bool { return false }
+
+// GetSingularName implements rest.SingularNameProvider.
+func (r *REST) GetSingularName() string { return "registrytoken" }
+
+// Create answers with a password for whoever asks. A dry run answers without one.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, o *metav1.CreateOptions) (runtime.Object, error) {
+	asked, ok := obj.(*weirv1alpha1.RegistryToken)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a RegistryToken: %T", obj))
+	}
+	if err := checkExpiration(asked); err != nil {
+		return nil, err
+	}
+	if validate != nil {
+		if err := validate(ctx, asked.DeepCopy()); err != nil {
+			return nil, err
+		}
+	}
+	u, ok := apirequest.UserFrom(ctx)
+	if !ok || u.GetName() == user.Anonymous || slices.Contains(u.GetGroups(), user.AllUnauthenticated) {
+		return nil, apierrors.NewForbidden(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "", errors.New("nobody has logged in who the password could be for"))
+	}
+	answer := asked.DeepCopy()
+	answer.ManagedFields = nil // of what is not kept, nobody manages anything
+	answer.Status = weirv1alpha1.RegistryTokenStatus{}
+	if len(o.DryRun) > 0 {
+		return answer, nil
+	}
+	text, issued, err := r.issuer.Issue(ctx, tokens.Password, u, nil, time.Duration(asked.Spec.ExpirationSeconds)*time.Second, time.Time{})
+	if err != nil {
+		return nil, notIssued(err)
+	}
+	expires := metav1.NewTime(issued.ExpiresAt)
+	answer.Status = weirv1alpha1.RegistryTokenStatus{Token: text, ExpirationTimestamp: &expires}
+	return answer, nil
+}
+
+func checkExpiration(t *weirv1alpha1.RegistryToken) error {
+	seconds := t.Spec.ExpirationSeconds
+	if seconds >= weirv1alpha1.MinExpirationSeconds && seconds <= weirv1alpha1.MaxExpirationSeconds {
+		return nil
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: weirv1alpha1.GroupName, Kind: weirv1alpha1.KindRegistryToken}, t.Name, field.ErrorList{
+		field.Invalid(field.NewPath("spec", "expirationSeconds"), seconds,
+			fmt.Sprintf("must be from %d to %d", weirv1alpha1.MinExpirationSeconds, weirv1alpha1.MaxExpirationSeconds)),
+	})
+}
+
+// notIssued is the API's error for the issuer's.
+func notIssued(err error) error {
+	var large *tokens.TooLargeError
+	if errors.As(err, &large) {
+		return apierrors.NewForbidden(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "", fmt.Errorf("%w; an API token can be used as the password instead", large))
+	}
+	return apierrors.NewServerTimeout(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "create", retrySeconds)
+}

@@ -1,0 +1,39 @@
+package apiserver
+
+import (
+	"cmp"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"weir.dev/weir/internal/apiserver/registrytoken"
+	"weir.dev/weir/internal/auth/tokens"
+	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
+)
+
+// installWeirGroup has the server serve weir.dev, the group of what Weir has beyond the
+// image API.
+func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer) error {
+	scheme, codecs := weirv1alpha1.NewScheme()
+	issuer := tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{
+		Secrets:     c.Host.CoreV1().Secrets(cmp.Or(c.RegistryKey.Namespace, tokens.DefaultNamespace)),
+		Name:        c.RegistryKey.Name,
+		RotateAfter: c.RegistryKey.MaxAge,
+	}))
+	group := genericapiserver.APIGroupInfo{
+		PrioritizedVersions: scheme.PrioritizedVersionsForGroup(weirv1alpha1.GroupName),
+		VersionedResourcesStorageMap: map[string]map[string]rest.Storage{weirv1alpha1.GroupVersion.Version: {
+			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer),
+		}},
+		OptionsExternalVersion: &metaVersion,
+		Scheme:                 scheme,
+		ParameterCodec:         runtime.NewParameterCodec(scheme),
+		NegotiatedSerializer:   codecs,
+	}
+	if err := server.InstallAPIGroup(&group); err != nil {
+		return fmt.Errorf("installing %s: %w", weirv1alpha1.GroupName, err)
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+const (
+	// MaxLifetime bounds every token.
+	MaxLifetime = 12 * time.Hour
+	// MaxBytes bounds a token: proxies take 8 KiB of headers, and there are others than this.
+	MaxBytes = 7 << 10
+
+	// leeway is by how much clocks of replicas may differ.
+	leeway = 10 * time.Second
+	// maxVerified bounds the tokens whose verification is remembered.
+	maxVerified = 8192
+	// maxHeader bounds the header of what may be a token of ours: a type, an algorithm
+	// and a key's name.
+	maxHeader = 256
+)
+
+var (
+	errIncomplete = errors.New("it is not a token as this registry issues them")
+	errNobody     = errors.New("issuing a token: there is nobody it could be for")
+)
+
+// InvalidError says why a token is not accepted. It never has the token in it.
+type InvalidError struct {
+	Reason string
+	// Expired tells that the token was good once.
+	Expired bool
+}
+
+func (e *InvalidError) Error() string { return "the registry token is not valid: " + e.Reason }
+
+// TooLargeError says that an identity does not fit into a token.
+type TooLargeError struct {
+	User  string
+	Bytes int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("a token for %s would have %d bytes, more than the %d that fit into a header: the user is in too many groups, or has too many extra attributes", e.User, e.Bytes, MaxBytes)
+}
+
+// Issuer issues tokens and verifies them. It may be used by many goroutines at once.
+type Issuer struct {
+	keys   *Keys
+	parser *jwt.Parser
+	now    func() time.Time
+	// verified are tokens by their hash; what is in it was verified with the key of that
+	// name.
+	verified *lru.Cache[[sha256.Size]byte, verified]
+}
+
+type verified struct {
+	token *Token
+	keyID string
+}
+
+// NewIssuer signs with the keys.
+func NewIssuer(keys *Keys) *Issuer {
+	cache, err := lru.New[[sha256.Size]byte, verified](maxVerified)
+	if err != nil {
+		panic(err) // for a size that is not positive
+	}
+	now := keys.o.Now
+	return &Issuer{keys: keys, now: now, verified: cache, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithNotBeforeRequired(), jwt.WithLeeway(leeway),
+		jwt.WithStrictDecoding(), jwt.WithTimeFunc(now),
+	)}
+}
+
+// Issue signs a token of that kind for a user, for lifetime or until notAfter where that
+// comes first and is not zero. It returns the token, and what the token says. The error is
+// a *TooLargeError, one about the time, or tells that the key cannot be had.
+func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Grant, lifetime time.Duration, notAfter time.Time) (string, Token, error) {
+	now := i.now().Truncate(time.Second)
+	t := Token{Kind: kind, User: u, Grants: grants, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, MaxLifetime))}
+	if !notAfter.IsZero() && notAfter.Before(t.ExpiresAt) {
+		t.ExpiresAt = notAfter.Truncate(time.Second)
+	}
+	if u.GetName() == "" || u.GetName() == user.Anonymous {
+		return "", Token{}, errNobody
+	}
+	if !t.ExpiresAt.After(now) {
+		return "", Token{}, &InvalidError{Reason: "what it would be issued for ends now", Expired: true}
+	}
+	k, err := i.keys.signing(ctx)
+	if err != nil {
+		return "", Token{}, err
+	}
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, claimsOf(t, rand.Text()))
+	unsigned.Header["kid"], unsigned.Header["typ"] = k.ID, tokenType
+	signed, err := unsigned.SignedString(k.Secret)
+	if err != nil {
+		return "", Token{}, fmt.Errorf("signing a token: %w", err)
+	}
+	if len(signed) > MaxBytes {
+		return "", Token{}, &TooLargeError{User: u.GetName(), Bytes: len(signed)}
+	}
+	return signed, t, nil
+}
+
+// IsOurs tells whether a text claims to be a token of this package. It does not tell
+// whether that is true.
+func IsOurs(text string) bool {
+	encoded, rest, found := strings.Cut(text, ".")
+	if !found || len(encoded) > maxHeader || strings.Count(rest, ".") != 1 {
+		return false
+	}
+	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return false
+	}
+	var h struct {
+		Type string `json:"typ"`
+	}
+	return json.Unmarshal(header, &h) == nil && h.Type == tokenType
+}
+
+// Verify reads a token. The error is an *InvalidError, or tells that the keys cannot be
+// had. What it returns is shared and must not be changed.
+func (i *Issuer) Verify(ctx context.Context, text string) (*Token, error) {
+	if len(text) > MaxBytes {
+		return nil, &InvalidError{Reason: "it is longer than any that this registry issues"}
+	}
+	hash := sha256.Sum256([]byte(text))
+	if v, ok := i.verified.Get(hash); ok && i.keys.inUse(v.keyID) {
+		if i.now().Before(v.token.ExpiresAt) {
+			return v.token, nil
+		}
+		i.verified.Remove(hash)
+	}
+	var unavailable error
+	var keyID string
+	parsed, err := i.parser.ParseWithClaims(text, &claims{}, func(t *jwt.Token) (any, error) {
+		keyID, _ = t.Header["kid"].(string)
+		if t.Header["typ"] != tokenType {
+			return nil, errIncomplete
+		}
+		k, found, err := i.keys.verifying(ctx, keyID)
+		if err != nil {
+			unavailable = err
+			return nil, err
+		}
+		if !found {
+			return nil, errors.New("its key is not in use")
+		}
+		return k.Secret, nil
+	})
+	if unavailable != nil {
+		return nil, unavailable
+	}
+	if err != nil {
+		return nil, invalid(err)
+	}
+	token := parsed.Claims.(*claims).token()
+	i.verified.Add(hash, verified{token: token, keyID: keyID})
+	return token, nil
+}
+
+// invalid says in our words what the library found.
+func invalid(err error) *InvalidError {
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return &InvalidError{Reason: "it has expired", Expired: true}
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return &InvalidError{Reason: "it is not valid yet"}
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return &InvalidError{Reason: "the key it names is not in use"}
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
+		return &InvalidError{Reason: "its signature is wrong"}
+	}
+	return &InvalidError{Reason: "it is not a token as this registry issues them"}
+}

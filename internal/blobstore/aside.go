@@ -1,0 +1,203 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/google/uuid"
+	digest "github.com/opencontainers/go-digest"
+)
+
+// asideFile is a file that becomes a blob when it is complete and verified.
+type asideFile struct {
+	store  *Store
+	id     string
+	writer storagedriver.FileWriter
+}
+
+// newAside opens one. It ends with keep or discard.
+func (s *Store) newAside(ctx context.Context) (*asideFile, error) {
+	f := &asideFile{store: s, id: uuid.NewString()}
+	// It is written while the request lasts, and cleaned away after that.
+	ctx = context.WithoutCancel(ctx)
+	if s.object {
+		// What is sent to an object store can be found by its marker alone.
+		if err := s.putSmall(ctx, asideStartedAt(f.id), formatTime(s.now())); err != nil {
+			return nil, err
+		}
+	}
+	writer, err := s.driver.Writer(ctx, asidePath(f.id), false)
+	if err != nil {
+		return nil, failure(err, "opening", asidePath(f.id))
+	}
+	f.writer = writer
+	s.uploads.acquire(f.id)
+	return f, nil
+}
+
+// keep makes the file the blob of a digest that was verified; isNew tells that it
+// was looked for a moment ago and is not there.
+func (f *asideFile) keep(ctx context.Context, d digest.Digest, size int64, isNew bool) error {
+	ctx = context.WithoutCancel(ctx)
+	path := asidePath(f.id)
+	if err := failure(f.writer.Commit(ctx), "writing", path); err != nil {
+		f.discard(ctx)
+		return err
+	}
+	err := f.store.settle(ctx, f.writer, path, d, size, isNew)
+	if err != nil {
+		err = errors.Join(err, f.store.remove(ctx, path))
+	}
+	return errors.Join(err, f.forget(ctx))
+}
+
+// discard removes the file. There is nobody to tell when that fails: the file is then
+// removed as abandoned.
+func (f *asideFile) discard(ctx context.Context) {
+	ctx = context.WithoutCancel(ctx)
+	if f.writer.Cancel(ctx) != nil {
+		_ = f.writer.Close()
+		_ = f.store.remove(ctx, asidePath(f.id))
+	}
+	_ = f.forget(ctx)
+}
+
+func (f *asideFile) forget(ctx context.Context) error {
+	f.store.uploads.release(f.id)
+	if !f.store.object {
+		return nil
+	}
+	return f.store.remove(ctx, asideStartedAt(f.id))
+}
+
+// settle moves a file that was written, committed and verified to where its digest says,
+// or removes it when the blob is there, and closes its writer if there is one.
+func (s *Store) settle(ctx context.Context, w storagedriver.FileWriter, from string, d digest.Digest, size int64, isNew bool) error {
+	if s.disk != nil {
+		defer w.Close() // which ends the lock: nobody may write while the file is moved
+	} else if w != nil {
+		if err := w.Close(); err != nil {
+			return failure(err, "closing", from)
+		}
+	}
+	if !isNew {
+		if there, err := s.whole(ctx, d, size); err != nil {
+			return err
+		} else if there {
+			return s.remove(ctx, from)
+		}
+	}
+	mark := s.sizes.mark()
+	if err := s.move(ctx, from, blobPath(d), blobFolder(d)); err != nil {
+		return err
+	}
+	s.remember(mark, d, size)
+	return nil
+}
+
+// whole reports whether a blob is there and as long as its content is. What another
+// program left truncated is replaced when it is pushed again.
+func (s *Store) whole(ctx context.Context, d digest.Digest, size int64) (bool, error) {
+	found, err := s.Confirm(ctx, d)
+	if errors.Is(err, ErrUnknown) {
+		return false, nil
+	}
+	return found == size, err
+}
+
+// place stores content that was verified.
+func (s *Store) place(ctx context.Context, d digest.Digest, content []byte) error {
+	if s.object {
+		path, mark := blobPath(d), s.sizes.mark()
+		if err := s.driver.PutContent(ctx, path, content); err != nil {
+			return failure(err, "writing", path)
+		}
+		s.remember(mark, d, int64(len(content)))
+		return nil
+	}
+	if there, err := s.whole(ctx, d, int64(len(content))); err != nil || there {
+		return err
+	}
+	f, err := s.newAside(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := f.writer.Write(content); err != nil {
+		f.discard(ctx)
+		return failure(err, "writing", asidePath(f.id))
+	}
+	return f.keep(ctx, d, int64(len(content)), true)
+}
+
+// PutStream stores a blob that arrives in one go under a known digest, at most max bytes
+// (a negative number for any), and links it in the repository: the quick way for a
+// monolithic upload. Errors are those of Upload.Append and Upload.Commit, and
+// *SizeMismatch for more than max bytes; then nothing is stored.
+func (s *Store) PutStream(ctx context.Context, repo string, d digest.Digest, r io.Reader, max int64) (size int64, err error) {
+	if err := errors.Join(checkRepository(repo), checkDigest(d)); err != nil {
+		return 0, err
+	}
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	n, err := fill(r, buffer[:])
+	if max >= 0 && int64(n) > max {
+		return 0, &SizeMismatch{Want: max, Got: int64(n)}
+	}
+	switch {
+	case err == nil: // there is more
+		size, err = s.putLarge(ctx, d, io.MultiReader(bytes.NewReader(buffer[:n]), r), max)
+	case err == io.EOF: //nolint:errorlint // a reader's end is never wrapped
+		size, err = int64(n), s.Put(ctx, d, buffer[:n])
+	default:
+		err = &ReceiveError{err}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return size, s.LinkBlob(ctx, repo, d)
+}
+
+// putLarge stores what does not fit into a buffer.
+func (s *Store) putLarge(ctx context.Context, d digest.Digest, r io.Reader, max int64) (int64, error) {
+	f, err := s.newAside(ctx)
+	if err != nil {
+		return 0, err
+	}
+	h := newRunningHash(d.Algorithm())
+	size, err := receiver{to: f.writer, hash: h, max: max}.copy(ctx, r)
+	if err == nil && h.digest() != d {
+		err = &DigestMismatch{Want: d, Got: h.digest()}
+	}
+	if err != nil {
+		f.discard(ctx)
+		return 0, receiveFailure(err, asidePath(f.id))
+	}
+	return size, f.keep(ctx, d, size, false)
+}
+
+// receiveFailure says where writing failed, and leaves the errors of the content alone.
+func receiveFailure(err error, path string) error {
+	var received *ReceiveError
+	var size *SizeMismatch
+	var content *DigestMismatch
+	if errors.As(err, &received) || errors.As(err, &size) || errors.As(err, &content) {
+		return err
+	}
+	return failure(err, "writing", path)
+}
+
+func formatTime(t time.Time) []byte { return []byte(t.UTC().Format(time.RFC3339)) }
+
+// parseTime reads what formatTime wrote.
+func parseTime(content []byte) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, string(bytes.TrimSpace(content)))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("no time in RFC 3339: %w", err)
+	}
+	return t, nil
+}

@@ -1,0 +1,93 @@
+package blobstore
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// cache remembers, for a while and up to a number of entries, that something is in
+// storage. What is not there is never remembered.
+type cache[K comparable, V any] struct {
+	life time.Duration
+	now  func() time.Time
+
+	mu      sync.Mutex
+	entries *simplelru.LRU[K, cached[V]]
+	// dropped counts removals, so that what was read before one is not remembered after.
+	dropped uint64
+}
+
+type cached[V any] struct {
+	value V
+	until time.Time
+}
+
+func newCache[K comparable, V any](size int, life time.Duration, now func() time.Time) (*cache[K, V], error) {
+	entries, err := simplelru.NewLRU[K, cached[V]](size, nil)
+	return &cache[K, V]{life: life, now: now, entries: entries}, err
+}
+
+// get returns what is remembered, and otherwise the mark to give to add.
+func (c *cache[K, V]) get(key K) (value V, mark uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry, ok := c.entries.Get(key)
+	if ok && c.now().After(entry.until) {
+		c.entries.Remove(key)
+		ok = false
+	}
+	if !ok {
+		return value, c.dropped, false
+	}
+	return entry.value, 0, true
+}
+
+// mark is what get returns, for what is written without being asked for first.
+func (c *cache[K, V]) mark() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped
+}
+
+// add remembers what storage said after mark was taken, unless something was removed
+// since.
+func (c *cache[K, V]) add(mark uint64, key K, value V) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dropped == mark {
+		c.entries.Add(key, cached[V]{value, c.now().Add(c.life)})
+	}
+}
+
+// drop forgets. Call it after the removal from storage too: then nobody who read before
+// the removal can add what they read.
+func (c *cache[K, V]) drop(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropped++
+	c.entries.Remove(key)
+}
+
+// forget forgets what storage turned out not to have. Unlike drop it disturbs nobody
+// when nothing was remembered.
+func (c *cache[K, V]) forget(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries.Remove(key) {
+		c.dropped++
+	}
+}
+
+// dropAll forgets all of a kind.
+func (c *cache[K, V]) dropAll(is func(K) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropped++
+	for _, key := range c.entries.Keys() {
+		if is(key) {
+			c.entries.Remove(key)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+	"golang.org/x/sync/errgroup"
+)
+
+// maxKnownFolders bounds the set of folders that are known to be on the disk. Forgetting
+// them costs a sync each.
+const maxKnownFolders = 1 << 15
+
+// parallelSyncs is how many folders are synced at a time.
+const parallelSyncs = 8
+
+// folderSet are folders whose own names are known to be on the disk: their parent was
+// synced by this process after they were made. With a folder, all above it are in the set.
+type folderSet struct {
+	mu    sync.Mutex
+	known map[string]struct{}
+}
+
+func (s *folderSet) has(folder string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.known[folder]
+	return ok
+}
+
+func (s *folderSet) add(folders []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known)+len(folders) > maxKnownFolders {
+		clear(s.known)
+	}
+	for _, folder := range folders {
+		s.known[folder] = struct{}{}
+	}
+}
+
+// forget takes a folder that goes, or was made anew, out of the set with all below it.
+func (s *folderSet) forget(folder string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.known[folder]; !ok {
+		return // and so is none below it
+	}
+	for f := range s.known {
+		if f == folder || strings.HasPrefix(f, folder+"/") {
+			delete(s.known, f)
+		}
+	}
+}
+
+// SyncFolders returns when the names of all files that were put into the folders are on
+// the disk, and the folders' own. A folder that is gone has nothing to lose.
+func (d *Driver) SyncFolders(ctx context.Context, paths ...string) error {
+	full := make([]string, len(paths))
+	for i, path := range paths {
+		if path != "" && !valid(path) {
+			return storagedriver.InvalidPathError{Path: path, DriverName: d.Name()}
+		}
+		full[i] = d.root + path
+	}
+	return d.failed(strings.Join(paths, ", "), d.syncFolders(ctx, full...))
+}
+
+// syncFolders syncs folders, and above each as far up as is not known to be on the disk.
+// A folder without others below it is not remembered: there are as many as blobs, and each
+// is synced once.
+func (d *Driver) syncFolders(ctx context.Context, folders ...string) error {
+	todo := make(map[string]struct{}, 2*len(folders)+4)
+	var above []string
+	for _, folder := range folders {
+		todo[folder] = struct{}{}
+		for f := folder; f != d.root; {
+			f = filepath.Dir(f)
+			todo[f] = struct{}{}
+			if f == d.root || d.durable.has(f) {
+				break
+			}
+			above = append(above, f)
+		}
+	}
+	// One after the other they would wait for the disk as often as there are folders.
+	// Together, one write of the filesystem's journal or one flush serves several.
+	var group errgroup.Group
+	group.SetLimit(parallelSyncs)
+	for folder := range todo {
+		group.Go(func() error { return d.syncFolder(ctx, folder) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	d.durable.add(above)
+	return nil
+}
+
+func (d *Driver) syncFolder(ctx context.Context, folder string) error {
+	if err := d.acquire(ctx); err != nil {
+		return err
+	}
+	defer d.release()
+	f, err := os.Open(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = d.fsync(f)
+	// Some filesystems (CIFS, some of FUSE) have no sync of folders.
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		return nil
+	}
+	return err
+}
+
+// inFolder makes a folder and does something in it, again when the folder was removed in
+// between. What fails because the folder is missing for another reason fails in the end.
+func (d *Driver) inFolder(folder string, do func() error) error {
+	var err error
+	for range attempts {
+		if err = d.makeFolder(folder); err != nil {
+			return err
+		}
+		if err = do(); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+// makeFolder makes a folder and those above it that are missing.
+func (d *Driver) makeFolder(folder string) error {
+	err := os.Mkdir(folder, folderMode)
+	for range attempts {
+		if !errors.Is(err, fs.ErrNotExist) || folder == d.root {
+			break
+		}
+		if err := d.makeFolder(filepath.Dir(folder)); err != nil {
+			return err
+		}
+		err = os.Mkdir(folder, folderMode)
+	}
+	if err == nil {
+		d.durable.forget(folder)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

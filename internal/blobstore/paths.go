@@ -1,0 +1,178 @@
+package blobstore
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+)
+
+// The layout is distribution's, so that a volume or bucket of a registry built on it, as
+// OpenShift's is, can be taken over and given back. Repositories have two components,
+// <namespace>/<stream>. missing, _referrers and aside are ours; distribution does not look there.
+//
+//	/docker/registry/v2
+//	├── aside                                what arrives in one go, until it is verified
+//	│   ├── <uuid>
+//	│   └── <uuid>.startedat                 in object stores only: when it began, RFC 3339
+//	├── blobs
+//	│   └── <alg>/<hex[:2]>/<hex>
+//	│       ├── data                         the content, alg is sha256 or sha512
+//	│       └── missing                      of some manifests: parts not there when it was pushed
+//	└── repositories
+//	    └── <namespace>/<stream>
+//	        ├── _layers/<alg>/<hex>/link     the repository has the blob; holds the digest
+//	        ├── _manifests
+//	        │   └── revisions/<alg>/<hex>/link  the repository has the manifest
+//	        ├── _referrers
+//	        │   └── <alg>/<hex>/<alg>.<hex>  subject, then referrer; holds its descriptor as JSON
+//	        └── _uploads
+//	            └── <uuid>
+//	                ├── data                 what has arrived
+//	                ├── startedat            when it began, RFC 3339
+//	                └── hashstate            the hash of data up to an offset, see hashstate.go
+//
+// A link is there when its file is; what the file holds is for distribution. Its tags
+// (_manifests/tags) are not ours: tags are the stream's.
+const (
+	rootFolder         = "/docker/registry/v2"
+	asideFolder        = rootFolder + "/aside"
+	repositoriesFolder = rootFolder + "/repositories"
+)
+
+// Names in an upload's folder.
+const (
+	dataFile      = "data"
+	startedAtFile = "startedat"
+	hashStateFile = "hashstate"
+)
+
+// linkKind is a tree of links in a repository.
+type linkKind string
+
+const (
+	blobLinks     linkKind = "/_layers/"
+	manifestLinks linkKind = "/_manifests/revisions/"
+)
+
+// The functions below are given what the check functions let pass and nothing else.
+
+// split is the digest's algorithm and hex part.
+func split(d digest.Digest) (algorithm, hex string) {
+	algorithm, hex, _ = strings.Cut(string(d), ":")
+	return algorithm, hex
+}
+
+func blobFolder(d digest.Digest) string {
+	algorithm, hex := split(d)
+	return rootFolder + "/blobs/" + algorithm + "/" + hex[:2] + "/" + hex
+}
+
+func blobPath(d digest.Digest) string { return blobFolder(d) + "/" + dataFile }
+
+func namespaceFolder(namespace string) string { return repositoriesFolder + "/" + namespace }
+
+func repositoryFolder(repo string) string { return repositoriesFolder + "/" + repo }
+
+func linkFolder(repo string, kind linkKind, d digest.Digest) string {
+	algorithm, hex := split(d)
+	return repositoryFolder(repo) + string(kind) + algorithm + "/" + hex
+}
+
+func linkPath(repo string, kind linkKind, d digest.Digest) string {
+	return linkFolder(repo, kind, d) + "/link"
+}
+
+func referrersFolder(repo string, subject digest.Digest) string {
+	algorithm, hex := split(subject)
+	return repositoryFolder(repo) + "/_referrers/" + algorithm + "/" + hex
+}
+
+func referrerPath(repo string, subject, d digest.Digest) string {
+	algorithm, hex := split(d)
+	return referrersFolder(repo, subject) + "/" + algorithm + "." + hex
+}
+
+// referrerOf reads a name in a subject's folder. ok is false for what is no referrer's.
+func referrerOf(name string) (d digest.Digest, ok bool) {
+	algorithm, hex, ok := strings.Cut(path.Base(name), ".")
+	d = digest.Digest(algorithm + ":" + hex)
+	return d, ok && checkDigest(d) == nil
+}
+
+func uploadsFolder(repo string) string { return repositoryFolder(repo) + "/_uploads" }
+
+func uploadFolder(repo, id string) string { return uploadsFolder(repo) + "/" + id }
+
+func asidePath(id string) string { return asideFolder + "/" + id }
+
+// asideStartedAt is the path of the time that goes with a file aside.
+func asideStartedAt(id string) string { return asidePath(id) + "." + startedAtFile }
+
+// checkDigest lets pass what can be stored: a lower-case sha256 or sha512.
+func checkDigest(d digest.Digest) error {
+	algorithm, hex := split(d)
+	length := 0
+	switch digest.Algorithm(algorithm) {
+	case digest.SHA256:
+		length = 64
+	case digest.SHA512:
+		length = 128
+	}
+	if length == 0 || len(hex) != length || strings.Trim(hex, "0123456789abcdef") != "" {
+		return fmt.Errorf("%w: %q is no sha256 or sha512 digest", ErrInvalid, d)
+	}
+	return nil
+}
+
+// checkAlgorithm lets pass what checkDigest knows.
+func checkAlgorithm(a digest.Algorithm) error {
+	if a != digest.SHA256 && a != digest.SHA512 {
+		return fmt.Errorf("%w: digest algorithm %q is neither sha256 nor sha512", ErrInvalid, a)
+	}
+	return nil
+}
+
+// checkRepository lets pass namespace/stream.
+func checkRepository(repo string) error {
+	namespace, stream, ok := strings.Cut(repo, "/")
+	if !ok || checkComponent(namespace) != nil || checkComponent(stream) != nil {
+		return fmt.Errorf("%w: %q is no repository, which is namespace/stream", ErrInvalid, repo)
+	}
+	return nil
+}
+
+// checkComponent lets pass what can be one folder of that name everywhere: lower-case
+// letters, digits, ".", "_" and "-", letters and digits at both ends.
+func checkComponent(name string) error {
+	alphanumeric := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
+	ok := name != "" && len(name) <= 255 && alphanumeric(name[0]) && alphanumeric(name[len(name)-1])
+	for i := range len(name) {
+		c := name[i]
+		ok = ok && (alphanumeric(c) || c == '.' || c == '_' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("%w: %q is no namespace", ErrInvalid, name)
+	}
+	return nil
+}
+
+// isUploadID reports whether a text is an id that this package makes: a lower-case UUID.
+func isUploadID(id string) bool {
+	if len(id) != 36 {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f':
+		default:
+			return false
+		}
+	}
+	return true
+}

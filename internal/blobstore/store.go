@@ -1,0 +1,155 @@
+package blobstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+	digest "github.com/opencontainers/go-digest"
+)
+
+// Options say where blobs are kept and what is remembered of them.
+type Options struct {
+	// Driver is the storage: one of package drivers, or any of distribution's. Of the
+	// plain filesystem use package disk's: with distribution's own, a power cut can
+	// take away what was acknowledged.
+	Driver storagedriver.StorageDriver
+	// Now is the clock, time.Now when nil.
+	Now func() time.Time
+	// CacheEntries bounds how many blobs, and how many links, are remembered as being
+	// there; default 32,768 of each, about 10 MB together.
+	CacheEntries int
+	// CacheFor is how long they are remembered, and so how long this process may say
+	// of a blob or link which another replica removed that it is there; default one
+	// minute. What this process removes is gone at once.
+	CacheFor time.Duration
+}
+
+// Store keeps blobs, links and uploads. It is safe for concurrent use and needs no
+// closing.
+//
+// Its methods return ErrUnknown, ErrFull and ErrInvalid where they apply, and otherwise
+// the driver's error with what was tried.
+type Store struct {
+	driver storagedriver.StorageDriver
+	disk   diskDriver // the driver, where it is one
+	object bool       // an object store
+	now    func() time.Time
+
+	sizes   *cache[digest.Digest, int64]
+	links   *cache[linkKey, struct{}]
+	pending pendingFolders
+	uploads uploads
+}
+
+// diskDriver is what the driver of a plain filesystem has beside StorageDriver, see
+// package disk.
+type diskDriver interface {
+	storagedriver.StorageDriver
+	// PutUnsynced and MoveUnsynced are PutContent and Move without waiting for the disk.
+	PutUnsynced(ctx context.Context, path string, content []byte) error
+	MoveUnsynced(ctx context.Context, from, to string) error
+	// SyncFolders returns when the names in the folders are on the disk.
+	SyncFolders(ctx context.Context, paths ...string) error
+}
+
+// objectStores are the drivers of stores whose PutContent is one atomic request, whose
+// Move copies, and which show nothing of an unfinished file.
+var objectStores = []string{"s3aws", "gcs", "azure"}
+
+// New returns a store. It does not touch storage, see Check.
+func New(o Options) (*Store, error) {
+	if o.Driver == nil {
+		return nil, errors.New("making the blob store: no storage driver is given")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.CacheEntries = cmp.Or(o.CacheEntries, 1<<15)
+	o.CacheFor = cmp.Or(o.CacheFor, time.Minute)
+	s := &Store{driver: o.Driver, now: o.Now, object: slices.Contains(objectStores, o.Driver.Name())}
+	s.disk, _ = o.Driver.(diskDriver)
+	var err error
+	if s.sizes, err = newCache[digest.Digest, int64](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+		return nil, fmt.Errorf("making the cache of blobs: %w", err)
+	}
+	if s.links, err = newCache[linkKey, struct{}](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+		return nil, fmt.Errorf("making the cache of links: %w", err)
+	}
+	return s, errors.Join(s.pending.init(o.CacheEntries), s.uploads.init())
+}
+
+// Check asks storage for its root, for readiness probes.
+func (s *Store) Check(ctx context.Context) error {
+	_, err := s.driver.Stat(ctx, "/")
+	if err = failure(err, "looking into", "storage"); errors.Is(err, ErrUnknown) {
+		return nil // nothing is stored yet
+	}
+	return err
+}
+
+// stat returns the size of a file and when it was last written. ErrUnknown also for a
+// folder: object stores take whatever begins with the path for one.
+func (s *Store) stat(ctx context.Context, path string) (size int64, written time.Time, err error) {
+	info, err := s.driver.Stat(ctx, path)
+	if err != nil {
+		return 0, time.Time{}, failure(err, "looking for", path)
+	}
+	if info.IsDir() {
+		return 0, time.Time{}, fmt.Errorf("looking for %s: %w", path, ErrUnknown)
+	}
+	return info.Size(), info.ModTime(), nil
+}
+
+// readFailure is the failure of opening or reading a file, ErrUnknown when it is a folder
+// that should not be there.
+func (s *Store) readFailure(ctx context.Context, err error, tried, path string) error {
+	err = failure(err, tried, path)
+	if err == nil || errors.Is(err, ErrUnknown) {
+		return err
+	}
+	if _, _, statErr := s.stat(ctx, path); errors.Is(statErr, ErrUnknown) {
+		return statErr
+	}
+	return err
+}
+
+// list returns the names in a folder, none when it is not there, or is a file.
+func (s *Store) list(ctx context.Context, folder string) ([]string, error) {
+	paths, err := s.driver.List(ctx, folder)
+	if err = failure(err, "listing", folder); err != nil && !errors.Is(err, ErrUnknown) {
+		if _, _, statErr := s.stat(ctx, folder); statErr != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+	names := make([]string, 0, len(paths))
+	for _, p := range paths {
+		names = append(names, path.Base(p))
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// remove deletes a file or a folder with what is in it. It is no error when there is none.
+func (s *Store) remove(ctx context.Context, path string) error {
+	err := failure(s.driver.Delete(ctx, path), "deleting", path)
+	if errors.Is(err, ErrUnknown) {
+		return nil
+	}
+	return err
+}
+
+// putSmall writes a small file whose loss in a power cut is harmless, or made good by
+// lasting.
+func (s *Store) putSmall(ctx context.Context, path string, content []byte) error {
+	if s.disk != nil {
+		return failure(s.disk.PutUnsynced(ctx, path, content), "writing", path)
+	}
+	return failure(s.driver.PutContent(ctx, path, content), "writing", path)
+}

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Values of ManifestsConfiguration.Sparse.
+const (
+	SparseNone    = "None"
+	SparseIndexes = "Indexes"
+	SparseAll     = "All"
+)
+
+// RegistryConfiguration is about the integrated registry.
+type RegistryConfiguration struct {
+	// InternalHostname is host[:port] of the integrated registry inside the cluster, shown in
+	// status.dockerImageRepository of every stream. Default "": the address it is served at, when
+	// it is served. The flag --internal-registry-hostname takes its place.
+	InternalHostname string `json:"internalHostname"`
+	// ExternalHostnames are host[:port] under which it is reached from outside. The first is
+	// shown in status.publicDockerImageRepository. Default: none. The flag
+	// --external-registry-hostname takes their place.
+	ExternalHostnames []string `json:"externalHostnames"`
+
+	// Storage is where blobs are kept.
+	Storage StorageConfiguration `json:"storage"`
+	// Tokens are those the registry issues.
+	Tokens TokensConfiguration `json:"tokens"`
+	// Manifests says which manifests are taken.
+	Manifests ManifestsConfiguration `json:"manifests"`
+	// Uploads is about uploads that nobody finishes.
+	Uploads UploadsConfiguration `json:"uploads"`
+	// PullThrough is about content that only other registries have.
+	PullThrough PullThroughConfiguration `json:"pullThrough"`
+	// Requests bounds the requests under way.
+	Requests RequestsConfiguration `json:"requests"`
+}
+
+// StorageConfiguration is where blobs are kept.
+type StorageConfiguration struct {
+	// Driver is the storage driver: filesystem, inmemory, s3, gcs or azure. Default filesystem.
+	Driver string `json:"driver"`
+	// Parameters are the driver's own. Default: none; the filesystem driver then writes
+	// below the data folder.
+	Parameters map[string]any `json:"parameters"`
+	// Redirect sends clients to the storage for blobs, where the driver can sign such URLs.
+	// Default false.
+	Redirect bool `json:"redirect"`
+}
+
+// TokensConfiguration is about the tokens that the registry issues.
+type TokensConfiguration struct {
+	// Realm is scheme://host[:port] that clients are sent to for a token. Default "": the host
+	// that the client itself asked.
+	Realm string `json:"realm"`
+	// TrustedProxies are addresses and CIDR blocks of proxies whose Forwarded and X-Forwarded-*
+	// headers tell which host the client asked. Default: none.
+	TrustedProxies []string `json:"trustedProxies"`
+	// Lifetime is how long a token is good for. From 1m to 1h. Default 5m.
+	Lifetime metav1.Duration `json:"lifetime"`
+	// KeyMaxAge is the age at which the key that signs tokens is replaced. At least 24h.
+	// Default 720h.
+	KeyMaxAge metav1.Duration `json:"keyMaxAge"`
+}
+
+// ManifestsConfiguration says which manifests are taken.
+type ManifestsConfiguration struct {
+	// MaxSize is the largest manifest. Default 4Mi.
+	MaxSize resource.Quantity `json:"maxSize"`
+	// Sparse says what a manifest may refer to that is not there: Indexes lets indexes refer to
+	// missing manifests, All images to missing blobs as well, None nothing. Default Indexes.
+	Sparse string `json:"sparse"`
+	// CacheSize is the memory for manifests that were read. Default 64Mi.
+	CacheSize resource.Quantity `json:"cacheSize"`
+}
+
+// UploadsConfiguration is about uploads that nobody finishes.
+type UploadsConfiguration struct {
+	// MaxAge is how long an upload may rest before it is removed. At least 1h. Default 168h.
+	MaxAge metav1.Duration `json:"maxAge"`
+}
+
+// PullThroughConfiguration is about content that only other registries have.
+type PullThroughConfiguration struct {
+	// Disabled serves only what was pushed or mirrored before. Default false.
+	Disabled bool `json:"disabled"`
+	// Mirror keeps what passes through. Default true.
+	Mirror bool `json:"mirror"`
+}
+
+// RequestsConfiguration bounds the requests under way.
+type RequestsConfiguration struct {
+	// Read is about GET, HEAD and OPTIONS.
+	Read RequestLimit `json:"read"`
+	// Write is about all other requests.
+	Write RequestLimit `json:"write"`
+}
+
+// RequestLimit bounds requests of one kind.
+type RequestLimit struct {
+	// MaxRunning is how many are served at a time; 0 is without bound. Default 0.
+	MaxRunning int `json:"maxRunning"`
+	// MaxInQueue is how many more may wait; what comes beyond is answered 429. Default 0.
+	MaxInQueue int `json:"maxInQueue"`
+	// MaxWaitInQueue is how long one may wait before it is answered 429; 0s is without bound.
+	// Default 0s.
+	MaxWaitInQueue metav1.Duration `json:"maxWaitInQueue"`
+}
+
+// Proxies are the blocks of TrustedProxies. The error names the one that Validate would
+// refuse.
+func (c *TokensConfiguration) Proxies() ([]netip.Prefix, error) {
+	var blocks []netip.Prefix
+	for i, block := range c.TrustedProxies {
+		prefix, err := parseBlock(block)
+		if err != nil {
+			return nil, fmt.Errorf("reading trusted proxy %d: %w", i, err)
+		}
+		blocks = append(blocks, prefix)
+	}
+	return blocks, nil
+}
+
+func defaultRegistry() RegistryConfiguration {
+	return RegistryConfiguration{
+		Storage:     StorageConfiguration{Driver: "filesystem"},
+		Tokens:      TokensConfiguration{Lifetime: duration(5 * time.Minute), KeyMaxAge: duration(30 * 24 * time.Hour)},
+		Manifests:   ManifestsConfiguration{MaxSize: size(4 << 20), Sparse: SparseIndexes, CacheSize: size(64 << 20)},
+		Uploads:     UploadsConfiguration{MaxAge: duration(7 * 24 * time.Hour)},
+		PullThrough: PullThroughConfiguration{Mirror: true},
+	}
+}
+
+func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
+	if c.InternalHostname != "" {
+		v.hostname(p.Child("internalHostname"), c.InternalHostname)
+	}
+	for i, host := range c.ExternalHostnames {
+		v.hostname(p.Child("externalHostnames").Index(i), host)
+	}
+	drivers := []string{"filesystem", "inmemory", "s3", "gcs", "azure"}
+	v.oneOf(p.Child("storage", "driver"), c.Storage.Driver, drivers)
+	v.realm(p.Child("tokens", "realm"), c.Tokens.Realm)
+	for i, block := range c.Tokens.TrustedProxies {
+		if _, err := parseBlock(block); err != nil {
+			v.add(field.Invalid(p.Child("tokens", "trustedProxies").Index(i), cut(block), "must be an IP address or a CIDR block such as 10.0.0.0/8"))
+		}
+	}
+	v.durationBetween(p.Child("tokens", "lifetime"), c.Tokens.Lifetime, time.Minute, time.Hour)
+	v.durationBetween(p.Child("tokens", "keyMaxAge"), c.Tokens.KeyMaxAge, 24*time.Hour, 100*365*24*time.Hour)
+	v.size(p.Child("manifests", "maxSize"), c.Manifests.MaxSize)
+	v.size(p.Child("manifests", "cacheSize"), c.Manifests.CacheSize)
+	v.oneOf(p.Child("manifests", "sparse"), c.Manifests.Sparse, []string{SparseNone, SparseIndexes, SparseAll})
+	v.durationBetween(p.Child("uploads", "maxAge"), c.Uploads.MaxAge, time.Hour, 100*365*24*time.Hour)
+	v.requests(p.Child("requests", "read"), &c.Requests.Read)
+	v.requests(p.Child("requests", "write"), &c.Requests.Write)
+}
+
+func (v *validator) requests(p *field.Path, c *RequestLimit) {
+	v.between(p.Child("maxRunning"), c.MaxRunning, 0, maxCount)
+	v.between(p.Child("maxInQueue"), c.MaxInQueue, 0, maxCount)
+	v.durationBetween(p.Child("maxWaitInQueue"), c.MaxWaitInQueue, 0, 24*time.Hour)
+}
+
+// realm takes a scheme and a host only: the path is the registry's own.
+func (v *validator) realm(p *field.Path, realm string) {
+	if realm == "" {
+		return
+	}
+	u, err := url.Parse(realm)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		v.add(field.Invalid(p, cut(realm), "must be a scheme and a host such as https://registry.example.com, without path, query and fragment"))
+	}
+}
+
+func (v *validator) oneOf(p *field.Path, value string, known []string) {
+	for _, k := range known {
+		if value == k {
+			return
+		}
+	}
+	v.add(field.NotSupported(p, cut(value), known))
+}
+
+func (v *validator) durationBetween(p *field.Path, d metav1.Duration, least, most time.Duration) {
+	if d.Duration < least || d.Duration > most {
+		v.add(field.Invalid(p, d.Duration.String(), "must be from "+least.String()+" to "+most.String()))
+	}
+}

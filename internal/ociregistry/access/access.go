@@ -1,0 +1,184 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/token/cache"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"weir.dev/weir/internal/auth"
+	"weir.dev/weir/internal/auth/tokens"
+	"weir.dev/weir/internal/ociregistry"
+)
+
+// TokenPath is where the token endpoint is.
+const TokenPath = "/openshift/token"
+
+// How long answers of the API are remembered.
+const (
+	knownTokenTTL   = 30 * time.Second
+	unknownTokenTTL = 5 * time.Second
+	allowedTTL      = 10 * time.Second
+	refusedTTL      = 5 * time.Second
+
+	// reviewTimeout bounds one review; a registry that cannot ask says so soon.
+	reviewTimeout = 10 * time.Second
+	// retryAfter is what clients are told when nobody could be asked.
+	retryAfter = 2 * time.Second
+)
+
+// DefaultLifetime is how long a token is good for unless Options say otherwise.
+const DefaultLifetime = 5 * time.Minute
+
+// Options say whom to ask and how tokens are issued.
+type Options struct {
+	// Config reaches the API, as a user that may create tokenreviews and
+	// subjectaccessreviews, and get, create and update the Secret of the key.
+	Config *rest.Config
+	// KeyNamespace and KeyName are the Secret whose key signs tokens; "" is
+	// tokens.DefaultNamespace and tokens.DefaultName.
+	KeyNamespace, KeyName string
+	// KeyMaxAge is the age at which that key is replaced; 0 is tokens.DefaultRotateAfter.
+	KeyMaxAge time.Duration
+	// Lifetime is how long an issued token is good for; 0 is DefaultLifetime.
+	Lifetime time.Duration
+	// Realm is scheme://host[:port] that clients are sent to for a token; "" is the host
+	// that they asked.
+	Realm string
+	// TrustedProxies are addresses whose Forwarded and X-Forwarded-* headers tell which
+	// host and scheme the client asked. Headers from elsewhere are not looked at.
+	TrustedProxies []netip.Prefix
+	// Now is the time; nil is time.Now.
+	Now ociregistry.Clock
+}
+
+// Access implements ociregistry.Access.
+type Access struct {
+	reviewer authenticator.Token
+	rights   auth.Access
+	issuer   *tokens.Issuer
+	realm    realm
+	lifetime time.Duration
+	now      func() time.Time
+}
+
+var _ ociregistry.Access = (*Access)(nil)
+
+// New asks nothing yet; it fails for options that cannot be.
+func New(o Options) (*Access, error) {
+	if o.Config == nil {
+		return nil, errors.New("setting up the registry's access control: no client config is given")
+	}
+	r, err := newRealm(o.Realm, o.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
+	}
+	config := rest.CopyConfig(o.Config)
+	config.Timeout = reviewTimeout
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
+	}
+	authorizer, err := authorizerfactory.DelegatingAuthorizerConfig{
+		SubjectAccessReviewClient: client.AuthorizationV1(),
+		AllowCacheTTL:             allowedTTL,
+		DenyCacheTTL:              refusedTTL,
+		WebhookRetryBackoff:       &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 3},
+	}.New()
+	if err != nil {
+		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	keys := tokens.NewKeys(tokens.KeyOptions{
+		Secrets:     client.CoreV1().Secrets(cmp.Or(o.KeyNamespace, tokens.DefaultNamespace)),
+		Name:        o.KeyName,
+		RotateAfter: o.KeyMaxAge,
+		Now:         o.Now,
+	})
+	return &Access{
+		reviewer: cache.New(tokenReviewer{client.AuthenticationV1().TokenReviews()}, false, knownTokenTTL, unknownTokenTTL),
+		rights:   auth.New(authorizer),
+		issuer:   tokens.NewIssuer(keys),
+		realm:    r,
+		lifetime: cmp.Or(o.Lifetime, DefaultLifetime),
+		now:      o.Now,
+	}, nil
+}
+
+// Authenticate implements ociregistry.Access.
+func (a *Access) Authenticate(r *http.Request) (ociregistry.Caller, error) {
+	shown := readCredentials(r.Header.Get("Authorization"))
+	realm := a.realm.of(r)
+	if shown.scheme == schemeNone {
+		return ociregistry.Caller{}, unauthorized("authentication is required", realm.bearer(wanted(r), ""))
+	}
+	caller := ociregistry.Caller{Scheme: shown.scheme, Realm: realm.url()}
+	who, err := a.identify(r.Context(), shown)
+	if err != nil {
+		return ociregistry.Caller{}, a.refused(r, shown.scheme, realm, err)
+	}
+	caller.User, caller.Grants = who.user, who.grants
+	return caller, nil
+}
+
+// refused is the answer to credentials that are not accepted.
+func (a *Access) refused(r *http.Request, scheme string, where endpoint, err error) error {
+	var wrong *credentialsError
+	if !errors.As(err, &wrong) {
+		return unavailable(err)
+	}
+	if scheme == schemeBasic {
+		return unauthorized(wrong.reason, where.basic()).Because(err)
+	}
+	return unauthorized(wrong.reason, where.bearer(wanted(r), "invalid_token")).Because(err)
+}
+
+// Challenge implements ociregistry.Access.
+func (a *Access) Challenge(r *http.Request, repo string, actions ...ociregistry.Action) string {
+	where := a.realm.of(r)
+	if readCredentials(r.Header.Get("Authorization")).scheme == schemeBasic {
+		return where.basic()
+	}
+	if repo == "" {
+		return where.bearer("", "")
+	}
+	return where.bearer(repositoryScope(repo, actions...), "")
+}
+
+func unauthorized(message, challenge string) *ociregistry.Error {
+	e := ociregistry.NewError(ociregistry.CodeUnauthorized, "%s", message)
+	e.Challenge = challenge
+	return e
+}
+
+func unavailable(err error) *ociregistry.Error {
+	e := ociregistry.NewError(ociregistry.CodeUnavailable, "the API that decides about access cannot be asked at the moment")
+	e.RetryAfter = retryAfter
+	return e.Because(err)
+}
+
+// identify tells who shows the credentials. The error is a *credentialsError, or tells
+// why nobody could be asked.
+func (a *Access) identify(ctx context.Context, shown credentials) (identity, error) {
+	switch {
+	case shown.scheme == schemeBearer && shown.secret == anonymousToken:
+		return identity{user: anonymous}, nil
+	case shown.secret == "":
+		return identity{}, &credentialsError{reason: "the password is missing"}
+	case tokens.IsOurs(shown.secret):
+		return a.identifyOurs(ctx, shown.secret)
+	}
+	return a.identifyByReview(ctx, shown.secret)
+}

@@ -1,0 +1,207 @@
+package access
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/reference"
+)
+
+// Types of scopes, and what stands in them.
+const (
+	typeRepository = "repository"
+	typeSignature  = "signature"
+	typeRegistry   = "registry"
+	nameCatalog    = "catalog"
+
+	actionPull   = "pull"
+	actionPush   = "push"
+	actionDelete = "delete"
+	actionSign   = "sign"
+	actionAll    = "*"
+
+	// A scope of type signature has verbs of its own.
+	actionSignatureGet = "get"
+	actionSignaturePut = "put"
+)
+
+const (
+	// maxScopes bounds the reviews that one request for a token can cause.
+	maxScopes = 64
+	// maxScopeBytes bounds what their names add to a token.
+	maxScopeBytes = 3 << 10
+)
+
+const catalogScope = typeRegistry + ":" + nameCatalog + ":" + actionAll
+
+// scope is one thing that a token is asked for, "type:name:action,action".
+type scope struct {
+	kind, name string
+	actions    []string
+	// repository is set for the types that name one, and zero when nothing can have that
+	// name.
+	repository reference.Repository
+}
+
+// parseScopes reads the scope parameters of a request for a token: any number of them,
+// each with any number of scopes, separated by spaces. Types that are not known here are
+// read and grant nothing.
+func parseScopes(parameters []string) ([]scope, error) {
+	var scopes []scope
+	bytes := 0
+	for _, parameter := range parameters {
+		for text := range strings.FieldsSeq(parameter) {
+			if bytes += len(text); bytes > maxScopeBytes {
+				return nil, fmt.Errorf("scopes of more than %d bytes are asked for", maxScopeBytes)
+			}
+			s, err := parseScope(text)
+			if err != nil {
+				return nil, err
+			}
+			if scopes = append(scopes, s); len(scopes) > maxScopes {
+				return nil, fmt.Errorf("more than %d scopes are asked for", maxScopes)
+			}
+		}
+	}
+	return scopes, nil
+}
+
+// parseScope reads one scope. What stands between the first and the last colon is the
+// name: it may have a colon in it.
+func parseScope(text string) (scope, error) {
+	kind, rest, found := strings.Cut(text, ":")
+	colon := strings.LastIndexByte(rest, ':')
+	if !found || kind == "" || colon < 0 {
+		return scope{}, fmt.Errorf("the scope %q is not of the form type:name:actions", text)
+	}
+	kind, _, _ = strings.Cut(kind, "(") // a class may follow: "repository(plugin)"
+	s := scope{kind: kind, name: rest[:colon], actions: strings.Split(rest[colon+1:], ",")}
+	if kind != typeRepository && kind != typeSignature {
+		return s, nil
+	}
+	repository, err := reference.ParseRepository(s.name)
+	var none *reference.NoRepositoryError
+	switch {
+	case errors.As(err, &none):
+		return s, nil
+	case err != nil:
+		return scope{}, fmt.Errorf("the scope %q: %w", text, err)
+	}
+	s.repository = repository
+	return s, nil
+}
+
+// wants are the rights in a repository that the scope asks for, each with the word it is
+// granted by. Who may push is asked whether they may sign as well: clients that sign have
+// no scope for it.
+func (s scope) wants() map[string]ociregistry.Action {
+	known := wordsOf[s.kind]
+	wants := map[string]ociregistry.Action{}
+	for _, action := range s.actions {
+		for _, word := range known[action] {
+			wants[word] = actionOf[word]
+		}
+	}
+	return wants
+}
+
+// wordsOf are, by the type of a scope and an action in it, the words of what is granted.
+var wordsOf = map[string]map[string][]string{
+	typeRepository: {
+		actionPull:   {actionPull},
+		actionPush:   {actionPush, actionSign},
+		actionDelete: {actionDelete},
+		actionAll:    {actionPull, actionPush, actionSign, actionDelete},
+	},
+	typeSignature: {
+		actionSignatureGet: {actionPull},
+		actionSignaturePut: {actionSign},
+		actionAll:          {actionPull, actionSign},
+	},
+}
+
+// actionOf is the right that a word grants.
+var actionOf = map[string]ociregistry.Action{
+	actionPull:   ociregistry.ActionPull,
+	actionPush:   ociregistry.ActionPush,
+	actionDelete: ociregistry.ActionDelete,
+	actionSign:   ociregistry.ActionSign,
+}
+
+// catalog tells whether the scope asks for the list of repositories.
+func (s scope) catalog() bool {
+	return s.kind == typeRegistry && s.name == nameCatalog && slices.Contains(s.actions, actionAll)
+}
+
+// repositoryScope is the scope for rights in a repository, "" for what is no name of one.
+func repositoryScope(name string, actions ...ociregistry.Action) string {
+	if _, err := reference.ParseRepository(name); err != nil {
+		return ""
+	}
+	var pull, push, remove bool
+	for _, action := range actions {
+		switch action {
+		case ociregistry.ActionPull, ociregistry.ActionSignatureRead:
+			pull = true
+		case ociregistry.ActionPush, ociregistry.ActionSign:
+			pull, push = true, true
+		case ociregistry.ActionDelete:
+			remove = true
+		}
+	}
+	var words []string
+	for _, w := range []struct {
+		want bool
+		word string
+	}{{pull, actionPull}, {push, actionPush}, {remove, actionDelete}} {
+		if w.want {
+			words = append(words, w.word)
+		}
+	}
+	if words == nil {
+		return ""
+	}
+	return typeRepository + ":" + name + ":" + strings.Join(words, ",")
+}
+
+// routes are what follows the name of a repository in a path.
+var routes = []string{"/manifests/", "/blobs/", "/referrers/", "/tags/list", "/signatures/"}
+
+// wanted is the scope that a request without credentials should come back with, "" where
+// the path does not tell.
+func wanted(r *http.Request) string {
+	path, found := strings.CutPrefix(r.URL.Path, "/v2/")
+	if path == "_catalog" {
+		return catalogScope
+	}
+	if !found {
+		if path, found = strings.CutPrefix(r.URL.Path, "/extensions/v2/"); !found {
+			return ""
+		}
+	}
+	end := -1 // names may have a route's word in them: the last one counts
+	for _, route := range routes {
+		end = max(end, strings.LastIndex(path, route))
+	}
+	if end < 0 {
+		return ""
+	}
+	name, upload := path[:end], strings.HasPrefix(path[end:], "/blobs/uploads/")
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return repositoryScope(name, ociregistry.ActionPull)
+	case http.MethodDelete:
+		if !upload {
+			return repositoryScope(name, ociregistry.ActionDelete)
+		}
+	}
+	scope := repositoryScope(name, ociregistry.ActionPush)
+	if from := r.URL.Query().Get("from"); from != "" && r.Method == http.MethodPost && upload {
+		scope = strings.TrimSpace(scope + " " + repositoryScope(from, ociregistry.ActionPull))
+	}
+	return scope
+}

@@ -1,0 +1,152 @@
+package ociregistry
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"weir.dev/weir/internal/blobstore"
+)
+
+// An upload is used by one request at a time. A client whose connection broke may ask how
+// far its upload is before the broken request has noticed: it waits for that, this long.
+const (
+	busyWait = 3 * time.Second
+	busyPoll = 20 * time.Millisecond
+)
+
+// upload finds the upload of the path. Whoever gets it closes it.
+func (x *exchange) upload() (*blobstore.Upload, error) {
+	ctx, waited := x.context(), time.Duration(0)
+	for {
+		u, err := x.Store.Upload(ctx, x.repo.Key(), x.at.reference)
+		if !errors.Is(err, blobstore.ErrBusy) || waited >= busyWait {
+			return u, x.uploadFailure("finding", err)
+		}
+		timer := time.NewTimer(busyPoll)
+		select {
+		case <-timer.C:
+			waited += busyPoll
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// uploadFailure says what failed with the upload of the path; nil for nil.
+func (x *exchange) uploadFailure(tried string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, blobstore.ErrUnknown):
+		return &Error{
+			Code: CodeBlobUploadUnknown, Message: "there is no such upload to the repository",
+			Detail: map[string]string{"upload": fmt.Sprintf("%.100s", x.at.reference)},
+		}
+	}
+	return fmt.Errorf("%s upload %.100s to %s: %w", tried, x.at.reference, x.repo, err)
+}
+
+// getUpload serves GET of an upload: how far it is.
+func (x *exchange) getUpload() error {
+	u, err := x.upload()
+	if err != nil {
+		return err
+	}
+	return x.answerUpload(u, http.StatusNoContent)
+}
+
+// patchUpload serves PATCH of an upload: a chunk, or all of it as a stream.
+func (x *exchange) patchUpload() error {
+	u, err := x.upload()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = u.Close() }() // when all went well it is closed already
+	if err := x.appendChunk(u); err != nil {
+		return err
+	}
+	return x.answerUpload(u, http.StatusAccepted)
+}
+
+// putUpload serves PUT of an upload: a last chunk or none, and the digest of the whole.
+func (x *exchange) putUpload() error {
+	want, err := parseDigest(x.r.URL.Query().Get("digest"))
+	if err != nil {
+		return err // the upload stays: the client may know the digest yet
+	}
+	u, err := x.upload()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = u.Close() }() // when all went well it is closed already
+	if err := x.appendChunk(u); err != nil {
+		return err
+	}
+	if _, err := u.Commit(x.context(), want); err != nil {
+		return x.refuseContent(want, x.uploadFailure("completing", err))
+	}
+	return x.blobCreated(want, "completed")
+}
+
+// cancelUpload serves DELETE of an upload.
+func (x *exchange) cancelUpload() error {
+	u, err := x.upload()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = u.Close() }() // when all went well it is closed already
+	if err := u.Cancel(x.context()); err != nil {
+		return x.uploadFailure("canceling", err)
+	}
+	uploadsTotal.WithLabelValues("canceled").Inc()
+	x.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// appendChunk adds the body to an upload. A Content-Range has to begin where the upload
+// ends; without one the body simply goes on. What arrived before a connection broke
+// counts: the client asks how far the upload is and continues.
+func (x *exchange) appendChunk(u *blobstore.Upload) error {
+	length := int64(-1)
+	if header := x.r.Header.Get("Content-Range"); header != "" {
+		first, last, err := parseContentRange(header)
+		if err != nil || first != u.Size() {
+			return x.outOfOrder(u, header)
+		}
+		length = last - first + 1
+		if announced := x.r.ContentLength; announced >= 0 && announced != length {
+			return NewError(CodeSizeInvalid, "Content-Length is %d, Content-Range has %d bytes", announced, length)
+		}
+	}
+	if x.r.ContentLength == 0 {
+		return nil
+	}
+	var src io.Reader = &x.body
+	if length >= 0 {
+		src = io.LimitReader(src, length)
+	}
+	n, err := u.Append(x.context(), src)
+	if err != nil {
+		return x.uploadFailure("appending to", err)
+	}
+	if length >= 0 && (n < length || x.body.hasMore()) {
+		return NewError(CodeSizeInvalid, "Content-Range has %d bytes, the body another number", length)
+	}
+	return nil
+}
+
+// outOfOrder refuses a chunk, and tells where the upload stands.
+func (x *exchange) outOfOrder(u *blobstore.Upload, header string) error {
+	if err := u.Close(); err != nil {
+		return x.uploadFailure("keeping", err)
+	}
+	x.describeUpload(u)
+	return &Error{
+		Code: CodeBlobUploadInvalid, Status: http.StatusRequestedRangeNotSatisfiable, Message: fmt.Sprintf("the upload goes on at byte %d", u.Size()),
+		Detail: map[string]string{"contentRange": fmt.Sprintf("%.100s", header)},
+	}
+}

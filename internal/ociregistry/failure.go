@@ -1,0 +1,168 @@
+package ociregistry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/blobstore"
+)
+
+// statusClientGone is what logs and metrics show for a request whose client went away.
+// Nobody receives it. The number is nginx's.
+const statusClientGone = 499
+
+// fail makes an answer of what went wrong. After a first byte was sent there is no other
+// way to say so than to break the connection.
+func (x *exchange) fail(err error) {
+	if x.w.status != 0 {
+		x.logBroken(err)
+		panic(http.ErrAbortHandler)
+	}
+	x.write(x.explain(err))
+}
+
+// explain tells a client what went wrong. What is the registry's own business is logged
+// here, once, under the request's name, and not told.
+func (x *exchange) explain(err error) Errors {
+	var many Errors
+	var one *Error
+	switch {
+	case errors.As(err, &many) && len(many) > 0:
+		return many
+	case errors.As(err, &one):
+		if one.HTTPStatus() >= http.StatusInternalServerError && one.Err != nil {
+			x.logFailure(err)
+		}
+		return Errors{one}
+	case x.body.failed != nil:
+		return Errors{brokenBody(x.body.failed)}
+	case x.context().Err() != nil:
+		return Errors{{Code: CodeUnavailable, Status: statusClientGone, Message: "the client is gone", Err: err}}
+	}
+	if e := storageError(err); e != nil {
+		if e.HTTPStatus() >= http.StatusInternalServerError {
+			x.logFailure(err)
+		}
+		return Errors{e}
+	}
+	x.logFailure(err)
+	return Errors{internalError(x.requestName())}
+}
+
+// storageError is what clients are told of an error of the store, nil where that is
+// nothing of theirs.
+func storageError(err error) *Error {
+	var mismatch *blobstore.DigestMismatch
+	var offset *blobstore.OffsetMismatch
+	switch {
+	case errors.As(err, &mismatch):
+		return &Error{
+			Code: CodeDigestInvalid, Message: "the content has another digest", Err: err,
+			Detail: map[string]string{"digest": mismatch.Want.String(), "actual": mismatch.Got.String()},
+		}
+	case errors.As(err, &offset):
+		return &Error{
+			Code: CodeBlobUploadInvalid, Status: http.StatusRequestedRangeNotSatisfiable, Err: err,
+			Message: fmt.Sprintf("the upload has %d bytes, not %d", offset.Want, offset.Got),
+		}
+	case errors.Is(err, blobstore.ErrBusy):
+		return &Error{
+			Code: CodeBlobUploadInvalid, Status: http.StatusConflict, RetryAfter: retryAfter,
+			Message: "another request is writing to this upload", Err: err,
+		}
+	case errors.Is(err, blobstore.ErrFull):
+		return &Error{
+			Code: CodeUnavailable, Status: http.StatusInsufficientStorage,
+			Message: "the registry's storage is full", Err: err,
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: CodeUnavailable, Message: "it took too long", RetryAfter: retryAfter, Err: err}
+	}
+	return nil
+}
+
+// brokenBody is what is said of a body that did not arrive, should anybody still listen.
+func brokenBody(err error) *Error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &Error{
+			Code: CodeBlobUploadInvalid, Status: http.StatusRequestTimeout,
+			Message: "nothing arrived for too long", Err: err,
+		}
+	}
+	return NewError(CodeSizeInvalid, "the body ended before its announced length").Because(err)
+}
+
+func internalError(request string) *Error {
+	return &Error{
+		Code:    CodeUnknown,
+		Message: "the registry could not do this; its log says why under the request's name",
+		Detail:  map[string]string{"request": request},
+	}
+}
+
+func (x *exchange) logFailure(err error) {
+	klog.ErrorS(err, "A request to the registry failed", "request", x.requestName(),
+		"method", x.r.Method, "path", x.r.URL.Path)
+}
+
+// logBroken notes an answer that breaks off: as a failure, unless the client went away.
+func (x *exchange) logBroken(err error) {
+	level := klog.Level(0)
+	if x.context().Err() != nil || x.w.failed {
+		level = 2
+	}
+	klog.V(level).InfoS("An answer of the registry broke off", "request", x.requestName(),
+		"method", x.r.Method, "path", x.r.URL.Path, "sent", x.w.sent, "err", err)
+}
+
+// errorBody is the specification's form of an error.
+type errorBody struct {
+	Errors []errorEntry `json:"errors"`
+}
+
+type errorEntry struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Detail  any    `json:"detail,omitempty"`
+}
+
+// write sends errors.
+func (x *exchange) write(all Errors) {
+	first := all[0]
+	entries := make([]errorEntry, len(all))
+	for i, e := range all {
+		entries[i] = errorEntry{Code: e.Code, Message: e.Message, Detail: e.Detail}
+	}
+	content, err := json.Marshal(errorBody{Errors: entries})
+	if err != nil { // a detail that is no JSON: the rest is told without it
+		content, _ = json.Marshal(errorBody{Errors: []errorEntry{{Code: first.Code, Message: first.Message}}})
+	}
+	h := x.w.Header()
+	for _, about := range []string{"Etag", "Docker-Content-Digest", "Accept-Ranges"} {
+		h.Del(about) // the answer is no content any more
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	if first.Challenge != "" {
+		h.Set("Www-Authenticate", first.Challenge)
+	}
+	if first.Allow != "" {
+		h.Set("Allow", first.Allow)
+	}
+	if first.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((first.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	x.w.WriteHeader(first.HTTPStatus())
+	if !x.isHead() {
+		_, _ = x.w.Write(content) // nobody is left to tell
+	}
+}

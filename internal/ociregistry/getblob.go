@@ -1,0 +1,128 @@
+package ociregistry
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/blobstore"
+)
+
+// getBlob serves GET and HEAD of a blob.
+func (x *exchange) getBlob() error {
+	d, err := x.digest()
+	if err != nil {
+		return err
+	}
+	if tags := x.r.Header["If-None-Match"]; tags != nil && hasTag(tags, d.String()) {
+		return x.blobNotModified(d)
+	}
+	if x.isHead() {
+		return x.headBlob(d)
+	}
+	blob, stored, err := x.openBlob(x.context(), x.repo, d)
+	if err != nil {
+		return err
+	}
+	if stored && x.RedirectBlobs {
+		if done, err := x.redirect(d); done || err != nil {
+			return err
+		}
+	}
+	return x.sendBlob(d, blob)
+}
+
+// blobNotModified answers a client that has the blob. Whether it may still have it is
+// asked all the same.
+func (x *exchange) blobNotModified(d digest.Digest) error {
+	if err := x.mayReadBlob(x.context(), x.repo, d); err != nil {
+		return err
+	}
+	x.identifyBlob(d)
+	x.w.WriteHeader(http.StatusNotModified)
+	return nil
+}
+
+// headBlob answers with a blob's size. Ranges are for GET only (RFC 9110 §14.2).
+func (x *exchange) headBlob(d digest.Digest) error {
+	size, err := x.sizeOfBlob(x.context(), x.repo, d)
+	if err != nil {
+		return err
+	}
+	x.describeBlob(d, size)
+	x.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// identifyBlob sets the headers that say which blob it is.
+func (x *exchange) identifyBlob(d digest.Digest) {
+	header := x.w.Header()
+	header["Etag"] = []string{entityTag(d)}
+	header["Cache-Control"] = cacheForever
+	header["Docker-Content-Digest"] = []string{d.String()}
+}
+
+// describeBlob sets the headers of an answer with a blob or a part of it.
+func (x *exchange) describeBlob(d digest.Digest, length int64) {
+	x.identifyBlob(d)
+	header := x.w.Header()
+	header["Accept-Ranges"] = acceptBytes
+	header["Content-Type"] = octetStream
+	header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+}
+
+// redirect sends the client to the storage, where that has URLs.
+func (x *exchange) redirect(d digest.Digest) (bool, error) {
+	to, err := x.Store.RedirectURL(x.r, d)
+	if err != nil {
+		return false, fmt.Errorf("finding the storage's URL of blob %s: %w", d, err)
+	}
+	if to == "" {
+		return false, nil
+	}
+	header := x.w.Header()
+	header.Set("Location", to)
+	header.Set("Docker-Content-Digest", d.String())
+	header["Cache-Control"] = []string{"no-store"} // the URL is signed, and ends
+	header["Content-Length"] = []string{"0"}
+	x.w.WriteHeader(http.StatusTemporaryRedirect)
+	return true, nil
+}
+
+// sendBlob sends a blob or the part of it that was asked for. Once the header is out, an
+// error breaks the connection: a short body must not look like a whole one.
+func (x *exchange) sendBlob(d digest.Digest, blob Blob) error {
+	part, partial := span{length: blob.Size}, false
+	if asked := x.r.Header.Get("Range"); asked != "" && wantsPart(x.r, entityTag(d)) {
+		var ok bool
+		if part, partial, ok = parseRange(asked, blob.Size); !ok {
+			x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", blob.Size))
+			return &Error{
+				Code: CodeSizeInvalid, Status: http.StatusRequestedRangeNotSatisfiable, Message: fmt.Sprintf("the blob has %d bytes", blob.Size),
+				Detail: map[string]string{"range": asked},
+			}
+		}
+	}
+	content, err := blob.Open(x.context(), part.start)
+	switch {
+	case errors.Is(err, blobstore.ErrUnknown): // it was deleted a moment ago
+		return blobUnknown(d)
+	case err != nil:
+		return fmt.Errorf("opening blob %s of %s at %d: %w", d, x.repo, part.start, err)
+	}
+	defer content.Close()
+	x.describeBlob(d, part.length)
+	status := http.StatusOK
+	if partial {
+		status = http.StatusPartialContent
+		x.w.Header().Set("Content-Range", part.contentRange(blob.Size))
+	}
+	x.w.WriteHeader(status)
+	if err := x.w.send(content, part.length); err != nil {
+		return fmt.Errorf("sending blob %s of %s: %w", d, x.repo, err)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package ociregistry
+
+import (
+	"net/http"
+	"sync/atomic"
+)
+
+// Handler serves the registry. It is safe for concurrent use.
+type Handler struct {
+	Options
+	routes *routes
+
+	reads, writes *limiter
+	manifests     *manifestCache
+	// blobs and revisions (manifests) are the ways in which content belongs to repositories.
+	blobs, revisions bond
+	// goneLayers are empty layers that were deleted from a repository.
+	goneLayers linkHints
+	requests   *requestNames
+	closed     atomic.Bool
+}
+
+// New makes a Handler. The error tells everything that is wrong with the options.
+func New(o Options) (*Handler, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	registerMetrics()
+	return &Handler{
+		Options:    o,
+		routes:     newRoutes(table()),
+		reads:      newLimiter("read", o.Reads),
+		writes:     newLimiter("write", o.Writes),
+		manifests:  newManifestCache(o.ManifestCacheBytes),
+		blobs:      bond{known: o.Directory.Blob, linked: o.Store.HasBlob, hints: newLinkHints()},
+		revisions:  bond{known: o.Directory.Manifest, linked: o.Store.HasManifest, throughOthers: unlinkedOf(o.Store), hints: newLinkHints()},
+		goneLayers: newLinkHints(),
+		requests:   newRequestNames(),
+	}, nil
+}
+
+// ServeHTTP serves one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{Handler: h, r: r, started: h.Now()}
+	x.w.begin(w, r, h.ClientTimeout)
+	x.body.begin(w, r, h.ClientTimeout)
+	defer x.finish()
+	if err := x.serve(); err != nil {
+		x.fail(err)
+	}
+}
+
+// Close ends the service: requests that come from now on are answered with
+// CodeUnavailable, those under way are not waited for (http.Server's Shutdown does), and
+// the memory for manifests is given back. It never fails.
+func (h *Handler) Close() error {
+	h.closed.Store(true)
+	h.manifests.clear()
+	return nil
+}

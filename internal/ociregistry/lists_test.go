@@ -1,0 +1,225 @@
+package ociregistry_test
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"weir.dev/weir/internal/ociregistry"
+)
+
+// follow reads all pages of a list.
+func (r *registry) follow(path, key string) []string {
+	r.t.Helper()
+	var all []string
+	for pages := 0; path != ""; pages++ {
+		if pages > 20 {
+			r.t.Fatal("the links never end")
+		}
+		got := r.want(200, "", r.do("GET", path, nil))
+		var page map[string]json.RawMessage
+		var entries []string
+		if err := json.Unmarshal(got.body, &page); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := json.Unmarshal(page[key], &entries); err != nil || entries == nil {
+			r.t.Fatalf("the page is %s", got.body)
+		}
+		all = append(all, entries...)
+		link := got.header.Get("Link")
+		path, _ = strings.CutSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
+		if link != "" && path == link {
+			r.t.Fatalf("the link is %q", link)
+		}
+	}
+	return all
+}
+
+func TestTags(t *testing.T) {
+	r := start(t)
+	r.want(404, ociregistry.CodeNameUnknown, r.do("GET", "/v2/shop/a/b/tags/list", nil))
+	content := r.image("shop/a/b", "one")
+	tags := []string{"1.0", "10", "2", "A", "Z", "_", "a", "b", "latest"}
+	for _, tag := range tags {
+		r.push("shop/a/b", tag, content)
+	}
+	got := r.want(200, "", r.do("GET", "/v2/shop/a/b/tags/list", nil))
+	if want := `{"name":"shop/a/b","tags":["` + strings.Join(tags, `","`) + `"]}`; string(got.body) != want {
+		t.Errorf("the list is %s, not %s", got.body, want)
+	}
+	for _, n := range []string{"1", "2", "4", "9", "100"} {
+		if got := r.follow("/v2/shop/a/b/tags/list?n="+n, "tags"); !slices.Equal(got, tags) {
+			t.Errorf("pages of %s have %v", n, got)
+		}
+	}
+	if got := r.follow("/v2/shop/a/b/tags/list?last=Z", "tags"); !slices.Equal(got, tags[5:]) {
+		t.Errorf("after Z there are %v", got)
+	}
+	none := r.want(200, "", r.do("GET", "/v2/shop/a/b/tags/list?n=0", nil))
+	if string(none.body) != `{"name":"shop/a/b","tags":[]}` || none.header.Get("Link") != "" {
+		t.Errorf("no entries are %s, %v", none.body, none.header)
+	}
+	for _, n := range []string{"-1", "x", ""} {
+		r.want(400, ociregistry.CodeUnsupported, r.do("GET", "/v2/shop/a/b/tags/list?n="+n, nil))
+	}
+	for _, tag := range tags {
+		r.want(202, "", r.do("DELETE", "/v2/shop/a/b/manifests/"+tag, nil))
+	}
+	if got := r.want(200, "", r.do("GET", "/v2/shop/a/b/tags/list", nil)); string(got.body) != `{"name":"shop/a/b","tags":[]}` {
+		t.Errorf("without tags the list is %s", got.body)
+	}
+}
+
+func TestCatalog(t *testing.T) {
+	r := start(t)
+	if got := r.want(200, "", r.do("GET", "/v2/_catalog", nil)); string(got.body) != `{"repositories":[]}` {
+		t.Errorf("an empty catalog is %s", got.body)
+	}
+	names := []string{"a/one", "a/two", "b/charts/web", "c/x"}
+	for _, name := range names {
+		r.push(name, "v1", r.image(name, "one"))
+	}
+	for _, query := range []string{"", "?n=1", "?n=3", "?n=5000"} {
+		if got := r.follow("/v2/_catalog"+query, "repositories"); !slices.Equal(got, names) {
+			t.Errorf("%q is %v", query, got)
+		}
+	}
+	if got := r.want(200, "", r.do("GET", "/v2/_catalog?n=0", nil)); string(got.body) != `{"repositories":[]}` || got.header.Get("Link") != "" {
+		t.Errorf("no entries are %s, %v", got.body, got.header)
+	}
+	r.want(400, ociregistry.CodeUnsupported, r.do("GET", "/v2/_catalog?n=-1", nil))
+	r.want(401, ociregistry.CodeUnauthorized, r.do("GET", "/v2/_catalog", nil, as("guest")))
+}
+
+func TestSignatures(t *testing.T) {
+	r := start(t)
+	content := r.image("shop/web", "one")
+	made := r.push("shop/web", "v1", content)
+	d := made.header.Get("Docker-Content-Digest")
+	path := "/extensions/v2/shop/web/signatures/" + d
+	if got := r.want(200, "", r.do("GET", path, nil)); string(got.body) != `{"signatures":[]}` {
+		t.Errorf("no signatures are %s", got.body)
+	}
+	signature := `{"schemaVersion":2,"name":"` + d + `@abc","type":"AtomicImageV1","content":"c2lnbmVk"}`
+	r.want(201, "", r.do("PUT", path, []byte(signature)))
+	if got := r.want(200, "", r.do("GET", path, nil)); string(got.body) != `{"signatures":[`+signature+`]}` {
+		t.Errorf("the signatures are %s", got.body)
+	}
+	r.want(409, ociregistry.CodeSignatureExists, r.do("PUT", path, []byte(signature)))
+	untyped := strings.Replace(strings.Replace(signature, `"type":"AtomicImageV1",`, "", 1), "@abc", "@def", 1)
+	r.want(201, "", r.do("PUT", path, []byte(untyped)))
+	if got := r.directory.signatures[1]; got.Type != "AtomicImageV1" || string(got.Content) != "signed" || got.Name != d+"@def" {
+		t.Errorf("the signature is %+v", got)
+	}
+	for _, wrong := range []string{
+		``, `{`, `{}`, strings.Replace(signature, `:2,`, `:1,`, 1), strings.Replace(signature, "@abc", "", 1),
+		strings.Replace(signature, "c2lnbmVk", "", 1), strings.Replace(signature, "c2lnbmVk", "!", 1),
+	} {
+		r.want(400, ociregistry.CodeSignatureInvalid, r.do("PUT", path, []byte(wrong)))
+	}
+	r.want(413, ociregistry.CodeSignatureInvalid, r.do("PUT", path, make([]byte, 4<<20+1)))
+	r.want(404, ociregistry.CodeNameUnknown, r.do("GET", "/extensions/v2/shop/none/signatures/"+d, nil))
+	r.want(400, ociregistry.CodeDigestInvalid, r.do("GET", "/extensions/v2/shop/web/signatures/v1", nil))
+}
+
+func TestBase(t *testing.T) {
+	r := start(t)
+	for _, path := range []string{"/", "/healthz"} {
+		req := r.request("GET", path, nil)
+		req.Header.Del("Authorization")
+		res, err := r.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != 200 || res.Header.Get("Cache-Control") != "no-cache" || res.ContentLength != 0 {
+			t.Errorf("%s is %s with %v", path, res.Status, res.Header)
+		}
+	}
+	for _, path := range []string{"/v2/", "/v2"} {
+		if got := r.want(200, "", r.do("GET", path, nil, as("anybody"))); string(got.body) != "{}" {
+			t.Errorf("%s is %s", path, got.body)
+		}
+		got := r.want(401, ociregistry.CodeUnauthorized, r.do("GET", path, nil, header("Authorization", "")))
+		if !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Bearer realm=") {
+			t.Errorf("%s challenges with %v", path, got.header)
+		}
+	}
+	if got := r.want(200, "", r.do("GET", "/openshift/token", nil, header("Authorization", ""))); !strings.Contains(string(got.body), "anonymous") {
+		t.Errorf("the token endpoint says %s", got.body)
+	}
+	for path, allow := range map[string]string{
+		"/v2/":                           "GET, HEAD",
+		"/v2/shop/web/manifests/v1":      "GET, HEAD, PUT, DELETE",
+		"/v2/shop/web/blobs/uploads/":    "POST",
+		"/v2/shop/web/blobs/uploads/abc": "GET, HEAD, PATCH, PUT, DELETE",
+	} {
+		if got := r.want(405, ociregistry.CodeUnsupported, r.do("OPTIONS", path, nil)); got.header.Get("Allow") != allow {
+			t.Errorf("%s allows %q, not %q", path, got.header.Get("Allow"), allow)
+		}
+	}
+	for _, path := range []string{"/v1/", "/v2/shop/web", "/v2/shop/web/", "/favicon.ico", "/v2/shop/web/manifests/", "/v2/shop/web/tags"} {
+		got := r.want(404, ociregistry.CodeUnsupported, r.do("GET", path, nil))
+		if got.header.Get("Docker-Distribution-API-Version") != "registry/2.0" || got.header.Get("X-Registry-Supports-Signatures") != "1" {
+			t.Errorf("%s lacks the headers: %v", path, got.header)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	r := start(t)
+	r.push("shop/web", "v1", r.image("shop/web", "one"))
+	r.want(200, "", r.do("GET", "/v2/shop/web/manifests/v1", nil))
+	r.want(401, ociregistry.CodeUnauthorized, r.do("GET", "/extensions/v2/metrics", nil, as("guest")))
+	text := string(r.want(200, "", r.do("GET", "/extensions/v2/metrics", nil)).body)
+	for _, line := range []string{
+		`weir_registry_requests_total{code="200",method="GET",route="manifest"}`,
+		`weir_registry_requests_total{code="201",method="PUT",route="manifest"}`,
+		`weir_registry_request_duration_seconds_count{method="GET",route="manifest"}`,
+		`weir_registry_received_bytes_total{route="uploads"}`,
+		`weir_registry_sent_bytes_total{route="manifest"}`,
+		`weir_registry_requests_in_flight{kind="read"} 1`,
+		`weir_registry_uploads_total{outcome="completed"}`,
+		`weir_registry_manifest_reads_total{from="memory"}`,
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("%s is missing", line)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	_, err := ociregistry.New(ociregistry.Options{Sparse: "some", MaxManifestBytes: -1, ClientTimeout: -1, ManifestCacheBytes: -1, MinChunkBytes: -1})
+	for _, wrong := range []string{"no blob store", "no directory", "about access", "largest manifest", "sparse manifests", "time-out", "in memory", "a chunk"} {
+		if err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("the error does not tell of %q: %v", wrong, err)
+		}
+	}
+}
+
+func TestClose(t *testing.T) {
+	r := start(t)
+	r.want(200, "", r.do("GET", "/v2/", nil))
+	if err := r.handler.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := r.want(503, ociregistry.CodeUnavailable, r.do("GET", "/v2/", nil))
+	if got.header.Get("Retry-After") != "1" {
+		t.Errorf("the answer has %v", got.header)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	cause := errors.New("cause")
+	one := ociregistry.NewError(ociregistry.CodeBlobUnknown, "one").Because(cause)
+	all := ociregistry.Errors{ociregistry.NewError(ociregistry.CodeDenied, "two"), one}
+	var e *ociregistry.Error
+	if !errors.Is(all, cause) || !errors.As(all, &e) || e.Code != ociregistry.CodeDenied || all.Error() != "DENIED: two\nBLOB_UNKNOWN: one: cause" {
+		t.Errorf("%v", all)
+	}
+	if e := (&ociregistry.Error{Code: "OTHER"}); e.HTTPStatus() != 500 {
+		t.Errorf("an unknown code is %d", e.HTTPStatus())
+	}
+}

@@ -1,0 +1,141 @@
+package ociregistry
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+)
+
+// The metrics of all Handlers of the process.
+var (
+	requestsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "requests_total",
+		Help:           "Requests to the registry by route, method and status code; code is aborted for an answer that broke off.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"route", "method", "code"})
+	requestDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "request_duration_seconds",
+		Help:           "Time from a request's header to the last byte of its answer.",
+		Buckets:        []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"route", "method"})
+	receivedBytes = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "received_bytes_total",
+		Help:           "Bytes of bodies that clients sent.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"route"})
+	sentBytes = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "sent_bytes_total",
+		Help:           "Bytes of bodies that were sent to clients.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"route"})
+	requestsInFlight = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "requests_in_flight",
+		Help:           "Requests that are handled, by kind (read, write).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"kind"})
+	requestsWaiting = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "requests_waiting",
+		Help:           "Requests that wait for their turn under the limit of their kind.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"kind"})
+	requestsRefused = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "requests_refused_total",
+		Help:           "Requests that were answered 429 because of the limit of their kind.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"kind"})
+	uploadsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "uploads_total",
+		Help:           "Uploads of blobs by outcome: started, completed (also in one request), mounted, canceled, refused for their digest.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"outcome"})
+	manifestReads = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "manifest_reads_total",
+		Help:           "Manifests that were read, by where they came from (memory, storage, upstream).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"from"})
+	registerMetrics = sync.OnceFunc(func() {
+		legacyregistry.MustRegister(requestsTotal, requestDuration, receivedBytes, sentBytes, requestsInFlight,
+			requestsWaiting, requestsRefused, uploadsTotal, manifestReads)
+	})
+)
+
+// methodLabel bounds the methods that metrics tell apart.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		return method
+	}
+	return "other"
+}
+
+// observe counts and logs an exchange that ended.
+func (x *exchange) observe() {
+	took := x.Now().Sub(x.started)
+	route, method := x.at.resource.String(), methodLabel(x.r.Method)
+	code := "aborted"
+	if !x.w.aborted {
+		code = codeLabel(x.w.status)
+	}
+	requestsTotal.WithLabelValues(route, method, code).Inc()
+	requestDuration.WithLabelValues(route, method).Observe(took.Seconds())
+	if x.body.read > 0 {
+		receivedBytes.WithLabelValues(route).Add(float64(x.body.read))
+	}
+	if x.w.sent > 0 {
+		sentBytes.WithLabelValues(route).Add(float64(x.w.sent))
+	}
+	if !klog.V(2).Enabled() {
+		return
+	}
+	// Neither the query, which may hold anything, nor a header is written down.
+	user := ""
+	if x.caller.User != nil {
+		user = x.caller.User.GetName()
+	}
+	klog.V(2).InfoS("Registry", "request", x.requestName(), "user", user, "remote", x.r.RemoteAddr,
+		"method", x.r.Method, "route", route, "repository", x.at.name, "reference", x.at.reference,
+		"status", code, "received", x.body.read, "sent", x.w.sent, "duration", took)
+}
+
+// codeLabel is a status code as text, without making one for the usual.
+func codeLabel(status int) string {
+	switch status {
+	case http.StatusOK, 0: // a handler that wrote nothing said 200
+		return "200"
+	case http.StatusNotModified:
+		return "304"
+	case http.StatusUnauthorized:
+		return "401"
+	case http.StatusNotFound:
+		return "404"
+	}
+	return strconv.Itoa(status)
+}
+
+// getMetrics serves the registry's own metrics. Whoever may read these need not be let
+// see the API server's, which are in the same process where one binary is everything.
+func (x *exchange) getMetrics() error {
+	promhttp.HandlerFor(prometheus.GathererFunc(gatherOurs), promhttp.HandlerOpts{}).ServeHTTP(&x.w, x.r)
+	return nil
+}
+
+func gatherOurs() ([]*dto.MetricFamily, error) {
+	all, err := legacyregistry.DefaultGatherer.Gather()
+	ours := all[:0]
+	for _, family := range all {
+		name := family.GetName()
+		if strings.HasPrefix(name, "weir_") || strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
+			ours = append(ours, family)
+		}
+	}
+	return ours, err
+}

@@ -1,0 +1,74 @@
+package ociregistry
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+)
+
+// page is what a list was asked for: at most n entries after last.
+type page struct {
+	n    int // -1 is all
+	last string
+}
+
+// parsePage reads n and last. preset is n where it is not asked for.
+func parsePage(query url.Values, preset int) (page, error) {
+	p := page{n: preset, last: query.Get("last")}
+	if !query.Has("n") {
+		return p, nil
+	}
+	n, err := strconv.Atoi(query.Get("n"))
+	if err != nil || n < 0 {
+		return page{}, &Error{
+			Code: CodeUnsupported, Status: http.StatusBadRequest, Message: "n is the number of entries wanted, 0 or more",
+			Detail: map[string]string{"n": query.Get("n")},
+		}
+	}
+	p.n = n
+	return p, nil
+}
+
+// cut takes the page out of a sorted list. more tells whether others follow.
+func (p page) cut(sorted []string) (entries []string, more bool) {
+	if p.last != "" {
+		i, found := slices.BinarySearch(sorted, p.last)
+		if found {
+			i++
+		}
+		sorted = sorted[i:]
+	}
+	if p.n < 0 || p.n >= len(sorted) {
+		return sorted, false
+	}
+	return sorted[:p.n], p.n > 0
+}
+
+// link sets the header that leads to the next page.
+func (p page) link(h http.Header, path, last string) {
+	query := url.Values{"n": {strconv.Itoa(p.n)}, "last": {last}}
+	h.Set("Link", "<"+path+"?"+query.Encode()+`>; rel="next"`)
+}
+
+// answerJSON sends a value as JSON.
+func (x *exchange) answerJSON(contentType string, value any) error {
+	content, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	x.writeJSON(contentType, content)
+	return nil
+}
+
+// writeJSON sends JSON.
+func (x *exchange) writeJSON(contentType string, content []byte) {
+	header := x.w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Content-Length", strconv.Itoa(len(content)))
+	x.w.WriteHeader(http.StatusOK)
+	if !x.isHead() {
+		_, _ = x.w.Write(content) // nobody is left to tell
+	}
+}

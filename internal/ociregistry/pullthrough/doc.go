@@ -1,0 +1,19 @@
+// Package pullthrough provides what streams refer to and the registry does not have: it
+// fetches it from other people's registries, serves it while it arrives and keeps it.
+//
+// A blob is fetched once, whoever asks for it meanwhile. One goroutine (fetch) reads it
+// from the places that have it (feed, which goes on elsewhere when a connection breaks)
+// and writes it aside into the blob store; readers follow in the growing file, each at
+// its own pace. The last bytes are held back from all of them until the digest has
+// been compared and the blob is in place, so that nobody is ever given the whole of
+// what nobody verified:
+//
+//	upstream ──feed──▶ fetch ──▶ Ingest file ──Commit──▶ blob store
+//	                               │  │  └─▶ reader (from the start)
+//	                               │  └────▶ reader (joined in the middle)
+//	                               └───────▶ reader (of a range)
+//
+// Where nothing may be kept, or storage has no room, each caller has a stream of its
+// own (verified), which holds its last bytes back in the same way. Manifests are small:
+// they are fetched whole, verified and stored before they are answered.
+package pullthrough

@@ -1,0 +1,231 @@
+package pullthrough
+
+import (
+	"context"
+	"errors"
+	"hash"
+	"io"
+	"slices"
+	"sync"
+
+	digest "github.com/opencontainers/go-digest"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/ociregistry"
+)
+
+// phase is how far a fetch is.
+type phase int
+
+const (
+	fetching phase = iota
+	done           // stored
+	failed         // nobody gets more of it
+	spilled        // storage failed: readers go on by themselves
+)
+
+// errNobody ends a fetch that nobody waits for and that would be one too many in the
+// background.
+var errNobody = errors.New("nobody waits for it")
+
+// fetch is one blob on its way into storage, and what its readers know of it.
+type fetch struct {
+	m      *Mirror
+	d      digest.Digest
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	feed   *feed
+
+	// Guarded by Mirror.mu.
+	holders    int
+	background bool
+	over       bool
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed at the next change; nil while nobody waits for one
+	phase    phase
+	answered bool  // a place has begun to send
+	size     int64 // -1 until it is known
+	readable int64 // bytes of the blob in file
+	given    bool  // some caller knows what only a place has said: content, or a size
+	file     *file
+	hash     hash.Hash // of the readable bytes, once it is spilled
+	err      error     // why it failed
+}
+
+// until waits until a condition holds, which is looked at with the lock held.
+func (f *fetch) until(ctx context.Context, holds func() bool) error {
+	for {
+		f.mu.Lock()
+		if holds() {
+			f.mu.Unlock()
+			return nil
+		}
+		if f.changed == nil {
+			f.changed = make(chan struct{})
+		}
+		changed := f.changed
+		f.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return gaveUp(ctx, f.d)
+		}
+	}
+}
+
+// change changes what readers see and wakes those who wait.
+func (f *fetch) change(apply func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	apply()
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// run fetches. A place that sent something else is given up, and as long as no reader
+// has any of that the next one is tried.
+func (f *fetch) run() {
+	fetchesInFlight.WithLabelValues(kindBlob).Inc()
+	defer fetchesInFlight.WithLabelValues(kindBlob).Dec()
+	var mismatch *blobstore.DigestMismatch
+	for {
+		err := f.attempt()
+		f.feed.close()
+		if !errors.As(err, &mismatch) {
+			f.finish(err)
+			return
+		}
+		klog.ErrorS(err, "Another registry sent wrong content", "digest", f.d, "from", f.feed.used)
+		wrong := integrity(firstOf(f.feed.used), "the content has digest %s", mismatch.Got)
+		f.feed.lied()
+		if !f.restart() {
+			f.finish(wrong)
+			return
+		}
+	}
+}
+
+func firstOf(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// restart forgets what has arrived; false when a reader has got some of it.
+func (f *fetch) restart() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.given {
+		return false
+	}
+	f.readable, f.size, f.answered = 0, f.feed.want, false
+	if f.file != nil {
+		f.file.release()
+		f.file = nil
+	}
+	return true
+}
+
+// attempt fetches the whole blob once. The error is nil also when readers have to go on
+// by themselves.
+func (f *fetch) attempt() error {
+	if size, err := f.m.opts.Store.Stat(f.ctx, f.d); err == nil {
+		f.change(func() { f.phase, f.size = done, size })
+		return nil
+	}
+	if err := f.feed.open(); err != nil {
+		return err
+	}
+	f.change(func() { f.answered, f.size = true, f.feed.size })
+	ingest, err := f.m.opts.Store.Ingest(f.ctx, f.d)
+	if err != nil {
+		f.spill(err)
+		return nil
+	}
+	if err := f.receive(ingest); err != nil {
+		if dropped := ingest.Cancel(f.ctx); dropped != nil {
+			klog.ErrorS(dropped, "What was written aside stays until it is collected", "digest", f.d)
+		}
+		var broken *storageError
+		if errors.As(err, &broken) {
+			f.spill(broken.err)
+			return nil
+		}
+		return err
+	}
+	f.change(func() { f.phase, f.size = done, f.feed.size })
+	mirroredBytes.Add(float64(f.feed.size))
+	return nil
+}
+
+// spill ends a fetch whose content cannot be kept: readers go on by themselves with the
+// digest of what has arrived.
+func (f *fetch) spill(cause error) {
+	if f.ctx.Err() != nil {
+		f.change(func() { f.phase, f.err = failed, context.Cause(f.ctx) })
+		return
+	}
+	f.m.rest(f.d.String(), cause)
+	h := f.d.Algorithm().Hash()
+	var hashed int64
+	if f.file != nil {
+		var err error
+		if hashed, err = io.Copy(h, io.NewSectionReader(f.file, 0, f.readable)); err != nil {
+			klog.ErrorS(err, "What has arrived cannot be read back", "digest", f.d)
+		}
+	}
+	fetchesTotal.WithLabelValues(kindBlob, outcomeNotKept).Inc()
+	f.change(func() { f.phase, f.readable, f.hash = spilled, hashed, h })
+}
+
+// finish tells readers how it ended. err is nil when the phase says it already.
+func (f *fetch) finish(err error) {
+	f.feed.end()
+	f.m.forget(f)
+	f.change(func() {
+		if err != nil {
+			f.phase, f.err = failed, err
+		}
+		if f.phase == failed || f.answered && f.phase == done {
+			fetchesTotal.WithLabelValues(kindBlob, f.outcome()).Inc()
+		}
+		if f.file != nil {
+			f.file.release()
+		}
+	})
+	f.cancel(nil)
+}
+
+// outcome is that of the metrics: of several places' failures the weightiest.
+func (f *fetch) outcome() string {
+	if !errors.Is(f.err, errNoPlace) {
+		return outcomeOf(f.err)
+	}
+	return outcomeOf(failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(f.feed.places)))
+}
+
+// failureFor is what a caller with those places is told when the fetch has failed.
+func (f *fetch) failureFor(places []*place) error {
+	f.mu.Lock()
+	err := f.err
+	f.mu.Unlock()
+	if errors.Is(err, errNoPlace) {
+		return failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(places))
+	}
+	e := upstreamError(err)
+	if e == nil {
+		return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", f.d).Because(err)
+	}
+	for _, p := range places {
+		if slices.Contains(p.sources, e.Source) {
+			return toError(ociregistry.CodeBlobUnknown, f.d, p, e)
+		}
+	}
+	// Another namespace's registry, whose name is not told.
+	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s, which others had begun, has failed", f.d).Because(err)
+}

@@ -1,0 +1,61 @@
+package pullthrough
+
+import (
+	"sync"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+)
+
+// Values of the label kind.
+const (
+	kindManifest = "manifest"
+	kindBlob     = "blob"
+	kindStream   = "stream" // a blob that is not kept
+)
+
+// outcomeNotKept is the outcome of a fetch whose content went to callers and could not
+// be kept.
+const outcomeNotKept = "NotKept"
+
+// The metrics of all Mirrors of the process.
+var (
+	fetchesTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "fetches_total",
+		Help:           "Content fetched from other registries by kind (manifest, blob, stream: a blob that is not kept) and outcome (Success, NotKept: storage failed, or the kind of failure).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"kind", "outcome"})
+	fetchesInFlight = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "fetches_in_flight",
+		Help:           "Content being fetched from other registries, by kind (manifest, blob, stream).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"kind"})
+	backgroundFetches = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "background_fetches",
+		Help:           "Blobs being fetched that nobody waits for any more.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	sharedTotal = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "shared_total",
+		Help:           "Requests for blobs that joined a fetch which another had begun.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	resumesTotal = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "resumes_total",
+		Help:           "Times that a blob which broke off was gone on with.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	receivedBytes = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "received_bytes_total",
+		Help:           "Bytes of blobs and manifests that came from other registries.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	mirroredBytes = metrics.NewCounter(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "mirrored_bytes_total",
+		Help:           "Bytes of blobs and manifests from other registries that were verified and stored.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	registerMetrics = sync.OnceFunc(func() {
+		legacyregistry.MustRegister(fetchesTotal, fetchesInFlight, backgroundFetches, sharedTotal, resumesTotal, receivedBytes, mirroredBytes)
+	})
+)

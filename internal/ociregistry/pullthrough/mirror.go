@@ -1,0 +1,209 @@
+package pullthrough
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	digest "github.com/opencontainers/go-digest"
+	"golang.org/x/sync/singleflight"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/upstream"
+)
+
+// heldBack is how much of a blob's end, in bytes, readers get only when all of it is
+// verified and stored. A blob no larger than that is answered when it is complete.
+const heldBack = 32 << 10
+
+// Options configure a Mirror. Upstream, Store and Credentials are required; other zero
+// fields take their default.
+type Options struct {
+	// Upstream speaks to other registries, and bounds what they send: what can be
+	// imported can be pulled. Its budgets hold for imports too when both share it.
+	Upstream *upstream.Client
+	// Store is where what passes through is kept.
+	Store *blobstore.Store
+	// Credentials finds the pull secrets of a namespace. It is asked once for every
+	// fetch that contacts somebody; after an error that fetch goes without.
+	Credentials func(ctx context.Context, namespace string) (upstream.Credentials, error)
+	// Mirror keeps what passes through, unless its source says otherwise.
+	Mirror bool
+	// TempDir is a local folder for blobs on their way into a storage that cannot be
+	// read while it is written; default os.TempDir(). Its files have no name and go
+	// with the process.
+	TempDir string
+	// MaxTempBytes bounds those files together; default 20 GiB. Beyond it callers wait
+	// until the storage has the whole blob.
+	MaxTempBytes int64
+	// MaxBlobBytes is the largest blob of which neither stream nor registry tells the
+	// size; default 100 GiB.
+	MaxBlobBytes int64
+	// MaxBackground is how many blobs are fetched to their end although all callers
+	// have gone; default 8. One more is given up.
+	MaxBackground int
+	// Attempts is how often a place may fail in a row, in the middle of a blob and
+	// with hardly any progress, before it is given up; default 4.
+	Attempts int
+	// RetryBase is the pause before the first attempt to go on with a blob that broke
+	// off, doubled for the next ones up to RetryMax and jittered by half; default
+	// 200 ms and 5 s.
+	RetryBase, RetryMax time.Duration
+	// Remember is how long it is believed that a registry does not have something;
+	// default 5 s.
+	Remember time.Duration
+	// Distrust is how long a registry that sent wrong content for a digest is asked
+	// after all others; default 10 min.
+	Distrust time.Duration
+	// StorageRest is how long nothing is written to a storage that failed; default 10 s.
+	StorageRest time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.MaxTempBytes, 20<<30)
+	setDefault(&o.MaxBlobBytes, 100<<30)
+	setDefault(&o.MaxBackground, 8)
+	setDefault(&o.Attempts, 4)
+	setDefault(&o.RetryBase, 200*time.Millisecond)
+	setDefault(&o.RetryMax, 5*time.Second)
+	setDefault(&o.Remember, 5*time.Second)
+	setDefault(&o.Distrust, 10*time.Minute)
+	setDefault(&o.StorageRest, 10*time.Second)
+	return o
+}
+
+func (o Options) validate() error {
+	var errs []error
+	if o.Upstream == nil || o.Store == nil || o.Credentials == nil {
+		errs = append(errs, errors.New("upstream, store and credentials are required"))
+	}
+	for name, v := range map[string]int64{
+		"maxTempBytes": o.MaxTempBytes, "maxBlobBytes": o.MaxBlobBytes,
+		"maxBackground": int64(o.MaxBackground), "attempts": int64(o.Attempts), "retryBase": int64(o.RetryBase),
+		"retryMax": int64(o.RetryMax), "remember": int64(o.Remember), "distrust": int64(o.Distrust), "storageRest": int64(o.StorageRest),
+	} {
+		if v < 0 {
+			errs = append(errs, fmt.Errorf("%s: must not be negative", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setDefault sets *v to def when it is zero.
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Mirror implements ociregistry.Upstream. It is safe for concurrent use.
+type Mirror struct {
+	opts Options
+
+	// flights are manifests and sizes that are being asked for.
+	flights singleflight.Group
+	misses  *memory[*upstream.Error]
+	sizes   *memory[int64]
+	liars   *memory[[]string]
+	// silenced are namespaces of whose unreadable pull secrets the log knows already.
+	silenced *lru.Cache[string, struct{}]
+
+	mu         sync.Mutex
+	fetches    map[digest.Digest]*fetch
+	background int
+
+	temp atomic.Int64 // bytes in temporary files
+	// resting is until when storage is left alone, in Unix nanoseconds.
+	resting atomic.Int64
+
+	base   context.Context
+	cancel context.CancelCauseFunc
+	// closing is held for writing while Close cancels base, so that no work begins
+	// after Close waits for it.
+	closing sync.RWMutex
+	work    sync.WaitGroup
+}
+
+var _ ociregistry.Upstream = (*Mirror)(nil)
+
+// errClosed is the cause of failures after Close.
+var errClosed = errors.New("the registry is shutting down")
+
+// secretsTime bounds the look-up of pull secrets.
+const secretsTime = 30 * time.Second
+
+// remembered is how many facts of one kind are kept.
+const remembered = 8192
+
+// New makes a Mirror. The error lists every option that cannot work.
+func New(opts Options) (*Mirror, error) {
+	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("pull-through options: %w", err)
+	}
+	m := &Mirror{opts: opts.withDefaults(), fetches: map[digest.Digest]*fetch{}}
+	m.misses = newMemory[*upstream.Error](m.opts.Remember)
+	m.sizes = newMemory[int64](m.opts.Remember)
+	m.liars = newMemory[[]string](m.opts.Distrust)
+	var err error
+	if m.silenced, err = lru.New[string, struct{}](remembered); err != nil {
+		return nil, fmt.Errorf("pull-through: %w", err)
+	}
+	m.base, m.cancel = context.WithCancelCause(context.Background())
+	registerMetrics()
+	return m, nil
+}
+
+// Close gives up what is being fetched, waits for it to end and leaves nothing unfinished
+// behind in storage. Readers get an error.
+func (m *Mirror) Close() {
+	m.closing.Lock()
+	m.cancel(errClosed)
+	m.closing.Unlock()
+	m.work.Wait()
+}
+
+// start runs work that Close waits for; false after Close.
+func (m *Mirror) start(work func()) bool {
+	m.closing.RLock()
+	defer m.closing.RUnlock()
+	if m.base.Err() != nil {
+		return false
+	}
+	m.work.Go(work)
+	return true
+}
+
+// keeps says whether storage is to be written to now.
+func (m *Mirror) keeps() bool {
+	return m.opts.Mirror && time.Now().UnixNano() >= m.resting.Load()
+}
+
+// rest leaves storage alone for a while after it failed: each attempt would fetch much
+// of a blob for nothing, and a full disk does not empty itself within a moment.
+func (m *Mirror) rest(what string, err error) {
+	klog.ErrorS(err, "Content that passes through cannot be kept", "digest", what)
+	m.resting.Store(time.Now().Add(m.opts.StorageRest).UnixNano())
+}
+
+// credentials are a namespace's pull secrets; none when they cannot be read, which the
+// log is told of once until they can be again.
+func (m *Mirror) credentials(ctx context.Context, namespace string) upstream.Credentials {
+	ctx, cancel := context.WithTimeout(ctx, secretsTime)
+	defer cancel()
+	creds, err := m.opts.Credentials(ctx, namespace)
+	if err == nil {
+		m.silenced.Remove(namespace)
+		return creds
+	}
+	if known, _ := m.silenced.ContainsOrAdd(namespace, struct{}{}); !known {
+		klog.ErrorS(err, "Pull secrets cannot be read, pulling through without", "namespace", namespace)
+	}
+	return upstream.Anonymous
+}

@@ -1,0 +1,290 @@
+package pullthrough
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/testenv/upstreamregistry"
+	"weir.dev/weir/internal/upstream"
+)
+
+// login is a credential that matches everywhere.
+type login upstream.Credential
+
+func (l login) Lookup(string, string) []upstream.Credential {
+	return []upstream.Credential{upstream.Credential(l)}
+}
+
+// locked has a registry ask for a password.
+func locked(r *upstreamregistry.Registry, password string) {
+	r.On("/v2/", func(w http.ResponseWriter, req *http.Request) bool {
+		if _, p, _ := req.BasicAuth(); p == password {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+}
+
+// secrets gives each namespace its own password.
+func secrets(passwords map[string]string) func(*setup) {
+	return func(s *setup) {
+		s.Credentials = func(_ context.Context, namespace string) (upstream.Credentials, error) {
+			password, ok := passwords[namespace]
+			if !ok {
+				return nil, errors.New("no such namespace")
+			}
+			return login{Username: "u", Password: password, Origin: namespace}, nil
+		}
+	}
+}
+
+// One namespace's refused pull secret is its own failure, also when others ask at the
+// same time.
+func TestNamespacesDoNotFailForEachOther(t *testing.T) {
+	content, d := random(layerSize)
+	r := newRig(t, secrets(map[string]string{"good": "right", "bad": "wr0ng-passw0rd"}))
+	other := upstreamregistry.Start(t)
+	manifest := putLayers(t, other, "team/app:1", content)
+	locked(other, "right")
+	o := from(t, layerSize, other)
+
+	arrived, release := make(chan struct{}, 100), make(chan struct{})
+	other.On("/team/app/", func(_ http.ResponseWriter, req *http.Request) bool {
+		if _, p, _ := req.BasicAuth(); p != "right" {
+			arrived <- struct{}{}
+			<-release
+		}
+		return false
+	})
+	results := map[string]error{}
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	pull := func(namespace string) {
+		work.Go(func() {
+			got, err := r.pullFrom(repository(namespace, "app"), d, o, 0)
+			if err == nil && !bytes.Equal(got, content) {
+				err = errors.New("other content")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			results[namespace] = err
+		})
+	}
+	pull("bad")
+	<-arrived
+	pull("good") // joins
+	r.eventually("both wait", func() bool { return r.holdersOf(d) == 2 })
+	close(release)
+	work.Wait()
+	if results["good"] != nil || results["bad"] != nil { // content by digest: both are entitled
+		t.Errorf("%v", results)
+	}
+	r.wantStored(d, content)
+
+	_, _, err := r.Manifest(t.Context(), repository("bad", "app"), manifest, o)
+	e := wantError(t, err, ociregistry.CodeManifestUnknown, other.Host())
+	if strings.Contains(e.Error(), "wr0ng") || strings.Contains(e.Message, "right") {
+		t.Errorf("a credential is told: %v", e)
+	}
+	if _, _, err := r.Manifest(t.Context(), repository("good", "app"), manifest, o); err != nil {
+		t.Error(err)
+	}
+	// Stored by now, it is read from there; the registry and its logins are not asked.
+	r2, d2 := random(2000)
+	putLayers(t, other, "team/app:2", r2)
+	_, err = r.pullFrom(repository("bad", "app"), d2, from(t, 2000, other), 0)
+	wantError(t, err, ociregistry.CodeBlobUnknown, "namespace bad")
+	// No pull secrets at all.
+	_, err = r.pullFrom(repository("none", "app"), d2, from(t, 2000, other), 0)
+	wantError(t, err, ociregistry.CodeBlobUnknown, "namespace none")
+	if _, err = r.pullFrom(repository("good", "app"), d2, from(t, 2000, other), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// What another namespace was told of its registries is not told to this one.
+func TestFailuresOfOthersAreNotTold(t *testing.T) {
+	content, d := random(layerSize)
+	r := newRig(t)
+	theirs, mine := elsewhere(t, content), elsewhere(t, content)
+	release, arrived := make(chan struct{}), make(chan struct{}, 9)
+	theirs.On("/blobs/", func(w http.ResponseWriter, _ *http.Request) bool {
+		arrived <- struct{}{}
+		<-release
+		w.WriteHeader(500)
+		return true
+	})
+	mine.On("/blobs/", func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(404); return true })
+	failures := make(chan error, 2)
+	pull := func(namespace string, at *upstreamregistry.Registry) {
+		_, err := r.pullFrom(repository(namespace, "app"), d, from(t, layerSize, at), 0)
+		failures <- err
+	}
+	go pull("theirs", theirs)
+	<-arrived
+	go pull("mine", mine)
+	r.eventually("both wait", func() bool { return r.holdersOf(d) == 2 })
+	close(release)
+	for range 2 {
+		err := <-failures
+		var e *ociregistry.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		switch e.Code {
+		case ociregistry.CodeUnavailable:
+			wantError(t, err, e.Code, theirs.Host())
+			if strings.Contains(err.Error(), mine.Host()) {
+				t.Errorf("%v tells of the other namespace's registry", err)
+			}
+		case ociregistry.CodeBlobUnknown:
+			wantError(t, err, e.Code, mine.Host())
+			if strings.Contains(err.Error(), theirs.Host()) {
+				t.Errorf("%v tells of the other namespace's registry", err)
+			}
+		default:
+			t.Error(err)
+		}
+	}
+}
+
+// Pull secrets that cannot be read are none.
+func TestUnreadableSecrets(t *testing.T) {
+	content, d := random(layerSize)
+	var asked atomic.Int32
+	r := newRig(t, func(s *setup) {
+		s.Credentials = func(_ context.Context, namespace string) (upstream.Credentials, error) {
+			if asked.Add(1); namespace != "shop" {
+				t.Errorf("asked for %s", namespace)
+			}
+			return nil, errors.New("the API is down")
+		}
+	})
+	other := elsewhere(t, content)
+	r.wantPull(d, from(t, layerSize, other), content)
+	r.wantStored(d, content)
+	r.wantPull(d, from(t, layerSize, other), content)
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+	if r.silenced.Len() != 1 {
+		t.Error("the log hears of it every time")
+	}
+	r.opts.Credentials = func(context.Context, string) (upstream.Credentials, error) { return upstream.Anonymous, nil }
+	r.credentials(t.Context(), "shop")
+	if r.silenced.Len() != 0 {
+		t.Error("the log does not hear of it the next time")
+	}
+}
+
+// That a registry does not have something is believed for a moment.
+func TestMissesAreRemembered(t *testing.T) {
+	content, d := random(1000)
+	r, other := newRig(t, func(s *setup) { s.Remember = 200 * time.Millisecond }), upstreamregistry.Start(t)
+	o := from(t, len(content), other)
+	asks := func() int { return other.Count("", "/team/app/") }
+	for range 20 {
+		_, err := r.Blob(t.Context(), app, d, o)
+		wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+		_, err = r.Stat(t.Context(), app, d, o)
+		wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+	}
+	if n := asks(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	// For others nothing is said: their pull secrets may show them more.
+	_, err := r.Blob(t.Context(), repository("other", "app"), d, o)
+	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+	if n := asks(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+	putLayers(t, other, "team/app:1", content)
+	r.eventually("it is asked again", func() bool {
+		got, err := r.pull(d, o)
+		return err == nil && bytes.Equal(got, content)
+	})
+	if n := asks(); n != 3 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// Registries that pull through each other, or through themselves under another name, end
+// that at once.
+func TestCirclesEnd(t *testing.T) {
+	content, d := random(layerSize)
+	r, other := newRig(t), upstreamregistry.Start(t)
+	manifest := putLayers(t, other, "team/app:1", content)
+	o := from(t, layerSize, other)
+	var inner []error
+	var mu sync.Mutex
+	// The other registry is this one: it serves by pulling through.
+	other.On("/team/app/", func(w http.ResponseWriter, req *http.Request) bool {
+		ctx := upstream.WithRequestURLs(req.Context(), req.Header.Values(upstream.RequestURLHeader))
+		var err error
+		switch {
+		case strings.Contains(req.URL.Path, "/manifests/"):
+			_, _, err = r.Manifest(ctx, app, manifest, o)
+		case req.Method == http.MethodHead:
+			_, err = r.Stat(ctx, app, d, o)
+		default:
+			_, err = r.pullWith(ctx, app, d, o, 0)
+		}
+		mu.Lock()
+		inner = append(inner, err)
+		mu.Unlock()
+		var e *ociregistry.Error
+		if errors.As(err, &e) {
+			w.WriteHeader(e.HTTPStatus())
+		}
+		return true
+	})
+	began := time.Now()
+	_, err := r.Blob(t.Context(), app, d, o)
+	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+	_, err = r.Stat(t.Context(), repository("other", "app"), d, o)
+	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+	_, _, err = r.Manifest(t.Context(), app, manifest, o)
+	wantError(t, err, ociregistry.CodeManifestUnknown, other.Host())
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("that took %s", took)
+	}
+	for _, err := range inner {
+		if upstream.CodeOf(err) != upstream.CodeLoop {
+			t.Errorf("inside: %v", err)
+		}
+	}
+	if len(inner) != 3 {
+		t.Errorf("%d requests went in", len(inner))
+	}
+}
+
+// Another registry's request joins a fetch that is on its way.
+func TestOtherRegistriesJoin(t *testing.T) {
+	content, d := random(layerSize)
+	r, other := newRig(t), elsewhere(t, content)
+	answer, release := held(content, 100_000)
+	blobScript(other, d, answer)
+	o := from(t, layerSize, other)
+	if _, err := r.Blob(t.Context(), app, d, o); err != nil {
+		t.Fatal(err)
+	}
+	ctx := upstream.WithRequestURLs(t.Context(), []string{"https://edge.test/v2/a/b/blobs/" + d.String()})
+	if _, err := r.Blob(ctx, app, d, o); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.holdersOf(d); n != 2 {
+		t.Errorf("%d hold the fetch", n)
+	}
+	release()
+	r.wantStored(d, content)
+}

@@ -1,0 +1,267 @@
+package pullthrough
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	digest "github.com/opencontainers/go-digest"
+	"k8s.io/component-base/metrics/legacyregistry"
+
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/testenv/upstreamregistry"
+	"weir.dev/weir/internal/upstream"
+)
+
+func digestOf(algorithm string, content []byte) digest.Digest {
+	return digest.Algorithm(algorithm).FromBytes(content)
+}
+
+func digestText(s string) digest.Digest { return digest.Digest(s) }
+
+// A size is asked for without fetching, once for a while, and never when it is known here.
+func TestSizes(t *testing.T) {
+	content, d := random(layerSize)
+	r, other := newRig(t), elsewhere(t, content)
+	o := from(t, layerSize, other)
+	var work sync.WaitGroup
+	for range 20 {
+		work.Go(func() {
+			if size, err := r.Stat(t.Context(), app, d, o); err != nil || size != layerSize {
+				t.Errorf("%d, %v", size, err)
+			}
+		})
+	}
+	work.Wait()
+	if n := other.Count("", "/blobs/"); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+	if gets(other, d) != 0 {
+		t.Error("the content was fetched")
+	}
+	o.Size = -1
+	if size, err := r.Stat(t.Context(), app, d, o); err != nil || size != layerSize {
+		t.Errorf("%d, %v", size, err)
+	}
+	o.Size = 7 // what the stream says is believed more
+	_, err := r.Stat(t.Context(), app, d, o)
+	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
+	_, err = r.Blob(t.Context(), app, d, o)
+	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
+
+	o.Size = layerSize
+	answer, release := held(content, 100)
+	blobScript(other, d, answer)
+	if _, err := r.Blob(t.Context(), repository("x", "y"), d, o); err != nil {
+		t.Fatal(err)
+	}
+	other.Forget()
+	if size, err := r.Stat(t.Context(), repository("x", "y"), d, o); err != nil || size != layerSize {
+		t.Errorf("while it arrives: %d, %v", size, err)
+	}
+	release()
+	r.wantStored(d, content)
+	if size, err := r.Stat(t.Context(), repository("x", "y"), d, o); err != nil || size != layerSize {
+		t.Errorf("when it is stored: %d, %v", size, err)
+	}
+	if n := other.Count("", "/blobs/"); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestManifests(t *testing.T) {
+	content, _ := random(1000)
+	r := newRig(t)
+	other := upstreamregistry.Start(t)
+	d := putLayers(t, other, "team/app:1", content)
+	o := from(t, -1, other)
+	var work sync.WaitGroup
+	gate := make(chan struct{})
+	other.On("/manifests/", func(http.ResponseWriter, *http.Request) bool { <-gate; return false })
+	for range 30 {
+		work.Go(func() {
+			got, mediaType, err := r.Manifest(t.Context(), app, d, o)
+			if err != nil || digest.FromBytes(got) != d || mediaType != "application/vnd.docker.distribution.manifest.v2+json" {
+				t.Errorf("%d bytes of %s, %v", len(got), mediaType, err)
+			}
+		})
+	}
+	r.eventually("it is asked for", func() bool { return other.Count("", "/manifests/") == 1 })
+	close(gate)
+	work.Wait()
+	if n := other.Count("", "/manifests/"); n > 2 { // a latecomer may have missed the flight
+		t.Errorf("%d requests", n)
+	}
+	if got, err := r.store.Read(t.Context(), d, 1<<20); err != nil || digest.FromBytes(got) != d {
+		t.Errorf("stored: %v", err)
+	}
+	// By the route of blobs it is the same content, its size included.
+	o.Manifest = d
+	r2 := newRig(t)
+	size, err := r2.Stat(t.Context(), app, d, o)
+	if got, pulled := r2.pull(d, o); err != nil || pulled != nil || digest.FromBytes(got) != d || size != int64(len(got)) {
+		t.Errorf("as a blob: %d bytes of %d, %v, %v", len(got), size, err, pulled)
+	}
+	missing := digest.FromString("missing")
+	o.Manifest = missing
+	_, err = r2.Blob(t.Context(), app, missing, o)
+	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+	_, err = r2.Stat(t.Context(), app, missing, o)
+	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
+}
+
+func TestManifestsThatAreNotKept(t *testing.T) {
+	content, _ := random(1000)
+	other := upstreamregistry.Start(t)
+	d := putLayers(t, other, "team/app:1", content)
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(s *setup) { s.Mirror = way.mirror })
+			o := from(t, -1, other)
+			o.Sources[0].Mirror = way.source
+			if got, _, err := r.Manifest(t.Context(), app, d, o); err != nil || digest.FromBytes(got) != d {
+				t.Error(err)
+			}
+			r.wantNotStored(d)
+		})
+	}
+	r := newRig(t, func(s *setup) { s.upstream.Limits.Manifest = 10 })
+	_, _, err := r.Manifest(t.Context(), app, d, from(t, -1, other))
+	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
+
+	second := upstreamregistry.Start(t)
+	putLayers(t, second, "team/app:1", content)
+	other.On("/manifests/", func(w http.ResponseWriter, _ *http.Request) bool {
+		io.WriteString(w, `{"schemaVersion":2}`)
+		return true
+	})
+	r = newRig(t)
+	_, _, err = r.Manifest(t.Context(), app, d, from(t, -1, other))
+	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
+	r.wantNotStored(d)
+	if got, _, err := r.Manifest(t.Context(), app, d, from(t, -1, other, second)); err != nil || digest.FromBytes(got) != d {
+		t.Errorf("from the next source: %v", err)
+	}
+}
+
+// Mirrors of the importer's rules are asked first, those for tags too.
+func TestMirrorsOfTheRules(t *testing.T) {
+	content, d := random(layerSize)
+	for _, kind := range []string{"digest-only", "tag-only", "all"} {
+		t.Run(kind, func(t *testing.T) {
+			mirror, origin := elsewhere(t, content), upstreamregistry.Start(t)
+			r := newRig(t)
+			rules, _ := upstream.NewRules(registriesConf(t, fmt.Sprintf(
+				"[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\npull-from-mirror = %q\n",
+				origin.Host(), mirror.Host(), kind)), upstream.ClusterObjects{})
+			r.opts.Upstream.SetRules(rules)
+			o := from(t, layerSize, origin)
+			r.wantPull(d, o, content)
+			r.wantStored(d, content)
+			if gets(mirror, d) != 1 {
+				t.Errorf("the mirror was asked %d times", gets(mirror, d))
+			}
+		})
+	}
+	t.Run("a mirror that breaks is left", func(t *testing.T) {
+		mirror, origin := elsewhere(t, content), elsewhere(t, content)
+		r := newRig(t)
+		rules, _ := upstream.NewRules(registriesConf(t, fmt.Sprintf(
+			"[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n", origin.Host(), mirror.Host())), upstream.ClusterObjects{})
+		r.opts.Upstream.SetRules(rules)
+		blobScript(mirror, d, breaking(content, 100_000))
+		r.wantPull(d, from(t, layerSize, origin), content)
+		if gets(origin, d) == 0 {
+			t.Error("the source was not asked")
+		}
+	})
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	if _, err := New(Options{Remember: -1, MaxTempBytes: -1}); err == nil {
+		t.Error("accepted")
+	} else {
+		for _, word := range []string{"required", "remember", "maxTempBytes"} {
+			if !bytes.Contains([]byte(err.Error()), []byte(word)) {
+				t.Errorf("%v does not tell of %s", err, word)
+			}
+		}
+	}
+}
+
+func TestMemoryForgets(t *testing.T) {
+	m := newMemory[int](20 * time.Millisecond)
+	m.put("a", 1)
+	if v, ok := m.get("a"); !ok || v != 1 {
+		t.Error("forgotten at once")
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for _, ok := m.get("a"); ok; _, ok = m.get("a") {
+		if time.Now().After(deadline) {
+			t.Fatal("never forgotten")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// metric is the value of a counter or gauge, with a label value or "".
+func metric(t *testing.T, name, label string) float64 {
+	t.Helper()
+	families, err := legacyregistry.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum float64
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			match := label == ""
+			for _, l := range m.GetLabel() {
+				match = match || l.GetValue() == label
+			}
+			if match {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func TestMetrics(t *testing.T) {
+	content, d := random(layerSize)
+	r, other := newRig(t), elsewhere(t, content)
+	read := func() map[string]float64 {
+		values := map[string]float64{}
+		for name, label := range map[string]string{
+			"fetches_total": "Success", "received_bytes_total": "", "mirrored_bytes_total": "", "resumes_total": "",
+			"fetches_in_flight": "", "background_fetches": "",
+		} {
+			values[name] = metric(t, "weir_registry_pullthrough_"+name, label)
+		}
+		return values
+	}
+	before := read()
+	blobScript(other, d, func(w http.ResponseWriter, req *http.Request, n int) bool {
+		if n == 1 {
+			serveRange(w, req, content, 100_000)
+		}
+		return false
+	})
+	r.wantPull(d, from(t, layerSize, other), content)
+	r.wantStored(d, content)
+	after := read()
+	for name, want := range map[string]float64{
+		"fetches_total": 1, "received_bytes_total": layerSize, "mirrored_bytes_total": layerSize, "resumes_total": 1,
+		"fetches_in_flight": 0, "background_fetches": 0,
+	} {
+		if got := after[name] - before[name]; got != want {
+			t.Errorf("%s grew by %v, want %v", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package ociregistry
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/reference"
+)
+
+// startUpload serves POST of an upload: a mount, a blob in one request, or the beginning
+// of an upload.
+func (x *exchange) startUpload() error {
+	query := x.r.URL.Query()
+	if query.Has("mount") {
+		d, mounted, err := x.mount(query.Get("mount"), query.Get("from"))
+		if err != nil {
+			return err
+		}
+		if mounted {
+			return x.blobCreated(d, "mounted")
+		}
+	}
+	if query.Has("digest") {
+		return x.uploadAtOnce(query.Get("digest"))
+	}
+	algorithm := cmp.Or(digest.Algorithm(query.Get("digest-algorithm")), digest.Canonical)
+	if !supported(algorithm) {
+		return &Error{
+			Code: CodeDigestInvalid, Message: "digests are of sha256 or sha512",
+			Detail: map[string]string{"digest-algorithm": fmt.Sprintf("%.100s", algorithm)},
+		}
+	}
+	upload, err := x.Store.StartUpload(x.context(), x.repo.Key(), algorithm)
+	if err != nil {
+		return fmt.Errorf("starting an upload to %s: %w", x.repo, err)
+	}
+	uploadsTotal.WithLabelValues("started").Inc()
+	if x.MinChunkBytes > 0 {
+		x.w.Header().Set("OCI-Chunk-Min-Length", strconv.FormatInt(x.MinChunkBytes, 10))
+	}
+	return x.answerUpload(upload, http.StatusAccepted)
+}
+
+// uploadAtOnce takes a whole blob.
+func (x *exchange) uploadAtOnce(wanted string) error {
+	want, err := parseDigest(wanted)
+	if err != nil {
+		return err
+	}
+	if _, err := x.Store.PutStream(x.context(), x.repo.Key(), want, &x.body, -1); err != nil {
+		return x.refuseContent(want, err)
+	}
+	return x.blobCreated(want, "completed")
+}
+
+// refuseContent counts content that turned out to be something else than was said.
+func (x *exchange) refuseContent(want digest.Digest, err error) error {
+	if mismatch := (*blobstore.DigestMismatch)(nil); errors.As(err, &mismatch) {
+		uploadsTotal.WithLabelValues("refused").Inc()
+	}
+	return fmt.Errorf("receiving blob %s of %s: %w", want, x.repo, err)
+}
+
+// blobCreated tells where a blob can be read.
+func (x *exchange) blobCreated(d digest.Digest, outcome string) error {
+	uploadsTotal.WithLabelValues(outcome).Inc()
+	x.blobs.hints.saw(linkOf(x.repo, d))
+	header := x.w.Header()
+	header.Set("Location", versionPrefix+x.repo.String()+"/blobs/"+d.String())
+	header.Set("Docker-Content-Digest", d.String())
+	header.Set("Content-Length", "0")
+	x.w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+// answerUpload ends this request's use of an upload, and tells where it continues. In
+// that order: who is told may come back before this request is over.
+func (x *exchange) answerUpload(u *blobstore.Upload, status int) error {
+	if err := u.Close(); err != nil {
+		return fmt.Errorf("keeping upload %s to %s: %w", u.ID(), x.repo, err)
+	}
+	x.describeUpload(u)
+	x.w.WriteHeader(status)
+	return nil
+}
+
+// describeUpload tells where an upload continues.
+//
+// The location is a path. Specification and HTTP allow that, and podman, skopeo, buildah,
+// docker, containerd, crane, oras, helm and cosign resolve it against the URL they asked.
+// An absolute one would have to guess at what scheme and host the client sees through
+// proxies and port forwards, and is wrong as soon as one of these says nothing.
+func (x *exchange) describeUpload(u *blobstore.Upload) {
+	header := x.w.Header()
+	header.Set("Location", uploadPath(x.repo, u.ID()))
+	header.Set("Range", uploadRange(u.Size()))
+	header.Set("Docker-Upload-Uuid", u.ID())
+	header.Set("Cache-Control", "no-store")
+}
+
+func uploadPath(repo reference.Repository, id string) string {
+	return versionPrefix + repo.String() + "/blobs/uploads/" + id
+}

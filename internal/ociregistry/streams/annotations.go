@@ -1,0 +1,21 @@
+package streams
+
+// Annotations of Weir's own that the registry writes or obeys.
+const (
+	// AnnotationRepository on a stream that a push made: the path below the namespace
+	// that was pushed to, where that is not the stream's name.
+	AnnotationRepository = "weir.dev/repository"
+	// AnnotationSubject on an Image: the digest of the manifest that this one is about.
+	AnnotationSubject = "weir.dev/subject"
+	// AnnotationArtifactType on an Image that is no container image: what it is.
+	AnnotationArtifactType = "weir.dev/artifact-type"
+	// AnnotationPullThrough = "disabled" on a spec tag or a stream: what it imported is
+	// not fetched from outside for clients of the registry.
+	AnnotationPullThrough = "weir.dev/pull-through"
+	// AnnotationMirror = "disabled" on a spec tag or a stream: what is fetched from
+	// outside passes through without being kept.
+	AnnotationMirror = "weir.dev/mirror"
+
+	// disabled is the value that switches off.
+	disabled = "disabled"
+)

@@ -1,0 +1,111 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	imageclient "github.com/openshift/client-go/image/clientset/versioned/typed/image/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
+)
+
+// namespaces is the resource that is read as metadata alone.
+var namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
+
+// api is the API as the registry speaks to it: all clients share one transport.
+type api struct {
+	config     *rest.Config
+	http       *http.Client
+	images     imageclient.ImageV1Interface
+	reviews    authorizationclient.SubjectAccessReviewInterface
+	namespaces metadata.Getter
+}
+
+func newAPI(config *rest.Config) (*api, error) {
+	config = rest.CopyConfig(config)
+	if config.QPS == 0 && config.RateLimiter == nil {
+		config.QPS = -1 // the server's own fairness decides, not a client's guess
+	}
+	// Streams with long histories come in a fraction of the time that JSON takes.
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	config.ContentType = runtime.ContentTypeJSON
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's client of the API: %w", err)
+	}
+	images, err := imageclient.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's client of the image API: %w", err)
+	}
+	authorization, err := authorizationclient.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's client of access reviews: %w", err)
+	}
+	meta, err := metadata.NewForConfigAndClient(metadata.ConfigFor(config), client)
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's client of namespaces: %w", err)
+	}
+	return &api{config: config, http: client, images: images, reviews: authorization.SubjectAccessReviews(), namespaces: meta.Resource(namespaces)}, nil
+}
+
+// as is the image API as a user sees it.
+func (a *api) as(u user.Info) (imageclient.ImageV1Interface, error) {
+	impersonate := transport.ImpersonationConfig{UserName: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra()}
+	client := *a.http
+	if client.Transport == nil {
+		client.Transport = http.DefaultTransport
+	}
+	client.Transport = transport.NewImpersonatingRoundTripper(impersonate, client.Transport)
+	images, err := imageclient.NewForConfigAndClient(a.config, &client)
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the image API as user %q: %w", u.GetName(), err)
+	}
+	return images, nil
+}
+
+// stream reads a stream. The error is the API's.
+func (a *api) stream(ctx context.Context, id types.NamespacedName) (*imagev1.ImageStream, error) {
+	return a.images.ImageStreams(id.Namespace).Get(ctx, id.Name, getOptions)
+}
+
+// image reads an Image. The error is the API's.
+func (a *api) image(ctx context.Context, name string) (*imagev1.Image, error) {
+	return a.images.Images().Get(ctx, name, getOptions)
+}
+
+// review asks whether a user may do something.
+func (a *api) review(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
+	answer, err := a.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
+	if err != nil {
+		return false, err
+	}
+	return answer.Status.Allowed, nil
+}
+
+// streamGone and namespaceGone tell whether something is surely not there.
+func (a *api) streamGone(ctx context.Context, id types.NamespacedName) (bool, error) {
+	_, err := a.stream(ctx, id)
+	return missing(err, id.Name), unlessMissing(err, id.Name)
+}
+
+func (a *api) namespaceGone(ctx context.Context, name string) (bool, error) {
+	_, err := a.namespaces.Get(ctx, name, getOptions)
+	return missing(err, name), unlessMissing(err, name)
+}
+
+func unlessMissing(err error, name string) error {
+	if missing(err, name) {
+		return nil
+	}
+	return err
+}

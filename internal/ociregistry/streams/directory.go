@@ -1,0 +1,150 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/stream"
+)
+
+const (
+	// readTimeout bounds a request that reads, with the retries that the API asks for.
+	readTimeout = 5 * time.Second
+	// writeTimeout bounds what one call writes: its turn at the stream, lost races.
+	writeTimeout = 30 * time.Second
+)
+
+// Options say what a Directory is over.
+type Options struct {
+	// Config is a client of the API with the registry's identity (see the package for the
+	// rights it needs). It must not set a Timeout, which would end watches.
+	Config *rest.Config
+	// Hosts are the names of this registry. Internal is needed: pushed images are recorded
+	// under it. What refers to either is never fetched from outside.
+	Hosts stream.Registries
+	// PullThrough lets content be fetched from the outside repositories that streams
+	// refer to; false leaves every Origin without sources.
+	PullThrough bool
+	// Mirror lets what is fetched be kept, where tag and stream do not say otherwise.
+	Mirror bool
+
+	// Stored reads manifests that this registry has; nil believes Images whatever they say.
+	Stored StoredManifest
+
+	// OnDeleted is told of streams that are gone, by repository key, and
+	// OnNamespaceDeleted of namespaces. Either may be nil. They are called one at a time,
+	// by Run, and again after a while when they fail.
+	OnDeleted          func(ctx context.Context, repository string) error
+	OnNamespaceDeleted func(ctx context.Context, namespace string) error
+
+	// Now is the clock; nil is time.Now.
+	Now ociregistry.Clock
+}
+
+// Directory implements ociregistry.Directory. Run keeps it up to date; without it, every
+// answer that is older than a moment is asked for again.
+type Directory struct {
+	options Options
+	api     *api
+
+	known    *known
+	live     *liveReads
+	images   *images
+	contents *contents
+	turns    *turns
+	reviews  *reviews
+	listing  *listing
+	removals *removals
+}
+
+var _ ociregistry.Directory = (*Directory)(nil)
+
+// New makes a Directory. It asks nothing of the API yet.
+func New(o Options) (*Directory, error) {
+	if o.Config == nil {
+		return nil, errors.New("making the registry's directory of streams: it has no client config")
+	}
+	if o.Hosts.Internal == "" {
+		return nil, errors.New("making the registry's directory of streams: the registry has no internal hostname to record images under")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	api, err := newAPI(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api.review, o.Now)}
+	d.known = newKnown(o.Now)
+	d.live = newLiveReads(api.stream, d.known, o.Now)
+	d.images = newImages(api.image, o.Now)
+	d.images.stored = o.Stored
+	d.contents = newContents(policyOf(o), d.images, o.Now)
+	d.listing = newListing(d.known)
+	d.removals = newRemovals(o, api)
+	d.known.removed = d.forget
+	return d, nil
+}
+
+// Run keeps the directory up to date until ctx ends, and returns when nothing of it runs
+// any more. It must be called once at most.
+func (d *Directory) Run(ctx context.Context) error {
+	watch := newReflector(d.api.images, d.known)
+	namespaces, err := d.removals.namespaceInformer()
+	if err != nil {
+		return fmt.Errorf("watching namespaces: %w", err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() { watch.RunWithContext(ctx) })
+	if namespaces != nil {
+		running.Go(func() { namespaces.RunWithContext(ctx) })
+	}
+	running.Go(func() { d.removals.run(ctx) })
+	running.Wait()
+	return nil
+}
+
+// HasSynced tells whether all streams have been read once.
+func (d *Directory) HasSynced() bool { return d.known.synced() }
+
+// forget is told of every stream that is gone.
+func (d *Directory) forget(id types.NamespacedName) {
+	d.contents.drop(id)
+	d.removals.streamGone(id)
+}
+
+// look is the stream as it is known, nil when there is none.
+func (d *Directory) look(ctx context.Context, id types.NamespacedName) (*version, error) {
+	if v, sure := d.known.get(id); sure {
+		return v, nil
+	}
+	return d.live.again(ctx, id)
+}
+
+// refresh reads the stream after a write of this process, so that whoever asks next sees
+// what was written. Where that fails, whoever asks next reads it.
+func (d *Directory) refresh(ctx context.Context, id types.NamespacedName) {
+	if err := d.live.now(ctx, id); err != nil {
+		d.live.distrust(id)
+	}
+}
+
+func idOf(repo reference.Repository) types.NamespacedName {
+	return types.NamespacedName{Namespace: repo.Namespace, Name: repo.Stream}
+}
+
+func idOfStream(s *imagev1.ImageStream) types.NamespacedName {
+	return types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
+}
+
+var getOptions = metav1.GetOptions{}

@@ -1,0 +1,276 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/rest"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/stream"
+)
+
+func TestNewRefuses(t *testing.T) {
+	for name, o := range map[string]Options{
+		"no client":   {Hosts: testHosts},
+		"no hostname": {Config: &rest.Config{Host: "localhost"}, Hosts: stream.Registries{Public: "x.test"}},
+		"bad client":  {Config: &rest.Config{Host: "localhost", TLSClientConfig: rest.TLSClientConfig{CAData: []byte("x")}}, Hosts: testHosts},
+	} {
+		if _, err := New(o); err == nil {
+			t.Errorf("%s: made a directory", name)
+		}
+	}
+}
+
+// directory is over an API that a test plays.
+func directory(t testing.TB, api http.HandlerFunc) *Directory {
+	t.Helper()
+	server := httptest.NewServer(api)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // what hangs is given up
+		server.Close()
+	})
+	d, err := New(Options{Config: &rest.Config{Host: server.URL}, Hosts: testHosts, PullThrough: true, Mirror: true})
+	fatal(t, err)
+	return d
+}
+
+// calls are all methods that ask the API.
+func calls(d *Directory) map[string]func(context.Context) error {
+	push := pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
+	push.User = &user.DefaultInfo{Name: "ann"}
+	pushTag := push
+	pushTag.Tags = []string{"1"}
+	return map[string]func(context.Context) error{
+		"Resolve":        func(ctx context.Context) error { _, err := d.Resolve(ctx, repository, "1"); return err },
+		"Tags":           func(ctx context.Context) error { _, err := d.Tags(ctx, repository); return err },
+		"Manifest":       func(ctx context.Context) error { _, err := d.Manifest(ctx, repository, id("x")); return err },
+		"Blob":           func(ctx context.Context) error { _, err := d.Blob(ctx, repository, id("x")); return err },
+		"Record":         func(ctx context.Context) error { return d.Record(ctx, push) },
+		"Record a tag":   func(ctx context.Context) error { return d.Record(ctx, pushTag) },
+		"DeleteTag":      func(ctx context.Context) error { return d.DeleteTag(ctx, repository, "1") },
+		"DeleteManifest": func(ctx context.Context) error { _, err := d.DeleteManifest(ctx, repository, id("x")); return err },
+		"Repositories": func(ctx context.Context) error {
+			_, _, err := d.Repositories(ctx, &user.DefaultInfo{Name: "ann"}, "", 1)
+			return err
+		},
+		"Signatures": func(ctx context.Context) error { _, err := d.Signatures(ctx, repository, id("x")); return err },
+		"AddSignature": func(ctx context.Context) error {
+			return d.AddSignature(ctx, &user.DefaultInfo{Name: "ann"}, &imagev1.ImageSignature{ObjectMeta: metav1.ObjectMeta{Name: "i@s"}})
+		},
+	}
+}
+
+// TestTheAPIInTrouble: whatever is wrong with the API, clients are told to come back, and
+// never that something is not there.
+func TestTheAPIInTrouble(t *testing.T) {
+	status := func(code int, reason metav1.StatusReason, seconds int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"m","reason":%q,"code":%d,"details":{"retryAfterSeconds":%d}}`, reason, code, seconds)
+		}
+	}
+	hang := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client go
+		<-r.Context().Done()
+	}
+	for name, test := range map[string]struct {
+		api   http.HandlerFunc
+		code  ociregistry.Code
+		retry time.Duration
+	}{
+		"too many requests": {status(429, metav1.StatusReasonTooManyRequests, 3), ociregistry.CodeTooManyRequests, 3 * time.Second},
+		"unavailable":       {status(503, metav1.StatusReasonServiceUnavailable, 2), ociregistry.CodeUnavailable, 2 * time.Second},
+		"not synced":        {status(500, metav1.StatusReasonServerTimeout, 2), ociregistry.CodeUnavailable, 2 * time.Second},
+		"group not served":  {func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, ociregistry.CodeUnavailable, time.Second},
+		"text":              {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oops", http.StatusBadGateway) }, ociregistry.CodeUnavailable, time.Second},
+		"garbage":           {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{") }, ociregistry.CodeUnavailable, time.Second},
+		"broken off":        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ociregistry.CodeUnavailable, time.Second},
+		"hangs":             {hang, ociregistry.CodeUnavailable, time.Second},
+		"asks for patience": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "1"); w.WriteHeader(429) }, ociregistry.CodeUnavailable, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for call, do := range calls(directory(t, test.api)) {
+				if name == "garbage" && call == "DeleteTag" {
+					continue // nobody reads what is said to a deletion that succeeded
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				err := do(ctx)
+				cancel()
+				var e *ociregistry.Error
+				if !errors.As(err, &e) || e.Code != test.code || e.RetryAfter != test.retry {
+					t.Errorf("%s: got %v", call, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRecordMakesAStreamAsTheUser follows the conversation with the API.
+func TestRecordMakesAStreamAsTheUser(t *testing.T) {
+	var said []string
+	d := directory(t, func(w http.ResponseWriter, r *http.Request) {
+		line := r.Method + " " + r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+		if r.Header.Get("Impersonate-User") != "" {
+			line += fmt.Sprint(" as ", r.Header["Impersonate-User"], r.Header["Impersonate-Uid"], r.Header["Impersonate-Group"], r.Header["Impersonate-Extra-Some%2fkey"])
+		}
+		said = append(said, line)
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case len(said) == 1: // the stream is missing
+			w.WriteHeader(404)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"details":{"kind":"imagestreammappings","name":"a.x2f.b"}}`)
+		case len(said) == 2: // somebody made it meanwhile
+			w.WriteHeader(409)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"AlreadyExists","code":409}`)
+		case len(said) == 3: // a race is lost
+			w.WriteHeader(409)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Conflict","code":409}`)
+		case r.Method == http.MethodGet:
+			fmt.Fprint(w, `{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{"namespace":"ns","name":"a.x2f.b","resourceVersion":"7"}}`)
+		default:
+			w.WriteHeader(201)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
+		}
+	})
+	p := pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
+	p.Repository.Path, p.Repository.Stream, p.Tags = "a/b", "a.x2f.b", []string{"1", "2"}
+	p.User = &user.DefaultInfo{Name: "ann", UID: "17", Groups: []string{"g", "h"}, Extra: map[string][]string{"some/key": {"v"}}}
+	fatal(t, d.Record(t.Context(), p))
+	want := []string{
+		"POST imagestreammappings",
+		"POST imagestreams as [ann] [17] [g h] [v]",
+		"POST imagestreammappings",
+		"POST imagestreammappings",
+		"POST imagestreammappings",
+		"GET a.x2f.b",
+	}
+	if !slices.Equal(said, want) {
+		t.Errorf("said %q\nwant %q", said, want)
+	}
+}
+
+// TestAFailedReadBackIsMadeGood: when what was written cannot be read back, the next
+// reader reads it.
+func TestAFailedReadBackIsMadeGood(t *testing.T) {
+	broken, gets := false, 0
+	d := directory(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.Method == http.MethodPost:
+			broken = true
+			w.WriteHeader(201)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
+		case broken:
+			w.WriteHeader(503)
+			broken = false
+		default:
+			gets++
+			fmt.Fprintf(w, `{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{"namespace":"ns","name":"app","resourceVersion":"%d"},
+				"status":{"dockerImageRepository":"","tags":[{"tag":"1","items":[{"image":%q}]}]}}`, 7+gets, id(fmt.Sprint(gets)))
+		}
+	})
+	_ = d.known.Replace([]any{numberedStream(7)}, "7")
+	p := pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
+	p.Tags = []string{"1"}
+	fatal(t, d.Record(t.Context(), p))
+	if head, err := d.Resolve(t.Context(), repository, "1"); err != nil || head != id("1") || gets != 1 {
+		t.Errorf("resolved %s, %v, after %d reads", head, err, gets)
+	}
+}
+
+// warm is a directory that knows of a stream with a long history, and of all it leads to.
+// Its API fails the test.
+func warm(t testing.TB, revisions int) *Directory {
+	d := directory(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked the API: %s %s", r.Method, r.URL) })
+	names := numbered("image", revisions)
+	for _, name := range names {
+		d.images.learn(factsOf(plain(name, append(numbered(name+"-layer", 8), "base", "shared")...)))
+	}
+	s := imageStream(tagged("latest", items(revisions, names...)), tagged("imported", items(1, "image0=quay.io/team/app")))
+	_ = d.known.Replace([]any{s}, "1")
+	return d
+}
+
+func TestWarmAnswersAskNobody(t *testing.T) {
+	d := warm(t, 1000)
+	if head, err := d.Resolve(t.Context(), repository, "latest"); err != nil || head != id("image0") {
+		t.Errorf("%s, %v", head, err)
+	}
+	if tags, err := d.Tags(t.Context(), repository); err != nil || !slices.Equal(tags, []string{"imported", "latest"}) {
+		t.Errorf("%s, %v", tags, err)
+	}
+	for _, name := range []string{"image0", "image999"} {
+		if origin, err := d.Manifest(t.Context(), repository, id(name)); err != nil || origin.Manifest != id(name) {
+			t.Errorf("%+v, %v", origin, err)
+		}
+	}
+	for _, name := range []string{"image0-layer0", "image999-layer7", "base", "image500-config", "image3"} {
+		if _, err := d.Blob(t.Context(), repository, id(name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if origin, err := d.Blob(t.Context(), repository, id("base")); err != nil || len(origin.Sources) != 1 {
+		t.Errorf("%+v, %v", origin, err)
+	}
+	if holders := d.HoldersOf(id("base")); len(holders) != 1 || holders[0] != repository {
+		t.Errorf("holders %v", holders)
+	}
+	if holders := d.HoldersOf(id("nothing")); len(holders) != 0 {
+		t.Errorf("holders %v", holders)
+	}
+}
+
+func BenchmarkWarm(b *testing.B) {
+	for _, revisions := range []int{1, 1000} {
+		d := warm(b, revisions)
+		last := fmt.Sprintf("image%d", revisions-1)
+		image, layer, shared := id(last), id(last+"-layer3"), id("base")
+		for name, do := range map[string]func() error{
+			"Resolve":    func() error { _, err := d.Resolve(b.Context(), repository, "latest"); return err },
+			"Manifest":   func() error { _, err := d.Manifest(b.Context(), repository, image); return err },
+			"Blob":       func() error { _, err := d.Blob(b.Context(), repository, layer); return err },
+			"SharedBlob": func() error { _, err := d.Blob(b.Context(), repository, shared); return err },
+		} {
+			b.Run(fmt.Sprintf("%s/revisions=%d", name, revisions), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := do(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkFollow is what it takes to follow a stream with a long history: to a version
+// that has one image more, and back to the one that has one less.
+func BenchmarkFollow(b *testing.B) {
+	const revisions = 1000
+	d := warm(b, revisions)
+	names := numbered("image", revisions)
+	less := imageStream(tagged("latest", items(revisions, names[1:]...)))
+	more := imageStream(tagged("latest", items(revisions, names...)))
+	for seq := uint64(2); b.Loop(); seq += 2 {
+		for i, s := range []*imagev1.ImageStream{more, less} {
+			v := versionOf(seq+uint64(i), s)
+			if origin, err := d.contents.of(app, v).find(b.Context(), id("image999-layer0"), asBlob); origin == nil || err != nil {
+				b.Fatal(origin, err)
+			}
+		}
+	}
+}

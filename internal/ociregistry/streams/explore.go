@@ -1,0 +1,140 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"golang.org/x/sync/errgroup"
+
+	"weir.dev/weir/internal/ociregistry"
+)
+
+const (
+	// maxLookups is how many Images are asked for at a time, for one stream.
+	maxLookups = 16
+	// maxContentWeight bounds the digests that one stream may lead to. Histories are
+	// bounded by what the API stores of a stream; lists that list lists are by this.
+	maxContentWeight = 1 << 20
+)
+
+// kind is what a digest is asked for as.
+type kind int
+
+const (
+	asManifest kind = iota
+	asBlob
+)
+
+// find tells how a digest belongs to the stream, nil when it does not. The error is that
+// of an API that does not answer.
+func (c *content) find(ctx context.Context, d digest.Digest, as kind) (*ociregistry.Origin, error) {
+	for {
+		if o := c.origin(d, as); o != nil {
+			return o, nil
+		}
+		more, err := c.explore(ctx, d, as)
+		if err != nil || !more {
+			return nil, err
+		}
+	}
+}
+
+// explore looks some more Images up, and tells whether that may have brought something
+// to light.
+func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, error) {
+	c.mu.RLock()
+	idle := len(c.waiting) == 0 && len(c.absent) == 0
+	c.mu.RUnlock()
+	if idle {
+		return false, nil
+	}
+	select {
+	case c.exploring <- struct{}{}:
+		defer func() { <-c.exploring }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	if c.origin(d, as) != nil {
+		return true, nil // found by whoever explored before
+	}
+	batch, err := c.batch(d, as)
+	if err != nil || len(batch) == 0 {
+		return false, err
+	}
+	found := make([]*facts, len(batch))
+	lookups, lookupCtx := errgroup.WithContext(ctx)
+	for i, image := range batch {
+		lookups.Go(func() (err error) {
+			found[i], err = c.images.facts(lookupCtx, image)
+			return err
+		})
+	}
+	err = lookups.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.queue = append(batch, c.queue...) // they wait still
+		return false, err
+	}
+	for i, image := range batch {
+		c.take(image, found[i])
+	}
+	return true, nil
+}
+
+// take takes the answer to a look-up, which the history may have left behind meanwhile.
+func (c *content) take(image digest.Digest, f *facts) {
+	switch _, waits := c.waiting[image]; {
+	case !waits:
+	case f == nil || !c.credible(f):
+		c.miss(image, c.clock())
+	default:
+		c.add(f)
+	}
+}
+
+// batch are the next images to look up: the one that is asked for, if it waits; else
+// some that wait; when none does, those that had no Image a while ago.
+func (c *content) batch(d digest.Digest, as kind) ([]digest.Digest, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.weight > maxContentWeight {
+		return nil, fmt.Errorf("the history of the image stream leads to more than %d manifests and blobs: prune it", maxContentWeight)
+	}
+	if as == asManifest && c.isDue(d) {
+		c.retry(d)
+	}
+	if _, waits := c.waiting[d]; waits {
+		return []digest.Digest{d}, nil
+	}
+	if len(c.waiting) == 0 && as == asBlob {
+		for image := range c.absent {
+			if c.isDue(image) {
+				c.retry(image)
+			}
+		}
+	}
+	var batch []digest.Digest
+	for len(batch) < maxLookups && len(c.queue) > 0 {
+		next := c.queue[0]
+		c.queue = c.queue[1:]
+		if _, waits := c.waiting[next]; waits {
+			batch = append(batch, next)
+		}
+	}
+	return batch, nil
+}
+
+// isDue tells whether an image that had no Image is worth asking for again.
+func (c *content) isDue(d digest.Digest) bool {
+	at, missed := c.absent[d]
+	return missed && (c.clock().Sub(at) >= absentFor || c.images.has(d))
+}
+
+func (c *content) retry(d digest.Digest) {
+	delete(c.absent, d)
+	c.waiting[d] = struct{}{}
+	c.queue = append(c.queue, d)
+}

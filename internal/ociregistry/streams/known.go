@@ -1,0 +1,260 @@
+package streams
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	// aMoment is how long an answer of the API that something is not there is believed,
+	// and for how long a stream that nothing watches.
+	aMoment = 250 * time.Millisecond
+	// overtaken is how long what was read from the API may be ahead of the watch. A watch
+	// that still tells of older versions then is right: the API's storage was put back.
+	overtaken = time.Minute
+)
+
+// version is a stream as it was at some time. Neither it nor the stream is changed.
+type version struct {
+	stream *imagev1.ImageStream
+	// seq grows with every version that any stream gets.
+	seq uint64
+	// read is when it was read from the API, ahead of the watch; zero once the watch
+	// told of it.
+	read time.Time
+	// since is when this process learnt of it.
+	since time.Time
+	// doubted is true when this process wrote and could not read back what it wrote.
+	doubted bool
+}
+
+// known has the newest version of every stream: what the watch told, or what was read
+// from the API since.
+type known struct {
+	now func() time.Time
+	// removed is told, outside of locks, of each stream that is gone.
+	removed func(types.NamespacedName)
+
+	mu      sync.RWMutex
+	streams map[types.NamespacedName]*version
+	seq     uint64
+
+	complete atomic.Bool   // the watch has told of all streams
+	names    atomic.Uint64 // grows when a stream comes, goes, or is called otherwise
+}
+
+func newKnown(now func() time.Time) *known {
+	return &known{now: now, streams: map[types.NamespacedName]*version{}, removed: func(types.NamespacedName) {}}
+}
+
+func (k *known) synced() bool { return k.complete.Load() }
+
+// get is the stream and whether that can be relied upon. There may be such a stream, or a
+// newer version of it, where it cannot; then it may be nil.
+func (k *known) get(id types.NamespacedName) (v *version, sure bool) {
+	k.mu.RLock()
+	v = k.streams[id]
+	k.mu.RUnlock()
+	if v == nil || v.doubted {
+		return v, false
+	}
+	watched := v.read.IsZero() || k.synced()
+	return v, watched || k.now().Sub(v.read) < aMoment
+}
+
+// put takes a stream that was read from the API at some time.
+func (k *known) put(s *imagev1.ImageStream, at time.Time) {
+	trim(s)
+	id := idOfStream(s)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := k.streams[id]; now == nil || !newer(now.stream, s) {
+		k.set(id, s, at)
+	}
+}
+
+// gone takes notice that the API had no such stream at some time. What was learnt since
+// may have been made since; if it was not, the watch is going to say so.
+func (k *known) gone(id types.NamespacedName, at time.Time) {
+	k.mu.Lock()
+	v := k.streams[id]
+	is := v != nil && !v.since.After(at)
+	if is {
+		k.remove(id)
+	}
+	k.mu.Unlock()
+	if is {
+		k.removed(id)
+	}
+}
+
+// doubt has the next reader ask the API.
+func (k *known) doubt(id types.NamespacedName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if v := k.streams[id]; v != nil {
+		doubted := *v
+		doubted.doubted = true
+		k.streams[id] = &doubted
+	}
+}
+
+// all calls f for every stream, in no order. f must not block.
+func (k *known) all(f func(types.NamespacedName, *imagev1.ImageStream)) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for id, v := range k.streams {
+		f(id, v.stream)
+	}
+}
+
+// set makes s the version of the stream; the lock is held. read is zero for what the
+// watch tells. A version that is there already stays the same object, so that what was
+// derived from it need not be derived again. Doubts end when the API was asked.
+func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.Time) {
+	v := &version{stream: s, read: read, since: k.now()}
+	old := k.streams[id]
+	if old == nil || repositoryOf(old.stream) != repositoryOf(s) {
+		k.names.Add(1)
+	}
+	if old != nil {
+		v.doubted = old.doubted && read.IsZero()
+	}
+	if old != nil && old.stream.ResourceVersion == s.ResourceVersion && old.stream.UID == s.UID {
+		v.stream, v.seq = old.stream, old.seq
+		if old.read.IsZero() {
+			v.read = old.read
+		}
+	} else {
+		k.seq++
+		v.seq = k.seq
+	}
+	k.streams[id] = v
+}
+
+func (k *known) remove(id types.NamespacedName) {
+	delete(k.streams, id)
+	k.names.Add(1)
+}
+
+// watched takes a version that the watch tells of, unless what was read is ahead of it.
+// The lock is held.
+func (k *known) watched(s *imagev1.ImageStream) {
+	id := idOfStream(s)
+	if now := k.streams[id]; now == nil || !k.ahead(now, s.ResourceVersion) {
+		k.set(id, s, time.Time{})
+	}
+}
+
+// ahead tells whether a version is newer than the watch, which is at a resourceVersion.
+func (k *known) ahead(v *version, watch string) bool {
+	if v.read.IsZero() || k.now().Sub(v.read) > overtaken {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(v.stream.ResourceVersion, watch)
+	return err == nil && order > 0
+}
+
+// newer tells whether a is a newer version than b. Of versions that cannot be compared
+// the one that arrives last counts.
+func newer(a, b *imagev1.ImageStream) bool {
+	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
+	return err == nil && order > 0
+}
+
+// The watch writes into known as into any store.
+var _ cache.TransformingStore = (*known)(nil)
+
+// Transformer implements cache.TransformingStore: nothing is held in full, not even
+// while all streams are being read.
+func (k *known) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) {
+		if s, ok := obj.(*imagev1.ImageStream); ok {
+			trim(s)
+		}
+		return obj, nil
+	}
+}
+
+// Add implements cache.ReflectorStore.
+func (k *known) Add(obj any) error { return k.Update(obj) }
+
+// Update implements cache.ReflectorStore.
+func (k *known) Update(obj any) error {
+	s, err := asStream(obj)
+	if err != nil {
+		return err
+	}
+	trim(s)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.watched(s)
+	return nil
+}
+
+// Delete implements cache.ReflectorStore. The object has the version of its deletion.
+func (k *known) Delete(obj any) error {
+	s, err := asStream(obj)
+	if err != nil {
+		return err
+	}
+	id := idOfStream(s)
+	k.mu.Lock()
+	v := k.streams[id]
+	is := v != nil && !k.ahead(v, s.ResourceVersion)
+	if is {
+		k.remove(id)
+	}
+	k.mu.Unlock()
+	if is {
+		k.removed(id)
+	}
+	return nil
+}
+
+// Replace implements cache.ReflectorStore: these are all streams there are.
+func (k *known) Replace(list []any, resourceVersion string) error {
+	listed := make(map[types.NamespacedName]struct{}, len(list))
+	var gone []types.NamespacedName
+	k.mu.Lock()
+	for _, obj := range list {
+		s, err := asStream(obj)
+		if err != nil {
+			k.mu.Unlock()
+			return err
+		}
+		trim(s)
+		listed[idOfStream(s)] = struct{}{}
+		k.watched(s)
+	}
+	for id, v := range k.streams {
+		if _, found := listed[id]; !found && !k.ahead(v, resourceVersion) {
+			k.remove(id)
+			gone = append(gone, id)
+		}
+	}
+	k.mu.Unlock()
+	k.complete.Store(true)
+	for _, id := range gone {
+		k.removed(id)
+	}
+	return nil
+}
+
+// Resync implements cache.ReflectorStore.
+func (k *known) Resync() error { return nil }
+
+func asStream(obj any) (*imagev1.ImageStream, error) {
+	s, ok := obj.(*imagev1.ImageStream)
+	if !ok {
+		return nil, fmt.Errorf("watching image streams: got a %T", obj)
+	}
+	return s, nil
+}

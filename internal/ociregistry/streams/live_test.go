@@ -1,0 +1,358 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
+)
+
+// store is the API's: one stream, or none, and a count of who asked.
+type store struct {
+	stream atomic.Pointer[imagev1.ImageStream]
+	broken atomic.Pointer[error]
+	asked  atomic.Int32
+}
+
+func (s *store) get(context.Context, types.NamespacedName) (*imagev1.ImageStream, error) {
+	s.asked.Add(1)
+	if err := s.broken.Load(); err != nil {
+		return nil, *err
+	}
+	if stream := s.stream.Load(); stream != nil {
+		return stream.DeepCopy(), nil
+	}
+	return nil, apierrors.NewNotFound(streamsResource, app.Name)
+}
+
+func TestLiveReads(t *testing.T) {
+	c, s := newClock(), &store{}
+	k := newKnown(c.Now)
+	_ = k.Replace(nil, "1")
+	l := newLiveReads(s.get, k, c.Now)
+	want := func(version string, asked int32) {
+		t.Helper()
+		v, err := l.again(t.Context(), app)
+		fatal(t, err)
+		got := ""
+		if v != nil {
+			got = v.stream.ResourceVersion
+		}
+		if n := s.asked.Swap(0); got != version || n != asked {
+			t.Errorf("version %q after %d requests, want %q after %d", got, n, version, asked)
+		}
+	}
+	want("", 1)
+	want("", 0) // that was a moment ago
+	s.stream.Store(numberedStream(5))
+	want("", 0)
+	c.pass(aMoment)
+	want("5", 1)
+	want("5", 0)
+	_ = k.Update(numberedStream(6)) // the watch is never behind its own news
+	want("6", 0)
+	c.pass(aMoment)
+	want("6", 1) // the API cannot have gone back
+
+	s.stream.Store(numberedStream(9))
+	l.distrust(app)
+	if _, sure := k.get(app); sure {
+		t.Error("trusts what is distrusted")
+	}
+	want("9", 1)
+
+	s.stream.Store(nil)
+	c.pass(aMoment)
+	want("", 1)
+
+	broken := errors.New("broken")
+	s.broken.Store(&broken)
+	c.pass(aMoment)
+	for range 2 { // an error is not remembered
+		if _, err := l.again(t.Context(), app); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n := s.asked.Load(); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	release := make(chan struct{})
+	slow := newLiveReads(func(context.Context, types.NamespacedName) (*imagev1.ImageStream, error) {
+		<-release
+		return nil, broken
+	}, k, c.Now)
+	if _, err := slow.again(canceled, app); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+}
+
+// TestOwnWritesAreReadBack: whoever wrote and refreshed sees at least that, whatever
+// slower readers bring.
+func TestOwnWritesAreReadBack(t *testing.T) {
+	s := &store{}
+	k := newKnown(time.Now)
+	_ = k.Replace(nil, "1")
+	l := newLiveReads(s.get, k, time.Now)
+	var versions sync.Mutex
+	next := 1
+	write := func() int {
+		versions.Lock()
+		defer versions.Unlock()
+		next++
+		s.stream.Store(numberedStream(next))
+		return next
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 200 {
+				mine := write()
+				if err := l.now(t.Context(), app); err != nil {
+					t.Error(err)
+					return
+				}
+				v, sure := k.get(app)
+				if seen, _ := strconv.Atoi(v.stream.ResourceVersion); !sure || seen < mine {
+					t.Errorf("wrote version %d, reads %d", mine, seen)
+				}
+			}
+		})
+		group.Go(func() {
+			for range 200 {
+				_, _ = l.again(t.Context(), app)
+				if stream := s.stream.Load(); stream != nil {
+					_ = k.Update(stream.DeepCopy())
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestTurns(t *testing.T) {
+	all := newTurns()
+	inside, worst := 0, 0
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			done, err := all.take(t.Context(), app)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			inside++ // the race detector watches
+			worst = max(worst, inside)
+			inside--
+			done()
+		})
+	}
+	group.Wait()
+	if worst != 1 {
+		t.Errorf("%d at a time", worst)
+	}
+	done, err := all.take(t.Context(), app)
+	fatal(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := all.take(ctx, app); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	other, err := all.take(t.Context(), types.NamespacedName{Name: "other"})
+	fatal(t, err)
+	other()
+	done()
+	if len(all.streams) != 0 {
+		t.Errorf("%d turns are kept for nobody", len(all.streams))
+	}
+}
+
+// rights answers reviews: what is in it, as "user verb[/subresource] namespace/stream".
+type rights struct {
+	mu      sync.Mutex
+	granted map[string]bool
+	asked   []string
+	broken  error
+}
+
+func (r *rights) ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
+	a := spec.ResourceAttributes
+	text := spec.User + " " + a.Verb
+	if a.Subresource != "" {
+		text += "/" + a.Subresource
+	}
+	if a.Group != "image.openshift.io" || a.Resource != "imagestreams" {
+		text += " of something else"
+	}
+	text += " " + a.Namespace + "/" + a.Name
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = append(r.asked, text)
+	return r.granted[text], r.broken
+}
+
+// requests are the questions since the last call, sorted.
+func (r *rights) requests() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	asked := r.asked
+	r.asked = nil
+	slices.Sort(asked)
+	return asked
+}
+
+// catalog is a directory of streams "namespace/name", or "namespace/name=path" for those
+// that were pushed under another name, over rights.
+func catalog(names []string, granted ...string) (*Directory, *rights, *clock) {
+	c, r := newClock(), &rights{granted: map[string]bool{}}
+	for _, g := range granted {
+		r.granted[g] = true
+	}
+	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r.ask, c.Now)}
+	d.listing = newListing(d.known)
+	var list []any
+	for _, name := range names {
+		list = append(list, streamCalled(name))
+	}
+	_ = d.known.Replace(list, "1")
+	return d, r, c
+}
+
+func streamCalled(name string) *imagev1.ImageStream {
+	name, path, _ := strings.Cut(name, "=")
+	s := imageStream()
+	s.Namespace, s.Name, _ = strings.Cut(name, "/")
+	if path != "" {
+		s.Annotations = map[string]string{AnnotationRepository: path}
+	}
+	return s
+}
+
+func TestRepositories(t *testing.T) {
+	streams := []string{"b/two", "a/one", "a-b/x", "a/n.x2f.m=n/m", "b/one", "c/secret"}
+	all := []string{"a-b/x", "a/n/m", "a/one", "b/one", "b/two", "c/secret"}
+	for name, test := range map[string]struct {
+		granted []string
+		want    []string
+	}{
+		"nothing":                 {nil, []string{}},
+		"lists everything":        {[]string{"u list /"}, all},
+		"pulls everything":        {[]string{"u get/layers /"}, all},
+		"lists a namespace":       {[]string{"u list a/"}, []string{"a/n/m", "a/one"}},
+		"pulls from a namespace":  {[]string{"u get/layers b/"}, []string{"b/one", "b/two"}},
+		"pulls from some streams": {[]string{"u get/layers b/two", "u get/layers a/n.x2f.m"}, []string{"a/n/m", "b/two"}},
+		"somebody else":           {[]string{"other list /"}, []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, _, _ := catalog(streams, test.granted...)
+			got, more, err := d.Repositories(t.Context(), &user.DefaultInfo{Name: "u"}, "", 100)
+			if err != nil || more || !slices.Equal(got, test.want) || got == nil {
+				t.Errorf("%q, more %v, %v; want %q", got, more, err, test.want)
+			}
+		})
+	}
+}
+
+func TestRepositoriesByPages(t *testing.T) {
+	names := numbered("a/s", 200)
+	d, _, _ := catalog(append(names, numbered("hidden/s", 200)...), "u get/layers a/")
+	slices.Sort(names)
+	u := &user.DefaultInfo{Name: "u"}
+	for _, size := range []int{1, 7, 64, 199, 200, 201, 1000} {
+		var got []string
+		last := ""
+		for pages := 0; pages <= 201; pages++ {
+			page, more, err := d.Repositories(t.Context(), u, last, size)
+			if err != nil || len(page) > size {
+				t.Fatalf("page of %d, %v", len(page), err)
+			}
+			got = append(got, page...)
+			if more != (len(got) < len(names)) {
+				t.Fatalf("more is %v after %d", more, len(got))
+			}
+			if !more {
+				break
+			}
+			last = page[len(page)-1]
+		}
+		if !slices.Equal(got, names) {
+			t.Errorf("pages of %d: %d repositories, want %d", size, len(got), len(names))
+		}
+	}
+	for _, test := range []struct {
+		last  string
+		n     int
+		first string
+		more  bool
+	}{{"a/s100x", 1, "a/s101", true}, {"a/s99", 1, "", false}, {"z", 5, "", false}, {"", 0, "", true}, {"a/s99", 0, "", false}} {
+		page, more, err := d.Repositories(t.Context(), u, test.last, test.n)
+		if first := strings.Join(page, ","); err != nil || first != test.first || more != test.more {
+			t.Errorf("after %q: %q, %v, %v", test.last, first, more, err)
+		}
+	}
+}
+
+func TestRepositoriesFollowTheStreams(t *testing.T) {
+	d, r, c := catalog([]string{"a/one"}, "u list /")
+	u := &user.DefaultInfo{Name: "u"}
+	want := func(names ...string) {
+		t.Helper()
+		if got, _, err := d.Repositories(t.Context(), u, "", 10); err != nil || !slices.Equal(got, names) {
+			t.Errorf("%q, %v; want %q", got, err, names)
+		}
+	}
+	want("a/one")
+	_ = d.known.Update(streamCalled("a/two"))
+	want("a/one", "a/two")
+	renamed := streamCalled("a/n.x2f.m")
+	_ = d.known.Update(renamed)
+	want("a/n.x2f.m", "a/one", "a/two")
+	renamed = streamCalled("a/n.x2f.m=n/m")
+	renamed.ResourceVersion = "2"
+	_ = d.known.Update(renamed)
+	want("a/n/m", "a/one", "a/two")
+	_ = d.known.Delete(streamCalled("a/two"))
+	want("a/n/m", "a/one")
+
+	if n := len(r.requests()); n != 1 {
+		t.Errorf("asked %d times for one right in a moment", n)
+	}
+	r.granted["u list /"] = false
+	c.pass(reviewFor)
+	want()
+	r.broken = errors.New("broken")
+	c.pass(reviewFor)
+	if _, _, err := d.Repositories(t.Context(), u, "", 10); !errors.Is(err, r.broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestReviewsAreOfTheWholeUser(t *testing.T) {
+	seen := map[string]bool{}
+	for _, u := range []*user.DefaultInfo{
+		{Name: "u"}, {Name: "u", UID: "1"}, {Name: "u", Groups: []string{"g"}}, {Name: "u", Groups: []string{"g", "h"}}, {Name: "u", Groups: []string{"g,h"}},
+		{Name: "u", Extra: map[string][]string{"k": {"v"}}}, {Name: "u", Extra: map[string][]string{"k": {"w"}}}, {Name: `u","`},
+	} {
+		seen[identityOf(u)] = true
+	}
+	if len(seen) != 8 {
+		t.Errorf("%d identities of 8 users", len(seen))
+	}
+	spec := question{verb: "get", subresource: "layers", namespace: "a", stream: "b"}.spec(&user.DefaultInfo{Name: "u", UID: "1", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
+	if spec.User != "u" || spec.UID != "1" || spec.Groups[0] != "g" || spec.Extra["k"][0] != "v" || spec.ResourceAttributes.Name != "b" {
+		t.Errorf("asks for %+v", spec)
+	}
+}

@@ -1,0 +1,189 @@
+package streams
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"regexp"
+	"time"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/openshift/api/image/docker10"
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/reference"
+)
+
+const (
+	// maxImageBytes is the largest Image that is sent, in the form that is stored. As JSON
+	// it stays below the 3 MiB that the API takes.
+	maxImageBytes = 2 << 20
+	// unknownPart is how build tools fill the platform of what runs nowhere.
+	unknownPart = "unknown"
+	// mediaTypeArtifact is the manifest of the image specification's 1.1 candidates, of
+	// which some are still around.
+	mediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
+)
+
+// mediaTypeGrammar is what the API takes as a media type (RFC 6838, section 4.2).
+var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
+
+// pushed is what of a manifest goes into its Image beside what package dockerimage reads.
+type pushed struct {
+	ArtifactType string               `json:"artifactType"`
+	Config       ocispec.Descriptor   `json:"config"`
+	Subject      *ocispec.Descriptor  `json:"subject"`
+	Blobs        []ocispec.Descriptor `json:"blobs"`
+}
+
+// imageOf makes the Image of a pushed manifest. It is what the API server would store had
+// it been sent the manifest's text, and without that text: the registry keeps manifests,
+// which may be larger than what the API takes. Where the text alone would make an Image
+// that the API refuses or that leads to less than the manifest does, it says more.
+//
+// host is the registry's own, now the creation time of lists, which have none. The error
+// is an *ociregistry.Error with CodeManifestInvalid or CodeNameInvalid.
+func imageOf(p ociregistry.Push, host string, now time.Time) (*imagev1.Image, error) {
+	invalid := func(format string, args ...any) error {
+		return ociregistry.NewError(ociregistry.CodeManifestInvalid, "manifest %s: %s", p.Digest, fmt.Sprintf(format, args...))
+	}
+	var m pushed
+	if err := json.Unmarshal(p.Manifest, &m); err != nil {
+		return nil, invalid("it is malformed: %v", err)
+	}
+	img := &imagev1.Image{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        p.Digest.String(),
+			Annotations: annotationsOf(p.MediaType, m),
+		},
+		DockerImageReference:         reference.PullSpec{Registry: host, Namespace: p.Repository.Namespace, Name: p.Repository.Stream, ID: p.Digest.String()}.String(),
+		DockerImageManifestMediaType: p.MediaType,
+	}
+	if _, err := reference.Parse(img.DockerImageReference); err != nil {
+		// With the registry's host in front, a name may be longer than the API takes.
+		return nil, ociregistry.NewError(ociregistry.CodeNameInvalid, "recording an image of %s: %v", p.Repository, err)
+	}
+	if err := describe(img, p, m, now); err != nil {
+		return nil, invalid("it is malformed: %v", err)
+	}
+	if err := completeList(img); err != nil {
+		return nil, invalid("%v", err)
+	}
+	if size := img.Size(); size > maxImageBytes {
+		return nil, invalid("its record (layers, configuration, manifests) would take %d bytes, more than %d", size, maxImageBytes)
+	}
+	return img, nil
+}
+
+func annotationsOf(mediaType string, m pushed) map[string]string {
+	order := imagev1.DockerImageLayersOrderAscending
+	if dockerimage.IsList(mediaType) {
+		order = "" // a list has no layers; clients of the contract see it so
+	}
+	annotations := map[string]string{
+		imageapi.AnnotationManaged:            "true",
+		imageapi.AnnotationManifestBlobStored: "true",
+		imageapi.AnnotationLayersOrder:        order,
+	}
+	if m.Subject != nil && reference.ValidDigest(m.Subject.Digest.String()) {
+		annotations[AnnotationSubject] = m.Subject.Digest.String()
+	}
+	if kind := artifactType(mediaType, m); mediaTypeGrammar.MatchString(kind) {
+		annotations[AnnotationArtifactType] = kind
+	}
+	return annotations
+}
+
+// artifactType is what an artifact calls itself or, as older tools do, its configuration;
+// "" for a container image.
+func artifactType(mediaType string, m pushed) string {
+	if m.ArtifactType != "" {
+		return m.ArtifactType
+	}
+	if dockerimage.IsImageManifest(mediaType) && !describesImage(m.Config.MediaType) {
+		return m.Config.MediaType
+	}
+	return ""
+}
+
+// describesImage tells the media types of configurations of container images. Other
+// configurations may have any content, and keys that mean something else there.
+func describesImage(mediaType string) bool {
+	if bare, _, err := mime.ParseMediaType(mediaType); err == nil {
+		mediaType = bare
+	}
+	return mediaType == "" || mediaType == dockerimage.MediaTypeSchema2Config || mediaType == dockerimage.MediaTypeOCIImageConfig
+}
+
+// describe fills in layers, sub-manifests and metadata.
+func describe(img *imagev1.Image, p ociregistry.Push, m pushed, now time.Time) error {
+	if p.MediaType == mediaTypeArtifact {
+		return describeArtifact(img, m)
+	}
+	parsed, err := dockerimage.ParseManifest(p.Manifest)
+	if err != nil {
+		return err
+	}
+	img.DockerImageManifest = string(p.Manifest)
+	if describesImage(m.Config.MediaType) {
+		img.DockerImageConfig = string(p.Config)
+	}
+	unread := dockerimage.Fill(img, now)
+	if !dockerimage.IsImageManifest(p.MediaType) {
+		return unread
+	}
+	// A configuration that is no image's, too large, or not what it says leaves the
+	// metadata without its digest, by which readers of the stream come to it.
+	if unread == nil && dockerimage.MetadataID(img) != "" {
+		return nil
+	}
+	size := dockerimage.Size(max(m.Config.Size, 0), parsed.Layers)
+	return dockerimage.SetMetadata(img, docker10.DockerImage{ID: parsed.ConfigDigest, Size: size})
+}
+
+// describeArtifact takes the blobs of an artifact for layers, so that they can be read.
+func describeArtifact(img *imagev1.Image, m pushed) error {
+	for i, b := range m.Blobs {
+		if !reference.ValidDigest(b.Digest.String()) || b.Size < 0 {
+			return fmt.Errorf("blobs[%d] is no descriptor", i)
+		}
+		img.DockerImageLayers = append(img.DockerImageLayers, imagev1.ImageLayer{Name: b.Digest.String(), LayerSize: b.Size, MediaType: b.MediaType})
+	}
+	return dockerimage.SetMetadata(img, docker10.DockerImage{ID: img.Name, Size: dockerimage.Size(0, img.DockerImageLayers)})
+}
+
+// completeList says of each manifest of a list what the API insists on. Lists within
+// lists and artifacts need not name a platform; they get the one that build tools write
+// for what runs nowhere, for only what the Image lists can be read through the stream.
+func completeList(img *imagev1.Image) error {
+	for i := range img.DockerImageManifests {
+		entry := &img.DockerImageManifests[i]
+		if _, err := digest.Parse(entry.Digest); err != nil {
+			return fmt.Errorf("manifests[%d]: %q is no digest: %w", i, cut(entry.Digest), err)
+		}
+		if !mediaTypeGrammar.MatchString(entry.MediaType) {
+			return fmt.Errorf("manifests[%d]: %q is no media type", i, cut(entry.MediaType))
+		}
+		if entry.Architecture == "" {
+			entry.Architecture = unknownPart
+		}
+		if entry.OS == "" {
+			entry.OS = unknownPart
+		}
+	}
+	return nil
+}
+
+// cut shortens foreign text for a message.
+func cut(text string) string {
+	const most = 100
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}

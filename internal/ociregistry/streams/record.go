@@ -1,0 +1,143 @@
+package streams
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"weir.dev/weir/internal/ociregistry"
+)
+
+const (
+	// maxProvisions is how often one push makes its stream, which somebody may delete as
+	// often.
+	maxProvisions = 3
+	// raceDelay is the longest pause after a lost race.
+	raceDelay = 50 * time.Millisecond
+)
+
+// Record implements ociregistry.Directory. Each tag is moved by a mapping of its own;
+// when one is refused, those before it stay moved.
+func (d *Directory) Record(ctx context.Context, p ociregistry.Push) error {
+	img, err := imageOf(p, d.options.Hosts.Internal, d.options.Now())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if len(p.Tags) == 0 {
+		err = d.createImage(ctx, p, img)
+	} else {
+		err = d.moveTags(ctx, p, img)
+	}
+	if err != nil {
+		return err
+	}
+	proven := factsOfManifest(factsOf(img), p.Manifest)
+	proven.missing = p.Missing
+	d.learn(idOf(p.Repository), proven)
+	return nil
+}
+
+// learn keeps what is known of an image that was made here.
+func (d *Directory) learn(id types.NamespacedName, f *facts) {
+	d.images.learn(f)
+	if v, sure := d.known.get(id); sure {
+		d.contents.of(id, v).learn(f)
+		d.contents.shed()
+	}
+}
+
+// createImage makes an Image that no stream leads to yet. One that is there already is
+// of the same manifest.
+func (d *Directory) createImage(ctx context.Context, p ociregistry.Push, img *imagev1.Image) error {
+	_, err := d.api.images.Images().Create(ctx, img, metav1.CreateOptions{})
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return refusal(err, p.Repository, "recording image "+img.Name)
+}
+
+func (d *Directory) moveTags(ctx context.Context, p ociregistry.Push, img *imagev1.Image) error {
+	id := idOf(p.Repository)
+	done, err := d.turns.take(ctx, id)
+	if err != nil {
+		return trouble(err, "tagging "+p.Repository.String())
+	}
+	for _, tag := range p.Tags {
+		if err = d.moveTag(ctx, p, tag, img); err != nil {
+			break
+		}
+	}
+	done()
+	// Also after a failure: tags before this one were moved, and this one may have been.
+	d.refresh(ctx, id)
+	return err
+}
+
+// moveTag moves one tag, and makes the stream where there is none.
+//
+// A mapping that lost the race for its tag is made again: whoever pushes last has the
+// tag, and all who were acknowledged are in its history.
+func (d *Directory) moveTag(ctx context.Context, p ociregistry.Push, tag string, img *imagev1.Image) error {
+	doing := "tagging " + p.Repository.String() + ":" + tag
+	mapping := &imagev1.ImageStreamMapping{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.Repository.Namespace, Name: p.Repository.Stream},
+		Image:      *img,
+		Tag:        tag,
+	}
+	mappings := d.api.images.ImageStreamMappings(p.Repository.Namespace)
+	for provisions := 0; ; {
+		_, err := mappings.Create(ctx, mapping, metav1.CreateOptions{})
+		switch {
+		case err == nil:
+			return nil
+		case missingStream(err, p.Repository.Stream) && provisions < maxProvisions:
+			provisions++
+			if err := d.provision(ctx, p); err != nil {
+				return err
+			}
+		case apierrors.IsConflict(err):
+			if err := pause(ctx, rand.N(raceDelay)); err != nil {
+				return trouble(err, doing)
+			}
+		default:
+			return refusal(err, p.Repository, doing)
+		}
+	}
+}
+
+// provision makes the stream as the user who pushes, whose rights and quota it takes.
+func (d *Directory) provision(ctx context.Context, p ociregistry.Push) error {
+	doing := "making image stream " + p.Repository.Key()
+	client, err := d.api.as(p.User)
+	if err != nil {
+		return trouble(err, doing)
+	}
+	s := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: p.Repository.Namespace, Name: p.Repository.Stream}}
+	if p.Repository.Path != p.Repository.Stream {
+		s.Annotations = map[string]string{AnnotationRepository: p.Repository.Path}
+	}
+	_, err = client.ImageStreams(p.Repository.Namespace).Create(ctx, s, metav1.CreateOptions{})
+	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return refusal(err, p.Repository, doing)
+}
+
+// pause waits, unless ctx ends first, whose error it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

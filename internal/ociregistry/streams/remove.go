@@ -1,0 +1,136 @@
+package streams
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	digest "github.com/opencontainers/go-digest"
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/stream"
+)
+
+// lostRaces are the attempts at a write that others come before.
+var lostRaces = wait.Backoff{Steps: 10, Duration: 10 * time.Millisecond, Factor: 1.5, Jitter: 0.5}
+
+// DeleteTag implements ociregistry.Directory.
+func (d *Directory) DeleteTag(ctx context.Context, repo reference.Repository, tag string) error {
+	doing := "deleting tag " + repo.String() + ":" + tag
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	name := reference.JoinStreamTag(repo.Stream, tag)
+	err := retry.OnError(lostRaces, apierrors.IsConflict, func() error {
+		return d.api.images.ImageStreamTags(repo.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	})
+	d.refresh(ctx, idOf(repo))
+	switch {
+	case err == nil:
+		return nil
+	case missing(err, repo.Stream):
+		return nameUnknown(repo)
+	case missing(err, name):
+		return manifestUnknown(repo, "tag", tag)
+	}
+	return deleteRefusal(err, repo, doing)
+}
+
+// DeleteManifest implements ociregistry.Directory. A tag whose newest image it was leads
+// to the one before it, if there is one. A stream that does not exist has no manifest.
+//
+// Tags that are left without history go from the spec, too, as when they are deleted,
+// and go from there first: a tag that only the spec has is an order to import it, which
+// would bring the manifest back. For the same reason the image before takes over the
+// generation of the one that is removed: what the spec asked for then counts as done, until
+// somebody asks again. Tags imported on a schedule are asked for again by that.
+//
+// Both writes name the version that they change, so that a push in between is not undone:
+// the whole is done again then.
+func (d *Directory) DeleteManifest(ctx context.Context, repo reference.Repository, m digest.Digest) (found bool, err error) {
+	doing := "deleting manifest " + m.String() + " of " + repo.String()
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	done, err := d.turns.take(ctx, idOf(repo))
+	if err != nil {
+		return false, trouble(err, doing)
+	}
+	err = retry.OnError(lostRaces, apierrors.IsConflict, func() error {
+		removed, err := d.removeManifest(ctx, repo, m)
+		found = found || removed
+		return err
+	})
+	done()
+	if !found && err == nil {
+		return false, nil
+	}
+	d.refresh(ctx, idOf(repo))
+	if err != nil && !missing(err, repo.Stream) {
+		return false, deleteRefusal(err, repo, doing)
+	}
+	return found, nil
+}
+
+// removeManifest is one attempt. The error is the API's.
+func (d *Directory) removeManifest(ctx context.Context, repo reference.Repository, m digest.Digest) (found bool, err error) {
+	streams := d.api.images.ImageStreams(repo.Namespace)
+	s, err := streams.Get(ctx, repo.Stream, getOptions)
+	if err != nil {
+		return false, err
+	}
+	if !slices.Contains(stream.Images(s), m.String()) {
+		return false, nil
+	}
+	if removeOrders(s, m.String()) {
+		if s, err = streams.Update(ctx, s, metav1.UpdateOptions{}); err != nil {
+			return false, err
+		}
+	}
+	removeEvents(s, m.String())
+	_, err = streams.UpdateStatus(ctx, s, metav1.UpdateOptions{})
+	return err == nil, err
+}
+
+// removeOrders removes, from the spec, the tags whose history is of one image alone.
+func removeOrders(s *imagev1.ImageStream, image string) (changed bool) {
+	for i := range s.Status.Tags {
+		t := &s.Status.Tags[i]
+		other := func(e imagev1.TagEvent) bool { return e.Image != image }
+		if len(t.Items) > 0 && !slices.ContainsFunc(t.Items, other) && stream.RemoveSpecTag(s, t.Tag) {
+			changed = true
+		}
+	}
+	return changed
+}
+
+// removeEvents removes an image from the history of all tags, and tags that it leaves
+// without any.
+func removeEvents(s *imagev1.ImageStream, image string) {
+	of := func(e imagev1.TagEvent) bool { return e.Image == image }
+	s.Status.Tags = slices.DeleteFunc(s.Status.Tags, func(t imagev1.NamedTagEventList) bool {
+		return len(t.Items) > 0 && !slices.ContainsFunc(t.Items, func(e imagev1.TagEvent) bool { return !of(e) })
+	})
+	for i := range s.Status.Tags {
+		t := &s.Status.Tags[i]
+		if !slices.ContainsFunc(t.Items, of) {
+			continue
+		}
+		observed := t.Items[0].Generation
+		t.Items = slices.DeleteFunc(t.Items, of)
+		t.Items[0].Generation = max(t.Items[0].Generation, observed)
+	}
+}
+
+// deleteRefusal is what a client is told of a deletion that the API refuses. Conflicts
+// that outlast all attempts are trouble, as is whatever else.
+func deleteRefusal(err error, repo reference.Repository, doing string) *ociregistry.Error {
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || missingNamespace(err) {
+		return refusal(err, repo, doing)
+	}
+	return trouble(err, doing)
+}

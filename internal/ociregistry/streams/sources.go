@@ -1,0 +1,102 @@
+package streams
+
+import (
+	"slices"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/ociregistry"
+)
+
+// manifestSources are where a manifest may be fetched from that the history has through
+// these images (itself, or lists that it is part of): the repositories that their events
+// refer to, newest first, those with secure transport before the others. What the newest
+// event of a repository says of its transport counts.
+func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
+	chosen, mirror := h.matching(images)
+	return h.sources(chosen, mirror)
+}
+
+// blobSources are where a blob may be fetched from that these images refer to: the
+// repositories of their events first, then those of other tags' heads, then those of
+// older events. Layers of one image come from several repositories of a registry, where
+// it was put together from others. A registry that one tag calls insecure is.
+//
+// What was only ever pushed here is fetched from nowhere, and so is what only tags lead
+// to that are switched off: other tags' repositories are not asked in their place.
+func (h *history) blobSources(images []digest.Digest) []ociregistry.Source {
+	chosen, mirror := h.matching(images)
+	if len(chosen) == 0 {
+		return nil
+	}
+	for i := range chosen {
+		chosen[i].insecure = h.repositories[chosen[i].repository].insecureHost
+	}
+	sources := h.sources(chosen, mirror)
+	for _, heads := range []bool{true, false} {
+		sources = append(sources, h.sources(h.others(chosen, heads), mirror)...)
+	}
+	return sources
+}
+
+// candidate is an outside repository that is to be tried.
+type candidate struct {
+	repository int
+	insecure   bool
+}
+
+// matching are the repositories of the images' own events, newest first, and whether any
+// of these events lets content be kept.
+func (h *history) matching(images []digest.Digest) (chosen []candidate, mirror bool) {
+	if len(h.repositories) == 0 {
+		return nil, false
+	}
+	for _, i := range h.eventsOf(images) {
+		e := &h.events[i]
+		if e.off || e.repository == own {
+			continue
+		}
+		mirror = mirror || e.mirror
+		if !contains(chosen, e.repository) {
+			chosen = append(chosen, candidate{repository: e.repository, insecure: e.insecure})
+		}
+	}
+	return chosen, mirror
+}
+
+// others are the repositories that are not chosen: of heads, or all others, sorted by
+// name.
+func (h *history) others(chosen []candidate, heads bool) []candidate {
+	var others []candidate
+	for i := range h.repositories {
+		r := &h.repositories[i]
+		if r.head == heads && !r.off && !contains(chosen, i) {
+			others = append(others, candidate{repository: i, insecure: r.insecureHost})
+		}
+	}
+	slices.SortFunc(others, func(a, b candidate) int {
+		return strings.Compare(h.repositories[a.repository].key, h.repositories[b.repository].key)
+	})
+	return others
+}
+
+func contains(list []candidate, repository int) bool {
+	return slices.ContainsFunc(list, func(c candidate) bool { return c.repository == repository })
+}
+
+// sources are the candidates as others know them, secure ones first.
+func (h *history) sources(list []candidate, mirror bool) []ociregistry.Source {
+	sources := make([]ociregistry.Source, 0, len(list))
+	for _, insecure := range []bool{false, true} {
+		for _, c := range list {
+			if c.insecure == insecure {
+				sources = append(sources, ociregistry.Source{Ref: h.repositories[c.repository].ref, Insecure: insecure, Mirror: mirror})
+			}
+		}
+	}
+	if len(sources) == 0 {
+		return nil
+	}
+	return sources
+}

@@ -1,0 +1,355 @@
+package standalone
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	digest "github.com/opencontainers/go-digest"
+	imageclient "github.com/openshift/client-go/image/clientset/versioned"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/server/dynamiccertificates"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/blobstore/drivers"
+	"weir.dev/weir/internal/config"
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/ociregistry/access"
+	"weir.dev/weir/internal/ociregistry/pullthrough"
+	"weir.dev/weir/internal/ociregistry/streams"
+	"weir.dev/weir/internal/upstream"
+)
+
+const (
+	// registryGrace is what pushes and pulls in flight have left when the server is told to stop.
+	registryGrace = 10 * time.Second
+	// collectInterval is the time between two looks for abandoned uploads.
+	collectInterval = time.Hour
+	// headerTimeout bounds how long a client may take to send a request's header; bodies
+	// may take as long as they make progress.
+	headerTimeout = 30 * time.Second
+	// maxHeaderBytes is well above tokens, which have 8 KiB at most.
+	maxHeaderBytes = 64 << 10
+	// keepAlive is how long a connection may rest between two requests.
+	keepAlive = 3 * time.Minute
+)
+
+// registry is the integrated registry: its port, its storage and, once the API is there,
+// what serves it.
+type registry struct {
+	options  *Options
+	listener net.Listener
+	store    *blobstore.Store
+
+	directory *streams.Directory
+	mirror    *pullthrough.Mirror
+	handler   *ociregistry.Handler
+	server    *http.Server
+	serving   atomic.Bool
+	stopping  sync.Once
+}
+
+// newRegistry opens the port and the storage, so that what is wrong with either is known
+// before anything else starts. nil when the registry is switched off. The options learn
+// the address, which streams show unless they were given another.
+func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
+	if !o.Registry.Enabled {
+		return nil, nil
+	}
+	r := &registry{options: o}
+	if r.listener, err = o.Registry.listen(); err != nil {
+		return nil, err
+	}
+	if names := &o.Config.Registry; names.InternalHostname == "" {
+		names.InternalHostname = reachable(r.listener)
+	}
+	storage := &o.Config.Registry.Storage
+	driver, err := drivers.Open(ctx, storage.Driver, storage.Parameters, o.DataDir)
+	if err == nil {
+		r.store, err = blobstore.New(blobstore.Options{Driver: driver})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the registry's storage: %w", err), r.listener.Close())
+	}
+	return r, nil
+}
+
+// URL is where the registry is served.
+func (r *registry) url() string {
+	scheme := "http://"
+	if r.options.Registry.secure() {
+		scheme = "https://"
+	}
+	return scheme + reachable(r.listener)
+}
+
+// compose makes what serves, over the API that s serves.
+func (r *registry) compose(s *Server) (err error) {
+	settings := &s.options.Config.Registry
+	if r.directory, err = streams.New(streams.Options{
+		Config:             s.loopbackFor("registry"),
+		Hosts:              s.options.Config.Registries(),
+		PullThrough:        !settings.PullThrough.Disabled,
+		Mirror:             settings.PullThrough.Mirror,
+		Stored:             r.storedManifest,
+		OnDeleted:          forget(r.store.RemoveRepository),
+		OnNamespaceDeleted: forget(r.store.RemoveNamespace),
+	}); err != nil {
+		return fmt.Errorf("making the registry's view of streams: %w", err)
+	}
+	proxies, err := settings.Tokens.Proxies()
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	who, err := access.New(access.Options{
+		Config:         s.loopbackFor("registry-access"),
+		Realm:          settings.Tokens.Realm,
+		TrustedProxies: proxies,
+		Lifetime:       settings.Tokens.Lifetime.Duration,
+		KeyMaxAge:      settings.Tokens.KeyMaxAge.Duration,
+	})
+	if err != nil {
+		return fmt.Errorf("making the registry's access control: %w", err)
+	}
+	var outside ociregistry.Upstream
+	if !settings.PullThrough.Disabled {
+		if r.mirror, err = r.newMirror(s); err != nil {
+			return err
+		}
+		outside = r.mirror
+	}
+	r.handler, err = ociregistry.New(ociregistry.Options{
+		Store:              r.store,
+		Directory:          r.directory,
+		Access:             who,
+		Upstream:           outside,
+		MaxManifestBytes:   settings.Manifests.MaxSize.Value(),
+		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
+		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
+		RedirectBlobs:      settings.Storage.Redirect,
+		Reads:              limit(settings.Requests.Read),
+		Writes:             limit(settings.Requests.Write),
+	})
+	if err != nil {
+		return fmt.Errorf("making the registry: %w", err)
+	}
+	s.parts.start("registry streams", r.directory.Run)
+	return nil
+}
+
+func limit(l config.RequestLimit) ociregistry.Limit {
+	return ociregistry.Limit{MaxRunning: l.MaxRunning, MaxInQueue: l.MaxInQueue, MaxWaitInQueue: l.MaxWaitInQueue.Duration}
+}
+
+// maxStoredManifest bounds what is read as a manifest, well above what is accepted.
+const maxStoredManifest = 32 << 20
+
+// storedManifest reads a manifest and what somebody who pushed it did not have.
+func (r *registry) storedManifest(ctx context.Context, d digest.Digest) (content []byte, missing []digest.Digest, err error) {
+	content, err = r.store.Read(ctx, d, maxStoredManifest)
+	if errors.Is(err, blobstore.ErrUnknown) {
+		return nil, nil, nil
+	}
+	if err == nil {
+		missing, err = r.store.Missing(ctx, d)
+	}
+	return content, missing, err
+}
+
+// forget takes it that what was deleted had nothing in storage.
+func forget(remove func(context.Context, string) error) func(context.Context, string) error {
+	return func(ctx context.Context, name string) error {
+		if err := remove(ctx, name); err != nil && !errors.Is(err, blobstore.ErrUnknown) {
+			return fmt.Errorf("removing the links of %s from storage: %w", name, err)
+		}
+		return nil
+	}
+}
+
+// newMirror makes what fetches from other registries, with the importer's client, so
+// that rules and budgets are the same.
+func (r *registry) newMirror(s *Server) (*pullthrough.Mirror, error) {
+	images, err := imageclient.NewForConfig(s.loopbackFor("registry-pull-secrets"))
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's client of pull secrets: %w", err)
+	}
+	mirror, err := pullthrough.New(pullthrough.Options{
+		Upstream: s.imports.client,
+		Store:    r.store,
+		Mirror:   s.options.Config.Registry.PullThrough.Mirror,
+		Credentials: func(ctx context.Context, namespace string) (upstream.Credentials, error) {
+			// The resource takes any stream's name; the secrets are the namespace's.
+			list, err := images.ImageV1().ImageStreams(namespace).Secrets(ctx, "registry", metav1.GetOptions{})
+			if err != nil {
+				return nil, fmt.Errorf("reading the pull secrets of namespace %s: %w", namespace, err)
+			}
+			secrets := make([]corev1.Secret, len(list.Items))
+			copy(secrets, list.Items)
+			credentials, warnings := upstream.NewCredentials(secrets, s.imports.node)
+			logWarnings("a pull secret is left out", warnings)
+			return credentials, nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's pull-through: %w", err)
+	}
+	return mirror, nil
+}
+
+// startRegistry has the registry serve, once it knows the streams.
+func (s *Server) startRegistry() error {
+	if s.registry == nil {
+		return nil
+	}
+	if err := s.registry.compose(s); err != nil {
+		return err
+	}
+	return s.registry.start(s)
+}
+
+// start serves, once the directory knows the streams.
+func (r *registry) start(s *Server) error {
+	serve, err := r.certificates(s)
+	if err != nil {
+		return err
+	}
+	r.server = &http.Server{Handler: r.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeaderBytes}
+	s.parts.start("registry", func(ctx context.Context) error {
+		if !cache.WaitForCacheSync(ctx.Done(), r.directory.HasSynced) {
+			return nil // it is stopping
+		}
+		r.serving.Store(true)
+		return serve()
+	})
+	s.parts.start("abandoned uploads", r.collectUploads)
+	return nil
+}
+
+// certificates returns what serves: plainly, or with a certificate that is read again
+// when its file changes.
+func (r *registry) certificates(s *Server) (serve func() error, err error) {
+	o := r.options.Registry
+	plain := func() error { return served(r.server.Serve(r.listener)) }
+	if !o.secure() {
+		return plain, nil
+	}
+	certFile, keyFile := o.CertFile, o.KeyFile
+	if certFile == "" {
+		names := append([]string{s.options.Config.Registry.InternalHostname}, s.options.Config.Registry.ExternalHostnames...)
+		for i, name := range names {
+			if host, _, err := net.SplitHostPort(name); err == nil {
+				names[i] = host
+			}
+		}
+		if certFile, keyFile, err = s.control.ServingCertificate("registry", o.BindAddress, names...); err != nil {
+			return nil, err
+		}
+	}
+	content, err := dynamiccertificates.NewDynamicServingContentFromFiles("registry", certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry's certificate (--registry-tls-cert-file): %w", err)
+	}
+	s.parts.start("registry certificate", func(ctx context.Context) error {
+		content.Run(ctx, 1)
+		return nil
+	})
+	certificate := currentCertificate{content: content}
+	return func() error {
+		r.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get}
+		return served(r.server.ServeTLS(r.listener, "", ""))
+	}, nil
+}
+
+// currentCertificate parses a certificate again only when its file has changed.
+type currentCertificate struct {
+	content dynamiccertificates.CertKeyContentProvider
+	parsed  atomic.Pointer[parsedCertificate]
+}
+
+type parsedCertificate struct {
+	pem         string
+	certificate tls.Certificate
+}
+
+func (c *currentCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert, key := c.content.CurrentCertKeyContent()
+	if last := c.parsed.Load(); last != nil && last.pem == string(cert) {
+		return &last.certificate, nil
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading the registry's certificate: %w", err)
+	}
+	c.parsed.Store(&parsedCertificate{pem: string(cert), certificate: pair})
+	return &pair, nil
+}
+
+// served is the end of a server: that it was told to is no error.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serving the registry: %w", err)
+}
+
+// collectUploads removes abandoned uploads until ctx ends.
+func (r *registry) collectUploads(ctx context.Context) error {
+	ticks := time.NewTicker(collectInterval)
+	defer ticks.Stop()
+	for {
+		removed, err := r.store.RemoveAbandonedUploads(ctx, r.options.Config.Registry.Uploads.MaxAge.Duration)
+		if err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "abandoned uploads could not be removed; trying again", "in", collectInterval)
+		}
+		if removed > 0 {
+			klog.FromContext(ctx).Info("removed abandoned uploads", "count", removed)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
+}
+
+// Name and Check are the registry as a health check of the server.
+func (*registry) Name() string { return "weir-registry" }
+
+// Check is an error until the registry serves.
+func (r *registry) Check(*http.Request) error {
+	if !r.serving.Load() {
+		return errors.New("the registry does not serve yet")
+	}
+	return nil
+}
+
+// stop lets requests in flight finish for a while and ends the rest. It may be called
+// again.
+func (r *registry) stop() { r.stopping.Do(r.stopNow) }
+
+func (r *registry) stopNow() {
+	if r.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), registryGrace)
+		defer cancel()
+		if r.server.Shutdown(ctx) != nil {
+			_ = r.server.Close() // what is left has had its time
+		}
+	}
+	_ = r.listener.Close() // closed already, if it served
+	if r.handler != nil {
+		_ = r.handler.Close() // never fails
+	}
+	if r.mirror != nil {
+		r.mirror.Close()
+	}
+}

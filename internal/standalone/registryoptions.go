@@ -1,0 +1,84 @@
+package standalone
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	cliflag "k8s.io/component-base/cli/flag"
+)
+
+// DefaultRegistryPort is where the registry is served unless --registry-port says
+// otherwise.
+const DefaultRegistryPort = 5000
+
+// RegistryOptions are the flags of the integrated registry.
+type RegistryOptions struct {
+	// Enabled is false for an API without a registry.
+	Enabled bool
+	// BindAddress and Port are where it listens; port 0 takes a free one.
+	BindAddress net.IP
+	Port        int
+	// CertFile and KeyFile are the certificate to serve with. Without one, loopback is
+	// served over plain HTTP and every other address with a certificate of the data
+	// folder's own authority.
+	CertFile, KeyFile string
+}
+
+// NewRegistryOptions returns the defaults.
+func NewRegistryOptions() *RegistryOptions {
+	return &RegistryOptions{Enabled: true, BindAddress: net.IPv4(127, 0, 0, 1), Port: DefaultRegistryPort}
+}
+
+// AddFlags adds the flags.
+func (o *RegistryOptions) AddFlags(fss *cliflag.NamedFlagSets) {
+	fs := fss.FlagSet("registry")
+	fs.BoolVar(&o.Enabled, "registry", o.Enabled, "Serve the integrated registry. Without it, streams only point elsewhere.")
+	fs.IPVar(&o.BindAddress, "registry-bind-address", o.BindAddress, "The IP address on which the registry is served. 0.0.0.0 or :: is all interfaces. Plain HTTP on loopback, TLS on all others.")
+	fs.IntVar(&o.Port, "registry-port", o.Port, "The port on which the registry is served. 0 takes a free one.")
+	fs.StringVar(&o.CertFile, "registry-tls-cert-file", o.CertFile, "Certificate (PEM, with its chain) that the registry serves with. Without one, loopback is served over plain HTTP and every other address with a certificate of Weir's own authority, pki/ca.crt in the data folder.")
+	fs.StringVar(&o.KeyFile, "registry-tls-private-key-file", o.KeyFile, "Key of --registry-tls-cert-file.")
+}
+
+// validate reports every mistake, each with its flag.
+func (o *RegistryOptions) validate() []error {
+	if !o.Enabled {
+		return nil
+	}
+	var errs []error
+	if o.Port < 0 || o.Port > 65535 {
+		errs = append(errs, fmt.Errorf("--registry-port: %d is no port; 0 takes a free one", o.Port))
+	}
+	if o.BindAddress == nil {
+		errs = append(errs, errors.New("--registry-bind-address must be an IP address"))
+	}
+	if (o.CertFile == "") != (o.KeyFile == "") {
+		errs = append(errs, errors.New("--registry-tls-cert-file and --registry-tls-private-key-file go together"))
+	}
+	return errs
+}
+
+// secure tells whether the registry speaks TLS: credentials go over the wire, so only
+// loopback may do without.
+func (o *RegistryOptions) secure() bool { return o.CertFile != "" || !o.BindAddress.IsLoopback() }
+
+// listen opens the port.
+func (o *RegistryOptions) listen() (net.Listener, error) {
+	where := net.JoinHostPort(o.BindAddress.String(), strconv.Itoa(o.Port))
+	l, err := net.Listen("tcp", where)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s for the registry (--registry-bind-address, --registry-port; --registry=false goes without): %w", where, err)
+	}
+	return l, nil
+}
+
+// reachable is host:port of a listener as clients on this machine reach it.
+func reachable(l net.Listener) string {
+	address := l.Addr().(*net.TCPAddr)
+	host := address.IP.String()
+	if address.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(address.Port))
+}

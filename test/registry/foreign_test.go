@@ -1,0 +1,202 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/testenv"
+)
+
+// tenant is somebody with a namespace, who may do with its streams what an editor may.
+type tenant struct {
+	namespace, authorization string
+}
+
+func newTenant(t *testing.T) tenant {
+	t.Helper()
+	s := newShop(t)
+	return tenant{s.namespace, basic(s.account(t, "editor", "registry-editor"))}
+}
+
+func (w tenant) do(t *testing.T, method, path string, body []byte, mediaType string) (int, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+env.Registry()+"/v2/"+w.namespace+"/"+path, bytes.NewReader(body))
+	fatal(t, err)
+	r.Header.Set("Authorization", w.authorization)
+	if mediaType != "" {
+		r.Header.Set("Content-Type", mediaType)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	fatal(t, err)
+	defer answer.Body.Close()
+	content, err := io.ReadAll(answer.Body)
+	fatal(t, err)
+	return answer.StatusCode, content
+}
+
+func (w tenant) want(t *testing.T, status int, method, path string, body []byte, mediaType string) {
+	t.Helper()
+	if got, content := w.do(t, method, path, body, mediaType); got != status {
+		t.Errorf("%s %s/%s: %d, want %d: %.300s", method, w.namespace, path, got, status, content)
+	}
+}
+
+func (w tenant) blob(t *testing.T, stream, text string) ocispec.Descriptor {
+	t.Helper()
+	d := digest.FromString(text)
+	w.want(t, http.StatusCreated, http.MethodPost, stream+"/blobs/uploads/?digest="+d.String(), []byte(text), "application/octet-stream")
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: d, Size: int64(len(text))}
+}
+
+func document(t *testing.T, mediaType string, v map[string]any) (ocispec.Descriptor, []byte) {
+	t.Helper()
+	v["schemaVersion"], v["mediaType"] = 2, mediaType
+	content, err := json.Marshal(v)
+	fatal(t, err)
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}, content
+}
+
+// private is an image in a stream of somebody else's.
+type private struct{ manifest, config, layer ocispec.Descriptor }
+
+func (w tenant) pushPrivate(t *testing.T, stream string) private {
+	t.Helper()
+	p := private{layer: w.blob(t, stream, "a layer of "+string(unique("private")))}
+	p.config = w.blob(t, stream, fmt.Sprintf(`{"architecture":"amd64","os":"linux","author":%q}`, unique("author")))
+	p.config.MediaType = ocispec.MediaTypeImageConfig
+	var content []byte
+	p.manifest, content = document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": p.config, "layers": []ocispec.Descriptor{p.layer}})
+	w.want(t, http.StatusCreated, http.MethodPut, stream+"/manifests/1", content, p.manifest.MediaType)
+	return p
+}
+
+// closed makes sure that nothing of a private image can be read from a stream.
+func (w tenant) closed(t *testing.T, stream string, p private) {
+	t.Helper()
+	for _, path := range []string{
+		"/manifests/" + p.manifest.Digest.String(), "/blobs/" + p.manifest.Digest.String(),
+		"/blobs/" + p.config.Digest.String(), "/blobs/" + p.layer.Digest.String(),
+	} {
+		w.want(t, http.StatusNotFound, http.MethodGet, stream+path, nil, "")
+		w.want(t, http.StatusNotFound, http.MethodHead, stream+path, nil, "")
+	}
+}
+
+// A digest known from elsewhere opens nothing, whatever is made to name it: indexes,
+// layers that are not distributed, tags of streams that have such a manifest, mappings.
+func TestForeignDigestsOpenNothing(t *testing.T) {
+	owner, stranger := newTenant(t), newTenant(t)
+	p := owner.pushPrivate(t, "app")
+	stranger.closed(t, "none", p)
+
+	index, content := document(t, ocispec.MediaTypeImageIndex, map[string]any{"manifests": []ocispec.Descriptor{p.manifest}})
+	stranger.want(t, http.StatusCreated, http.MethodPut, "index/manifests/1", content, index.MediaType)
+	stranger.closed(t, "index", p)
+
+	own := stranger.blob(t, "foreign", `{"architecture":"amd64","os":"linux"}`)
+	own.MediaType = ocispec.MediaTypeImageConfig
+	foreign := p.layer
+	foreign.MediaType = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+	image, content := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{foreign}})
+	stranger.want(t, http.StatusCreated, http.MethodPut, "foreign/manifests/1", content, image.MediaType)
+	stranger.closed(t, "foreign", p)
+
+	nested, content := document(t, ocispec.MediaTypeImageIndex, map[string]any{"manifests": []ocispec.Descriptor{index, image}})
+	stranger.want(t, http.StatusCreated, http.MethodPut, "index/manifests/nested", content, nested.MediaType)
+	stranger.closed(t, "index", p)
+
+	for _, source := range []string{"index:1", "index:nested", "foreign:1"} {
+		stranger.copyTag(t, source, "copy")
+	}
+	stranger.closed(t, "copy", p)
+
+	// An Image that names what it likes, and one whose digest is the owner's.
+	made := digest.FromString("made up").String()
+	stranger.mapImage(t, "made", imagev1.Image{
+		ObjectMeta:           metav1.ObjectMeta{Name: made},
+		DockerImageReference: env.Registry() + "/" + stranger.namespace + "/made@" + made, DockerImageManifestMediaType: ocispec.MediaTypeImageManifest,
+		DockerImageLayers: []imagev1.ImageLayer{{Name: p.layer.Digest.String(), LayerSize: p.layer.Size, MediaType: p.layer.MediaType}},
+	}, false)
+	stranger.closed(t, "made", p)
+	stranger.mapImage(t, "claimed", imagev1.Image{
+		ObjectMeta:           metav1.ObjectMeta{Name: p.manifest.Digest.String()},
+		DockerImageReference: env.Registry() + "/" + stranger.namespace + "/claimed@" + p.manifest.Digest.String(),
+	}, true)
+	stranger.closed(t, "claimed", p)
+
+	owner.want(t, http.StatusOK, http.MethodGet, "app/blobs/"+p.layer.Digest.String(), nil, "")
+	owner.want(t, http.StatusOK, http.MethodGet, "app/manifests/"+p.manifest.Digest.String(), nil, "")
+}
+
+// An index that its owner pushed whole opens all of it where it is tagged; one who pushes
+// the same index without its parts is told to bring them.
+func TestWholeIndexesOpenWhereTheyAreTagged(t *testing.T) {
+	owner, stranger := newTenant(t), newTenant(t)
+	p := owner.pushPrivate(t, "app")
+	index, content := document(t, ocispec.MediaTypeImageIndex, map[string]any{"manifests": []ocispec.Descriptor{p.manifest}})
+	owner.want(t, http.StatusCreated, http.MethodPut, "app/manifests/all", content, index.MediaType)
+	stranger.want(t, http.StatusNotFound, http.MethodPut, "index/manifests/1", content, index.MediaType)
+	stranger.closed(t, "index", p)
+
+	owner.copyTag(t, "app:all", "copy")
+	for _, path := range []string{"manifests/" + p.manifest.Digest.String(), "blobs/" + p.config.Digest.String(), "blobs/" + p.layer.Digest.String()} {
+		testenv.Eventually(t, "the copy to be seen", func() error {
+			if status, body := owner.do(t, http.MethodGet, "copy/"+path, nil, ""); status != http.StatusOK {
+				return fmt.Errorf("%s: %d %.200s", path, status, body)
+			}
+			return nil
+		})
+	}
+}
+
+// What is missing when an index is pushed can be pushed later, and deleted before it.
+func TestPartsThatComeLaterAndGoFirst(t *testing.T) {
+	owner := newTenant(t)
+	child, content := document(t, ocispec.MediaTypeImageIndex, map[string]any{"manifests": []any{}, "annotations": map[string]string{"for": string(unique("child"))}})
+	index, list := document(t, ocispec.MediaTypeImageIndex, map[string]any{"manifests": []ocispec.Descriptor{child}})
+	path := "app/manifests/" + child.Digest.String()
+	owner.want(t, http.StatusCreated, http.MethodPut, "app/manifests/sparse", list, index.MediaType)
+	owner.want(t, http.StatusNotFound, http.MethodGet, path, nil, "")
+	owner.want(t, http.StatusCreated, http.MethodPut, path, content, child.MediaType)
+	owner.want(t, http.StatusOK, http.MethodGet, path, nil, "")
+	owner.want(t, http.StatusAccepted, http.MethodDelete, path, nil, "")
+	owner.want(t, http.StatusNotFound, http.MethodGet, path, nil, "")
+	owner.want(t, http.StatusOK, http.MethodGet, "app/manifests/sparse", nil, "")
+}
+
+// copyTag has the API copy a tag of the namespace, as kubectl would.
+func (w tenant) copyTag(t *testing.T, source, to string) {
+	t.Helper()
+	name := to + ":" + digest.FromString(source).Encoded()[:8]
+	_, err := env.Images.ImageV1().ImageStreamTags(w.namespace).Create(context.Background(), &imagev1.ImageStreamTag{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Tag:        &imagev1.TagReference{From: &corev1.ObjectReference{Kind: "ImageStreamTag", Name: source}},
+	}, metav1.CreateOptions{})
+	fatal(t, err)
+}
+
+// mapImage posts a mapping as the tenant's editor.
+func (w tenant) mapImage(t *testing.T, stream string, img imagev1.Image, forbidden bool) {
+	t.Helper()
+	client := testenv.ImagesFor(env.As("system:serviceaccount:"+w.namespace+":editor", "system:serviceaccounts")).ImageV1()
+	_, err := client.ImageStreams(w.namespace).Create(context.Background(), &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: stream}}, metav1.CreateOptions{})
+	fatal(t, err)
+	_, err = client.ImageStreamMappings(w.namespace).Create(context.Background(), &imagev1.ImageStreamMapping{
+		ObjectMeta: metav1.ObjectMeta{Name: stream}, Image: img, Tag: "1",
+	}, metav1.CreateOptions{})
+	if forbidden != apierrors.IsForbidden(err) || !forbidden && err != nil {
+		t.Errorf("mapping %s onto %s/%s: %v", img.Name, w.namespace, stream, err)
+	}
+}

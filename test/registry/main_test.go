@@ -1,0 +1,16 @@
+// Package registry_test holds the tests of the integrated registry and its parts through
+// a real server: one Weir for all of them, a namespace for each.
+package registry_test
+
+import (
+	"os"
+	"testing"
+
+	"weir.dev/weir/internal/testenv"
+)
+
+var env *testenv.Env
+
+func TestMain(m *testing.M) {
+	os.Exit(testenv.Run(m, func(e *testenv.Env) { env = e }, testenv.WithRegistry))
+}
