@@ -11,6 +11,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/upstream"
 )
 
 // exchange is one request and its answer.
@@ -64,6 +65,10 @@ func (x *exchange) serve() error {
 	defer leave()
 	if err := x.admit(); err != nil {
 		return err
+	}
+	if urls := x.r.Header.Values(upstream.RequestURLHeader); len(urls) > 0 {
+		// Registries that pull through each other would ask in a circle.
+		x.r = x.r.WithContext(upstream.WithRequestURLs(x.r.Context(), urls))
 	}
 	return route.does(x)
 }

@@ -27,7 +27,18 @@ type tenant struct {
 func newTenant(t *testing.T) tenant {
 	t.Helper()
 	s := newShop(t)
-	return tenant{s.namespace, basic(s.account(t, "editor", "registry-editor"))}
+	w := tenant{s.namespace, basic(s.account(t, "editor", "registry-editor"))}
+	testenv.Eventually(t, "the editor's rights", func() error {
+		// Deleting asks for all that an editor has; there is nothing to delete.
+		if status, body := w.do(t, http.MethodDelete, "app/manifests/none", nil, ""); status != http.StatusNotFound {
+			return fmt.Errorf("%d %.200s", status, body)
+		}
+		if status, body := w.do(t, http.MethodPut, "app/manifests/none", nil, ""); status != http.StatusBadRequest {
+			return fmt.Errorf("%d %.200s", status, body)
+		}
+		return nil
+	})
+	return w
 }
 
 func (w tenant) do(t *testing.T, method, path string, body []byte, mediaType string) (int, []byte) {

@@ -3,6 +3,7 @@ package registryclients_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -149,7 +150,7 @@ func untar(t testing.TB, archive, into string) {
 	defer f.Close()
 	for r := tar.NewReader(f); ; {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {

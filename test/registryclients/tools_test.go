@@ -30,8 +30,8 @@ var (
 	tools   = map[string]string{}
 )
 
-// tool is the path of a client. A machine that does not have it fails the test:
-// what no real client has done is not shown.
+// tool is the path of a client. In CI, a machine that does not have it fails the test:
+// what no real client has done is not shown. Elsewhere the test is left out.
 func tool(t testing.TB, name string) string {
 	t.Helper()
 	toolsMu.Lock()
@@ -39,7 +39,11 @@ func tool(t testing.TB, name string) string {
 	if tools[name] == "" {
 		path, err := find(name)
 		if err != nil {
-			t.Fatalf("this test runs the real %s, which is not there: %v (%s)", name, err, origins[name])
+			refuse := t.Skipf
+			if os.Getenv("CI") == "true" {
+				refuse = t.Fatalf
+			}
+			refuse("this test runs the real %s, which is not there: %v (%s)", name, err, origins[name])
 		}
 		tools[name] = path
 	}

@@ -156,5 +156,8 @@ func (i *images) learn(f *facts) {
 	i.absent.Remove(f.image)
 }
 
-// has tells whether the facts of an image are at hand.
-func (i *images) has(d digest.Digest) bool { return i.known.Contains(d) }
+// has tells whether facts of an image are at hand that are proven.
+func (i *images) has(d digest.Digest) bool {
+	f, known := i.known.Peek(d)
+	return known && !f.unproven
+}
