@@ -134,23 +134,23 @@ func (s *Store) place(ctx context.Context, d digest.Digest, content []byte) erro
 	return f.keep(ctx, d, int64(len(content)), true)
 }
 
-// PutStream stores a blob that arrives in one go under a known digest, at most max bytes
+// PutStream stores a blob that arrives in one go under a known digest, at most `most` bytes
 // (a negative number for any), and links it in the repository: the quick way for a
 // monolithic upload. Errors are those of Upload.Append and Upload.Commit, and
-// *SizeMismatch for more than max bytes; then nothing is stored.
-func (s *Store) PutStream(ctx context.Context, repo string, d digest.Digest, r io.Reader, max int64) (size int64, err error) {
+// *SizeMismatch for more than that; then nothing is stored.
+func (s *Store) PutStream(ctx context.Context, repo string, d digest.Digest, r io.Reader, most int64) (size int64, err error) {
 	if err := errors.Join(checkRepository(repo), checkDigest(d)); err != nil {
 		return 0, err
 	}
 	buffer := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buffer)
 	n, err := fill(r, buffer[:])
-	if max >= 0 && int64(n) > max {
-		return 0, &SizeMismatch{Want: max, Got: int64(n)}
+	if most >= 0 && int64(n) > most {
+		return 0, &SizeMismatch{Want: most, Got: int64(n)}
 	}
 	switch {
 	case err == nil: // there is more
-		size, err = s.putLarge(ctx, d, io.MultiReader(bytes.NewReader(buffer[:n]), r), max)
+		size, err = s.putLarge(ctx, d, io.MultiReader(bytes.NewReader(buffer[:n]), r), most)
 	case err == io.EOF: //nolint:errorlint // a reader's end is never wrapped
 		size, err = int64(n), s.Put(ctx, d, buffer[:n])
 	default:
@@ -163,13 +163,13 @@ func (s *Store) PutStream(ctx context.Context, repo string, d digest.Digest, r i
 }
 
 // putLarge stores what does not fit into a buffer.
-func (s *Store) putLarge(ctx context.Context, d digest.Digest, r io.Reader, max int64) (int64, error) {
+func (s *Store) putLarge(ctx context.Context, d digest.Digest, r io.Reader, most int64) (int64, error) {
 	f, err := s.newAside(ctx)
 	if err != nil {
 		return 0, err
 	}
 	h := newRunningHash(d.Algorithm())
-	size, err := receiver{to: f.writer, hash: h, max: max}.copy(ctx, r)
+	size, err := receiver{to: f.writer, hash: h, max: most}.copy(ctx, r)
 	if err == nil && h.digest() != d {
 		err = &DigestMismatch{Want: d, Got: h.digest()}
 	}

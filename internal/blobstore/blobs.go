@@ -75,13 +75,13 @@ func (s *Store) Open(ctx context.Context, d digest.Digest, offset int64) (io.Rea
 	return r, nil
 }
 
-// Read returns the content of a small blob of at most max bytes, and a *SizeMismatch for
+// Read returns the content of a small blob of at most `most` bytes, and a *SizeMismatch for
 // a larger one. The content is verified again: what lies on the disk for years may rot,
 // and storage that was taken over was filled by somebody else. *DigestMismatch says so.
-func (s *Store) Read(ctx context.Context, d digest.Digest, max int64) ([]byte, error) {
+func (s *Store) Read(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
 	size, known := int64(0), false
-	if size, _, known = s.sizes.get(d); known && size > max {
-		return nil, &SizeMismatch{Want: max, Got: size}
+	if size, _, known = s.sizes.get(d); known && size > most {
+		return nil, &SizeMismatch{Want: most, Got: size}
 	}
 	r, err := s.Open(ctx, d, 0)
 	if err != nil {
@@ -89,11 +89,11 @@ func (s *Store) Read(ctx context.Context, d digest.Digest, max int64) ([]byte, e
 	}
 	defer r.Close()
 	content := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	if _, err := content.ReadFrom(io.LimitReader(r, max+1)); err != nil {
+	if _, err := content.ReadFrom(io.LimitReader(r, most+1)); err != nil {
 		return nil, failure(err, "reading", blobPath(d))
 	}
-	if int64(content.Len()) > max {
-		return nil, &SizeMismatch{Want: max, Got: int64(content.Len())}
+	if int64(content.Len()) > most {
+		return nil, &SizeMismatch{Want: most, Got: int64(content.Len())}
 	}
 	if got := d.Algorithm().FromBytes(content.Bytes()); got != d {
 		return nil, fmt.Errorf("reading %s: %w", blobPath(d), &DigestMismatch{Want: d, Got: got})

@@ -128,15 +128,15 @@ var fullCodes = map[string]bool{
 }
 
 func isFull(err error) bool {
-	if err == syscall.ENOSPC || err == syscall.EDQUOT { //nolint:errorlint // hasCause walks
+	if err == syscall.ENOSPC || err == syscall.EDQUOT {
 		return true
 	}
-	if e, ok := err.(interface{ Code() string }); ok && fullCodes[e.Code()] { //nolint:errorlint // hasCause walks
+	if e, ok := err.(interface{ Code() string }); ok && fullCodes[e.Code()] {
 		return true
 	}
-	e, ok := err.(interface{ StatusCode() int }) //nolint:errorlint // hasCause walks
+	e, ok := err.(interface{ StatusCode() int })
 	return ok && e.StatusCode() == http.StatusInsufficientStorage
 }
 
 // isLocked is a file that another process writes to.
-func isLocked(err error) bool { return err == syscall.EWOULDBLOCK } //nolint:errorlint // hasCause walks
+func isLocked(err error) bool { return err == syscall.EWOULDBLOCK }

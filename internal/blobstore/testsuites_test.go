@@ -12,7 +12,8 @@ import (
 // TestDriverSuites runs distribution's own tests of drivers on what package drivers opens.
 // All of them pass with all three. They are told to be short, which leaves out one test,
 // TestWriteReadLargeStreams: it pushes 5 GB through every driver, in memory too. With
-// WEIR_TEST_LONG set it runs.
+// WEIR_TEST_LONG set it runs. They cannot run side by side: one of them appends to the
+// content that all of them share.
 func TestDriverSuites(t *testing.T) {
 	if os.Getenv("WEIR_TEST_LONG") == "" {
 		short := flag.Lookup("test.short")
@@ -27,7 +28,6 @@ func TestDriverSuites(t *testing.T) {
 		"s3":         func() storagedriver.StorageDriver { return server.driver(t, "/suite") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they sleep a lot
 			testsuites.Driver(t, func() (storagedriver.StorageDriver, error) { return open(), nil }, false)
 		})
 	}

@@ -198,7 +198,7 @@ func body(part string, f func([]byte) []byte) func(*http.Response) {
 }
 
 func tagList(f func([]string)) func(*http.Response) {
-	return body("/tags/list", func(b []byte) []byte {
+	return body("/tags/list", func(b []byte) []byte { //nolint:bodyclose // whoever reads the body closes it
 		var list struct {
 			Name string   `json:"name"`
 			Tags []string `json:"tags"`

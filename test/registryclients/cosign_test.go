@@ -46,7 +46,7 @@ func (h *home) toSign(p *project, path, tag string) manifest {
 // referrers are the artifacts whose subject is a digest.
 func (p *project) referrers(t testing.TB, path, subject, artifactType string) []manifest {
 	t.Helper()
-	_, body := p.ask(t, "GET", "/v2/"+p.namespace+"/"+path+"/referrers/"+subject+"?artifactType="+url.QueryEscape(artifactType))
+	_, body := p.ask(t, "GET", "/v2/"+p.namespace+"/"+path+"/referrers/"+subject+"?artifactType="+url.QueryEscape(artifactType)) //nolint:bodyclose // ask has closed it
 	var list manifest
 	if err := json.Unmarshal(body, &list); err != nil {
 		t.Fatalf("referrers of %s: %v: %s", subject, err, body)

@@ -62,7 +62,7 @@ type manifest struct {
 // manifest fetches what a tag or digest of a repository leads to.
 func (p *project) manifest(t testing.TB, path, reference string) manifest {
 	t.Helper()
-	response, body := p.ask(t, http.MethodGet, "/v2/"+p.namespace+"/"+path+"/manifests/"+reference)
+	response, body := p.ask(t, http.MethodGet, "/v2/"+p.namespace+"/"+path+"/manifests/"+reference) //nolint:bodyclose // ask has closed it
 	if response.StatusCode != http.StatusOK {
 		t.Fatalf("GET of the manifest %s of %s: %s %s", reference, path, response.Status, body)
 	}
@@ -76,7 +76,7 @@ func (p *project) manifest(t testing.TB, path, reference string) manifest {
 // gone expects that a tag or digest of a repository leads to nothing.
 func (p *project) gone(t testing.TB, path, reference string) {
 	t.Helper()
-	if response, body := p.ask(t, http.MethodGet, "/v2/"+p.namespace+"/"+path+"/manifests/"+reference); response.StatusCode != http.StatusNotFound {
+	if response, body := p.ask(t, http.MethodGet, "/v2/"+p.namespace+"/"+path+"/manifests/"+reference); response.StatusCode != http.StatusNotFound { //nolint:bodyclose // ask has closed it
 		t.Errorf("the manifest %s of %s is still there: %s %s", reference, path, response.Status, body)
 	}
 }
@@ -84,7 +84,7 @@ func (p *project) gone(t testing.TB, path, reference string) {
 // tags expects the tag list of a repository, in its order.
 func (p *project) tags(t testing.TB, path string, want ...string) {
 	t.Helper()
-	response, body := p.ask(t, http.MethodGet, "/v2/"+p.namespace+"/"+path+"/tags/list")
+	response, body := p.ask(t, http.MethodGet, "/v2/"+p.namespace+"/"+path+"/tags/list") //nolint:bodyclose // ask has closed it
 	var got struct{ Tags []string }
 	if err := json.Unmarshal(body, &got); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("tags of %s: %s %s", path, response.Status, body)

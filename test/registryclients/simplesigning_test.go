@@ -20,7 +20,7 @@ type signed struct {
 // signatures are the signatures of a digest over the registry's extension.
 func (p *project) signatures(t testing.TB, path, digest string) signed {
 	t.Helper()
-	response, body := p.ask(t, "GET", "/extensions/v2/"+p.namespace+"/"+path+"/signatures/"+digest)
+	response, body := p.ask(t, "GET", "/extensions/v2/"+p.namespace+"/"+path+"/signatures/"+digest) //nolint:bodyclose // ask has closed it
 	var s signed
 	if err := json.Unmarshal(body, &s); err != nil || response.StatusCode != 200 {
 		t.Fatalf("signatures of %s: %s %s", digest, response.Status, body)

@@ -32,9 +32,10 @@ const (
 	// 10,000: a network filesystem that hangs must not get there. 256 keeps the queue
 	// of a fast disk full and costs a few megabytes when it hangs.
 	DefaultMaxThreads = 256
-	// MinThreads and MaxThreads bound what can be configured. Distribution's driver
-	// takes less than 25 for 25.
+	// MinThreads is the least that can be configured: distribution's driver takes less
+	// than 25 for 25.
 	MinThreads = 25
+	// MaxThreads is the most that can be configured.
 	MaxThreads = 5000
 
 	// The umask decides who may read, as with distribution's driver: replicas that run

@@ -80,7 +80,7 @@ func (d *Driver) openFile(full string, flag int) (f *os.File, err error) {
 		f, err = os.OpenFile(full, os.O_WRONLY|os.O_CREATE|flag, fileMode)
 		return err
 	}
-	if open(); !errors.Is(err, os.ErrNotExist) {
+	if err = open(); !errors.Is(err, os.ErrNotExist) {
 		return f, err
 	}
 	err = d.inFolder(filepath.Dir(full), open)
