@@ -128,7 +128,7 @@ var fullCodes = map[string]bool{
 }
 
 func isFull(err error) bool {
-	if err == syscall.ENOSPC || err == syscall.EDQUOT {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return true
 	}
 	if e, ok := err.(interface{ Code() string }); ok && fullCodes[e.Code()] {
@@ -139,4 +139,4 @@ func isFull(err error) bool {
 }
 
 // isLocked is a file that another process writes to.
-func isLocked(err error) bool { return err == syscall.EWOULDBLOCK }
+func isLocked(err error) bool { return errors.Is(err, syscall.EWOULDBLOCK) }

@@ -39,6 +39,7 @@ type gallery struct {
 func TestExamples(t *testing.T) {
 	g := newGallery(t)
 	manifests := map[string]func(*testing.T, gallery){
+		"anonymous-pull.yaml":    tryAnonymousPull,
 		"imagestream.yaml":       tryStream,
 		"imagestreamimport.yaml": tryImport,
 		"imagestreamtag.yaml":    tryTag,
@@ -210,6 +211,14 @@ func tryPullAccess(t *testing.T, g gallery) {
 	}
 	eventually(t, "the right to pull", k, ask("other")...)
 	k.Refused(t, ask("another")...)
+}
+
+func tryAnonymousPull(t *testing.T, g gallery) {
+	k, _, said := g.use(t, "apply", "anonymous-pull.yaml")
+	wantSaid(t, said, "rolebinding.rbac.authorization.k8s.io/anybody-pulls created")
+	nobody := []string{"auth", "can-i", "--subresource=layers", "--as=system:anonymous", "--as-group=system:unauthenticated"}
+	eventually(t, "the right to pull", k, append(nobody, "get", "imagestreams.image.openshift.io")...)
+	k.Refused(t, append(nobody, "update", "imagestreams.image.openshift.io")...)
 }
 
 func tryStreams(t *testing.T, g gallery) {

@@ -107,7 +107,7 @@ func TestOwnWritesAreReadBack(t *testing.T) {
 	k := newKnown(time.Now)
 	_ = k.Replace(nil, "1")
 	l := newLiveReads(s.get, k, time.Now)
-	var versions sync.Mutex
+	var versions, watch sync.Mutex
 	next := 1
 	write := func() int {
 		versions.Lock()
@@ -134,9 +134,11 @@ func TestOwnWritesAreReadBack(t *testing.T) {
 		group.Go(func() {
 			for range 200 {
 				_, _ = l.again(t.Context(), app)
+				watch.Lock() // a watch tells of versions one after the other
 				if stream := s.stream.Load(); stream != nil {
 					_ = k.Update(stream.DeepCopy())
 				}
+				watch.Unlock()
 			}
 		})
 	}

@@ -41,14 +41,12 @@ func (d *Directory) DeleteTag(ctx context.Context, repo reference.Repository, ta
 	return deleteRefusal(err, repo, doing)
 }
 
-// DeleteManifest implements ociregistry.Directory. A tag whose newest image it was leads
-// to the one before it, if there is one. A stream that does not exist has no manifest.
+// DeleteManifest implements ociregistry.Directory. A tag that leads to the manifest is
+// deleted, as the specification has it, and does not fall back to what it led to before.
+// A stream that does not exist has no manifest.
 //
-// Tags that are left without history go from the spec, too, as when they are deleted,
-// and go from there first: a tag that only the spec has is an order to import it, which
-// would bring the manifest back. For the same reason the image before takes over the
-// generation of the one that is removed: what the spec asked for then counts as done, until
-// somebody asks again. Tags imported on a schedule are asked for again by that.
+// Tags go from the spec, too, as when they are deleted, and go from there first: a tag that
+// only the spec has is an order to import it, which would bring the manifest back.
 //
 // Both writes name the version that they change, so that a push in between is not undone:
 // the whole is done again then.
@@ -96,33 +94,29 @@ func (d *Directory) removeManifest(ctx context.Context, repo reference.Repositor
 	return err == nil, err
 }
 
-// removeOrders removes, from the spec, the tags whose history is of one image alone.
+// leadsTo tells whether a tag's newest event is of an image.
+func leadsTo(t *imagev1.NamedTagEventList, image string) bool {
+	return len(t.Items) > 0 && t.Items[0].Image == image
+}
+
+// removeOrders removes, from the spec, the tags that lead to an image.
 func removeOrders(s *imagev1.ImageStream, image string) (changed bool) {
 	for i := range s.Status.Tags {
 		t := &s.Status.Tags[i]
-		other := func(e imagev1.TagEvent) bool { return e.Image != image }
-		if len(t.Items) > 0 && !slices.ContainsFunc(t.Items, other) && stream.RemoveSpecTag(s, t.Tag) {
+		if leadsTo(t, image) && stream.RemoveSpecTag(s, t.Tag) {
 			changed = true
 		}
 	}
 	return changed
 }
 
-// removeEvents removes an image from the history of all tags, and tags that it leaves
-// without any.
+// removeEvents removes the tags that lead to an image, and its events from the history of
+// all others.
 func removeEvents(s *imagev1.ImageStream, image string) {
-	of := func(e imagev1.TagEvent) bool { return e.Image == image }
-	s.Status.Tags = slices.DeleteFunc(s.Status.Tags, func(t imagev1.NamedTagEventList) bool {
-		return len(t.Items) > 0 && !slices.ContainsFunc(t.Items, func(e imagev1.TagEvent) bool { return !of(e) })
-	})
+	s.Status.Tags = slices.DeleteFunc(s.Status.Tags, func(t imagev1.NamedTagEventList) bool { return leadsTo(&t, image) })
 	for i := range s.Status.Tags {
 		t := &s.Status.Tags[i]
-		if !slices.ContainsFunc(t.Items, of) {
-			continue
-		}
-		observed := t.Items[0].Generation
-		t.Items = slices.DeleteFunc(t.Items, of)
-		t.Items[0].Generation = max(t.Items[0].Generation, observed)
+		t.Items = slices.DeleteFunc(t.Items, func(e imagev1.TagEvent) bool { return e.Image == image })
 	}
 }
 
