@@ -75,7 +75,7 @@ type ManifestsConfiguration struct {
 	// MaxSize is the largest manifest. Default 4Mi.
 	MaxSize resource.Quantity `json:"maxSize"`
 	// Sparse says what a manifest may refer to that is not there: Indexes lets indexes refer to
-	// missing manifests, All images to missing blobs as well, None nothing. Default Indexes.
+	// missing manifests, All images to missing layers as well, None nothing. Default Indexes.
 	Sparse string `json:"sparse"`
 	// CacheSize is the memory for manifests that were read. Default 64Mi.
 	CacheSize resource.Quantity `json:"cacheSize"`
