@@ -35,8 +35,12 @@ func (c *content) find(ctx context.Context, d digest.Digest, as kind) (*ociregis
 			return o, nil
 		}
 		more, err := c.explore(ctx, d, as)
-		if err != nil || !more {
+		if err != nil {
 			return nil, err
+		}
+		if !more {
+			// Whoever explored since may have found it as the last there was to find.
+			return c.origin(d, as), nil
 		}
 	}
 }
