@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -100,7 +102,7 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 // isComposed tells the settings of the registry's parts, which are handed to them as
 // they are by whoever composes the process.
 func isComposed(path string) bool {
-	for _, section := range []string{"storage", "tokens", "manifests", "uploads", "pullThrough", "requests"} {
+	for _, section := range []string{"storage", "tokens", "manifests", "uploads", "pullThrough", "requests", "metrics"} {
 		if strings.HasPrefix(path, "registry."+section+".") {
 			return true
 		}
@@ -243,5 +245,25 @@ func TestNodeCredentials(t *testing.T) {
 	credentials, _ := upstream.NewCredentials(nil, node)
 	if found := credentials.Lookup("quay.example.com", "a/b"); len(found) != 1 || found[0].Username != "me" {
 		t.Errorf("found %v", found)
+	}
+}
+
+// The scraper's secret is a file's text; one without a text would let anybody in.
+func TestMetricsSecret(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	for content, want := range map[string]string{"s3cret": "s3cret", " s3cret\n": "s3cret", "": "", "\n": ""} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := MetricsConfiguration{SecretFile: path}
+		if got, err := c.Secret(); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q is read as %q, %v", content, got, err)
+		}
+	}
+	if got, err := new(MetricsConfiguration).Secret(); got != "" || err != nil {
+		t.Errorf("without a file: %q, %v", got, err)
+	}
+	if _, err := (&MetricsConfiguration{SecretFile: path + "-none"}).Secret(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a missing file: %v", err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -41,6 +43,17 @@ type RegistryConfiguration struct {
 	PullThrough PullThroughConfiguration `json:"pullThrough"`
 	// Requests bounds the requests under way.
 	Requests RequestsConfiguration `json:"requests"`
+	// Metrics are those at /extensions/v2/metrics.
+	Metrics MetricsConfiguration `json:"metrics"`
+}
+
+// MetricsConfiguration is about who may read the registry's metrics.
+type MetricsConfiguration struct {
+	// Disabled refuses them to everybody. Default false.
+	Disabled bool `json:"disabled"`
+	// SecretFile holds a text that a scraper shows as its bearer token; nobody else may then
+	// read them. Default "": who may get registry/metrics may.
+	SecretFile string `json:"secretFile"`
 }
 
 // StorageConfiguration is where blobs are kept.
@@ -126,6 +139,24 @@ func (c *TokensConfiguration) Proxies() ([]netip.Prefix, error) {
 		blocks = append(blocks, prefix)
 	}
 	return blocks, nil
+}
+
+// Secret reads SecretFile, "" where there is none. White space around the text does not
+// belong to it. The error names the file, and that of an empty one says so: no scraper
+// could be told from anybody.
+func (c *MetricsConfiguration) Secret() (string, error) {
+	if c.SecretFile == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(c.SecretFile)
+	if err != nil {
+		return "", fmt.Errorf("registry.metrics.secretFile: %w", err)
+	}
+	secret := strings.TrimSpace(string(content))
+	if secret == "" {
+		return "", fmt.Errorf("registry.metrics.secretFile: %s is empty: write a secret into it, or leave the setting out", c.SecretFile)
+	}
+	return secret, nil
 }
 
 func defaultRegistry() RegistryConfiguration {

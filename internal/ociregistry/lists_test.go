@@ -190,6 +190,23 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// TestMetricsOfAScraper holds that a secret takes the place of rights, and that metrics can
+// be switched off for everybody.
+func TestMetricsOfAScraper(t *testing.T) {
+	r := start(t, func(o *ociregistry.Options) { o.MetricsSecret = "scrape-me" })
+	r.want(200, "", r.do("GET", "/extensions/v2/metrics", nil, as("scrape-me")))
+	for _, other := range []string{"admin", "scrape", "scrape-me-not", ""} {
+		r.want(401, ociregistry.CodeUnauthorized, r.do("GET", "/extensions/v2/metrics", nil, as(other)))
+	}
+	// It is good for nothing else.
+	r.want(401, ociregistry.CodeUnauthorized, r.do("GET", "/v2/_catalog", nil, as("scrape-me")))
+
+	r = start(t, func(o *ociregistry.Options) { o.MetricsSecret, o.MetricsOff = "scrape-me", true })
+	for _, who := range []string{"admin", "scrape-me"} {
+		r.want(401, ociregistry.CodeUnauthorized, r.do("GET", "/extensions/v2/metrics", nil, as(who)))
+	}
+}
+
 func TestOptions(t *testing.T) {
 	_, err := ociregistry.New(ociregistry.Options{Sparse: "some", MaxManifestBytes: -1, ClientTimeout: -1, ManifestCacheBytes: -1, MinChunkBytes: -1})
 	for _, wrong := range []string{"no blob store", "no directory", "about access", "largest manifest", "sparse manifests", "time-out", "in memory", "a chunk"} {

@@ -1,6 +1,7 @@
 package ociregistry
 
 import (
+	"crypto/subtle"
 	"net/http"
 	"strconv"
 	"strings"
@@ -119,6 +120,20 @@ func codeLabel(status int) string {
 		return "404"
 	}
 	return strconv.Itoa(status)
+}
+
+// admitScraper lets who shows the secret read the metrics; it is no user's.
+func (x *exchange) admitScraper() error {
+	secret, shown := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer ")
+	if shown && !x.MetricsOff && subtle.ConstantTimeCompare([]byte(secret), []byte(x.MetricsSecret)) == 1 {
+		return nil
+	}
+	e := NewError(CodeUnauthorized, "access denied: the metrics are for their scraper alone")
+	if x.MetricsOff {
+		e = NewError(CodeUnauthorized, "access denied: the metrics are switched off")
+	}
+	e.Challenge = x.Access.Challenge(x.r, "")
+	return e
 }
 
 // getMetrics serves the registry's own metrics. Whoever may read these need not be let

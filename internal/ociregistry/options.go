@@ -71,6 +71,11 @@ type Options struct {
 	// ClientTimeout is how long a client may neither send nor take anything while it
 	// is its turn; 0 is DefaultClientTimeout.
 	ClientTimeout time.Duration
+	// MetricsOff refuses the metrics to everybody.
+	MetricsOff bool
+	// MetricsSecret is what a scraper shows as its bearer token; then nobody else may read
+	// the metrics. "" leaves it to Access.
+	MetricsSecret string
 	// Now is the time; nil is time.Now.
 	Now Clock
 }

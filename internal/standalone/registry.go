@@ -128,6 +128,10 @@ func (r *registry) compose(s *Server) (err error) {
 		}
 		outside = r.mirror
 	}
+	metricsSecret, err := settings.Metrics.Secret()
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
 	r.handler, err = ociregistry.New(ociregistry.Options{
 		Store:              r.store,
 		Directory:          r.directory,
@@ -139,6 +143,8 @@ func (r *registry) compose(s *Server) (err error) {
 		RedirectBlobs:      settings.Storage.Redirect,
 		Reads:              limit(settings.Requests.Read),
 		Writes:             limit(settings.Requests.Write),
+		MetricsOff:         settings.Metrics.Disabled,
+		MetricsSecret:      metricsSecret,
 	})
 	if err != nil {
 		return fmt.Errorf("making the registry: %w", err)
