@@ -33,12 +33,18 @@ func TestFullDisk(t *testing.T) {
 		fillDisk(t)
 		return
 	}
+	runInMountNamespace(t, roleDisk)
+}
+
+// runInMountNamespace runs a test again, in a role and a mount namespace of its own.
+func runInMountNamespace(t *testing.T, role string) {
+	t.Helper()
 	binary, err := weir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	self := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$", "-test.v", "-test.timeout=3m")
-	self.Env = append(os.Environ(), roleVariable+"="+roleDisk, binaryVariable+"="+binary)
+	self := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=3m")
+	self.Env = append(os.Environ(), roleVariable+"="+role, binaryVariable+"="+binary)
 	self.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {
 		self.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -52,14 +58,14 @@ func TestFullDisk(t *testing.T) {
 	t.Logf("%s", output)
 }
 
-// smallDisk mounts a disk in memory.
-func smallDisk(t *testing.T) string {
+// smallDisk mounts a disk of so many bytes in memory.
+func smallDisk(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		t.Fatalf("taking the mounts for ourselves: %v", err)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskBytes)); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
 		t.Fatalf("mounting a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
@@ -70,7 +76,7 @@ func smallDisk(t *testing.T) string {
 // that say why, rather than go on with what it cannot store; what was acknowledged is
 // there when the next process finds room.
 func fillDisk(t *testing.T) {
-	disk := smallDisk(t)
+	disk := smallDisk(t, diskBytes)
 	data, ballast := filepath.Join(disk, "d"), filepath.Join(disk, "ballast")
 	p := boot(t, data)
 	prepare(t, p)

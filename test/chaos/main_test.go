@@ -1,7 +1,8 @@
 // Package chaos_test holds the tests of what happens when things go wrong: killed
 // processes, hostile and broken registries, an etcd that goes away, many writers,
-// a full disk. Servers run as their own processes where they are to be killed,
-// else in this one.
+// a full disk; and with the integrated registry: kills in the middle of pushes, a full
+// disk, crowds of clients, credentials that end, strangers, an object store. Servers run
+// as their own processes where they are to be killed, else in this one.
 package chaos_test
 
 import (

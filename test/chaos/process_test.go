@@ -3,9 +3,11 @@ package chaos_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,20 +28,21 @@ type process struct {
 	ended  chan struct{}
 	err    error // once ended is closed
 
-	config *rest.Config
-	kube   kubernetes.Interface
-	images imageclient.Interface
+	kubeconfig string
+	config     *rest.Config
+	kube       kubernetes.Interface
+	images     imageclient.Interface
 }
 
-// launch starts a weir over a data folder on a free port and does not wait for it.
+// launch starts a weir over a data folder on free ports and does not wait for it.
 func launch(t *testing.T, dataDir string, args ...string) *process {
 	t.Helper()
 	binary, err := weir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{output: &lockedBuffer{}, ended: make(chan struct{})}
-	p.cmd = exec.Command(binary, append([]string{"serve", "--data-dir", dataDir, "--secure-port", "0"}, args...)...)
+	p := &process{output: &lockedBuffer{}, ended: make(chan struct{}), kubeconfig: filepath.Join(dataDir, "admin.kubeconfig")}
+	p.cmd = exec.Command(binary, append([]string{"serve", "--data-dir", dataDir, "--secure-port", "0", "--registry-port", "0"}, args...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -55,8 +58,7 @@ func launch(t *testing.T, dataDir string, args ...string) *process {
 // boot starts a weir over a data folder and waits until it is ready.
 func boot(t *testing.T, dataDir string, args ...string) *process {
 	t.Helper()
-	kubeconfig := filepath.Join(dataDir, "admin.kubeconfig")
-	_ = os.Remove(kubeconfig) // that of an earlier run names another port
+	_ = os.Remove(filepath.Join(dataDir, "admin.kubeconfig")) // that of an earlier run names another port
 	p := launch(t, dataDir, args...)
 	testenv.Eventually(t, "the server to be ready", func() error {
 		select {
@@ -64,13 +66,13 @@ func boot(t *testing.T, dataDir string, args ...string) *process {
 			t.Fatalf("the server ended while starting: %v\n%s", p.err, p.output)
 		default:
 		}
-		return p.connect(kubeconfig)
+		return p.connect()
 	})
 	return p
 }
 
-func (p *process) connect(kubeconfig string) error {
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+func (p *process) connect() error {
+	config, err := clientcmd.BuildConfigFromFlags("", p.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -86,6 +88,23 @@ func (p *process) connect(kubeconfig string) error {
 	defer cancel()
 	_, err = p.kube.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 	return err
+}
+
+// registryAt finds where the registry is in what a process says when it is ready.
+var registryAt = regexp.MustCompile(`a registry at http://(\S+)`)
+
+// registry is host:port of the integrated registry.
+func (p *process) registry(t *testing.T) (host string) {
+	t.Helper()
+	testenv.Eventually(t, "the registry's address", func() error {
+		found := registryAt.FindStringSubmatch(p.output.String())
+		if found == nil {
+			return errors.New("the server has not told it")
+		}
+		host = found[1]
+		return nil
+	})
+	return host
 }
 
 // kill ends the process without giving it a chance.
