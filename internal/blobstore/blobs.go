@@ -113,13 +113,14 @@ func (s *Store) Put(ctx context.Context, d digest.Digest, content []byte) error 
 	return s.place(ctx, d, content)
 }
 
-// Delete removes a blob's data. Links to it stay: they lead nowhere until it is pushed
-// again.
+// Delete removes a blob's data and where it came from. Links to it stay: they lead nowhere
+// until it is pushed again.
 func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 	if err := checkDigest(d); err != nil {
 		return err
 	}
 	defer s.sizes.drop(d)
+	defer s.provenances.drop(d)
 	folder := blobFolder(d)
 	return failure(s.driver.Delete(ctx, folder), "deleting", folder)
 }

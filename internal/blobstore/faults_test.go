@@ -83,7 +83,7 @@ func childWork(s *blobstore.Store, way int, n uint64) (acknowledged string, err 
 	case 2:
 		var in *blobstore.Ingest
 		if in, err = s.Ingest(ctx, d); err == nil {
-			_, err = in.Write(content)
+			_, err = in.Receive(ctx, bytes.NewReader(content), nil)
 		}
 		if err == nil {
 			err = in.Commit(ctx)
@@ -312,7 +312,7 @@ func TestFullDisk(t *testing.T) {
 			in, err := s.Ingest(ctx, d)
 			must(t, err)
 			defer in.Cancel(ctx)
-			_, err = in.Write(content)
+			_, err = in.Receive(ctx, bytes.NewReader(content), nil)
 			return err
 		},
 	} {
@@ -443,9 +443,7 @@ func TestUnfinishedInObjectStore(t *testing.T) {
 	begin(repo)
 	orphan, err := storeOf(t, server.driver(t, "/r")).Ingest(ctx, digest.FromBytes(content))
 	must(t, err)
-	if _, err := orphan.Write(content); err != nil {
-		t.Fatal(err)
-	}
+	receive(t, orphan, content)
 	want("an upload and a file aside", 2)
 	later = later.Add(2 * time.Hour)
 	if n, err := s.RemoveAbandonedUploads(ctx, time.Hour); err != nil || n != 2 {

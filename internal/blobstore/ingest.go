@@ -11,16 +11,21 @@ import (
 )
 
 // Ingest is a blob that arrives from elsewhere under a known digest. It is not in storage
-// before Commit. One goroutine writes and ends it with Commit or Cancel; others may ask
-// for its size and open it meanwhile.
+// before Commit. One goroutine receives, verifies and ends it with Commit or Cancel;
+// others may ask for its size and open it meanwhile. It has no goroutine of its own but
+// while Receive runs.
 type Ingest struct {
 	store  *Store
 	digest digest.Digest
 	file   *asideFile
-	hash   *runningHash // of the goroutine that writes
-	ended  bool         // of that goroutine too
 	size   atomic.Int64
 	stored atomic.Bool
+
+	// Of the goroutine that receives.
+	hash     *runningHash
+	broken   error // storage failed: nobody knows what the file holds
+	verified bool
+	ended    bool
 }
 
 // Ingest begins a blob. It does not look whether the blob is there.
@@ -35,36 +40,63 @@ func (s *Store) Ingest(ctx context.Context, d digest.Digest) (*Ingest, error) {
 	return &Ingest{store: s, digest: d, file: f, hash: newRunningHash(d.Algorithm())}, nil
 }
 
-// Write appends to the blob. After an error there is only Cancel left.
-func (i *Ingest) Write(p []byte) (int, error) {
-	if i.ended {
-		return 0, i.over()
+// Receive appends what a reader gives until it ends, and returns how many bytes that was.
+// They are hashed by another goroutine beside receiving and writing, which is done when
+// Receive returns. wrote, nil for none, is told of every piece once Size counts it and
+// Open reads it, in the caller's goroutine; it may look at the piece until it returns.
+//
+// When the reader or the context fails (*ReceiveError) what came before stays, and there
+// may be another Receive. After any other error, which is storage's, there is only Cancel
+// left.
+func (i *Ingest) Receive(ctx context.Context, r io.Reader, wrote func(p []byte)) (n int64, err error) {
+	if err := i.usable(); err != nil {
+		return 0, err
 	}
-	n, err := i.file.writer.Write(p)
-	if err != nil {
-		return n, failure(err, "writing", asidePath(i.file.id))
+	if i.verified {
+		return 0, fmt.Errorf("writing blob %s: it is verified: %w", i.digest, ErrUnknown)
 	}
-	if _, err := i.hash.Write(p); err != nil {
-		return n, err
+	n, err = receiver{to: i.file.writer, hash: i.hash, max: -1, wrote: func(p []byte) {
+		i.size.Add(int64(len(p)))
+		if wrote != nil {
+			wrote(p)
+		}
+	}}.copy(ctx, r)
+	var received *ReceiveError
+	if err != nil && !errors.As(err, &received) {
+		err = failure(err, "writing", asidePath(i.file.id))
+		i.broken = err
 	}
-	i.size.Add(int64(n))
-	return n, nil
+	return n, err
 }
 
 // Size is how many bytes were written, and can be read where Open can.
 func (i *Ingest) Size() int64 { return i.size.Load() }
 
-// Commit verifies the digest and moves the blob into place. After an error, a
-// *DigestMismatch among them, nothing of it is left.
+// Verify compares the digest of all that was received, which must be all there is. When
+// the error is nil, what Open reads is the blob, whole and right, though it may not be
+// stored in the end. After an error, a *DigestMismatch among them, there is only Cancel
+// left.
+func (i *Ingest) Verify() error {
+	if err := i.usable(); err != nil || i.verified {
+		return err
+	}
+	if got := i.hash.digest(); got != i.digest {
+		i.broken = &DigestMismatch{Want: i.digest, Got: got}
+		return i.broken
+	}
+	i.verified = true
+	return nil
+}
+
+// Commit verifies the digest, unless Verify has, and moves the blob into place. It
+// returns when its content is on the disk, and is not interrupted by the context. After an
+// error, a *DigestMismatch among them, nothing of it is left.
 func (i *Ingest) Commit(ctx context.Context) error {
-	if i.ended {
-		return i.over()
+	if err := i.Verify(); err != nil {
+		_ = i.Cancel(ctx) // which has no error to tell
+		return err
 	}
 	i.ended = true
-	if got := i.hash.digest(); got != i.digest {
-		i.file.discard(ctx)
-		return &DigestMismatch{Want: i.digest, Got: got}
-	}
 	if err := i.file.keep(ctx, i.digest, i.Size(), false); err != nil {
 		return err
 	}
@@ -81,14 +113,18 @@ func (i *Ingest) Cancel(ctx context.Context) error {
 	return nil
 }
 
-func (i *Ingest) over() error {
-	return fmt.Errorf("writing blob %s: it was committed or cancelled: %w", i.digest, ErrUnknown)
+// usable is an error when there is nothing to be done any more.
+func (i *Ingest) usable() error {
+	if i.ended {
+		return fmt.Errorf("writing blob %s: it was committed or cancelled: %w", i.digest, ErrUnknown)
+	}
+	return i.broken
 }
 
 // Open reads what has been written so far from an offset on, on a plain filesystem as an
 // *os.File whose end moves while more is written; elsewhere it is errors.ErrUnsupported.
 // After Commit it reads the blob, after Cancel it is ErrUnknown unless the blob is there
-// otherwise. What it reads before Commit is not verified.
+// otherwise. What it reads before Verify is not verified.
 func (i *Ingest) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
 	if i.store.disk == nil && !i.stored.Load() {
 		return nil, fmt.Errorf("reading blob %s while it arrives: %w", i.digest, errors.ErrUnsupported)

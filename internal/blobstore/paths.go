@@ -10,7 +10,8 @@ import (
 
 // The layout is distribution's, so that a volume or bucket of a registry built on it, as
 // OpenShift's is, can be taken over and given back. Repositories have two components,
-// <namespace>/<stream>. missing, _referrers and aside are ours; distribution does not look there.
+// <namespace>/<stream>. missing, fetched, from, _referrers and aside are ours; distribution does
+// not look there.
 //
 //	/docker/registry/v2
 //	├── aside                                what arrives in one go, until it is verified
@@ -19,7 +20,9 @@ import (
 //	├── blobs
 //	│   └── <alg>/<hex[:2]>/<hex>
 //	│       ├── data                         the content, alg is sha256 or sha512
-//	│       └── missing                      of some manifests: parts not there when it was pushed
+//	│       ├── missing                      of some manifests: parts not there when it was pushed
+//	│       ├── fetched                      of a manifest from another registry: the content
+//	│       └── from/<sha256>                named by and holding a source that the content was fetched from
 //	└── repositories
 //	    └── <namespace>/<stream>
 //	        ├── _layers/<alg>/<hex>/link     the repository has the blob; holds the digest
@@ -70,6 +73,10 @@ func blobFolder(d digest.Digest) string {
 }
 
 func blobPath(d digest.Digest) string { return blobFolder(d) + "/" + dataFile }
+
+func fetchedPath(d digest.Digest) string { return blobFolder(d) + "/fetched" }
+
+func provenanceFolder(d digest.Digest) string { return blobFolder(d) + "/from" }
 
 func namespaceFolder(namespace string) string { return repositoriesFolder + "/" + namespace }
 

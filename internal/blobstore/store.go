@@ -21,8 +21,8 @@ type Options struct {
 	Driver storagedriver.StorageDriver
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
-	// CacheEntries bounds how many blobs, and how many links, are remembered as being
-	// there; default 32,768 of each, about 10 MB together.
+	// CacheEntries bounds how many blobs, how many links and how many provenances are
+	// remembered as being there; default 32,768 of each, about 15 MB together.
 	CacheEntries int
 	// CacheFor is how long they are remembered, and so how long this process may say
 	// of a blob or link which another replica removed that it is there; default one
@@ -41,10 +41,11 @@ type Store struct {
 	object bool       // an object store
 	now    func() time.Time
 
-	sizes   *cache[digest.Digest, int64]
-	links   *cache[linkKey, struct{}]
-	pending pendingFolders
-	uploads uploads
+	sizes       *cache[digest.Digest, int64]
+	links       *cache[linkKey, struct{}]
+	provenances *cache[digest.Digest, []string]
+	pending     pendingFolders
+	uploads     uploads
 }
 
 // diskDriver is what the driver of a plain filesystem has beside StorageDriver, see
@@ -80,6 +81,9 @@ func New(o Options) (*Store, error) {
 	}
 	if s.links, err = newCache[linkKey, struct{}](o.CacheEntries, o.CacheFor, o.Now); err != nil {
 		return nil, fmt.Errorf("making the cache of links: %w", err)
+	}
+	if s.provenances, err = newCache[digest.Digest, []string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+		return nil, fmt.Errorf("making the cache of provenances: %w", err)
 	}
 	return s, errors.Join(s.pending.init(o.CacheEntries), s.uploads.init())
 }

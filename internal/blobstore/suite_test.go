@@ -127,6 +127,8 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"digest mismatch":    testDigestMismatch,
 		"streams":            testStreams,
 		"links":              testLinks,
+		"provenance":         testProvenance,
+		"fetched manifests":  testFetched,
 		"referrers":          testReferrers,
 		"repositories":       testRemoveRepository,
 		"uploads":            testUploads,

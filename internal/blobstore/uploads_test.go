@@ -324,7 +324,7 @@ func testIngest(t *testing.T, st storage) {
 	in, err := s.Ingest(ctx, d)
 	must(t, err)
 	for at := 0; at < len(content); at += 100_000 {
-		if n, err := in.Write(content[at : at+100_000]); err != nil || n != 100_000 {
+		if n, err := in.Receive(ctx, bytes.NewReader(content[at:at+100_000]), nil); err != nil || n != 100_000 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		if in.Size() != int64(at+100_000) {
@@ -375,11 +375,11 @@ func testIngest(t *testing.T, st storage) {
 	} {
 		in, err := s.Ingest(ctx, lie)
 		must(t, err)
-		in.Write(content)
+		receive(t, in, content)
 		if err := end(in); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := in.Write(content); !errors.Is(err, blobstore.ErrUnknown) {
+		if _, err := in.Receive(ctx, bytes.NewReader(content), nil); !errors.Is(err, blobstore.ErrUnknown) {
 			t.Errorf("%s: writing after it: %v", name, err)
 		}
 		if _, err := in.Open(ctx, 0); !errors.Is(err, blobstore.ErrUnknown) && !errors.Is(err, errors.ErrUnsupported) {
@@ -408,12 +408,12 @@ func testAbandoned(t *testing.T, st storage) {
 	appendAll(t, inUse, content[:1000])
 	ingest, err := s.Ingest(ctx, digest.FromBytes(content))
 	must(t, err)
-	ingest.Write(content)
+	receive(t, ingest, content)
 	// What a process that was killed left aside.
 	dead := storeOf(t, st.driver)
 	orphan, err := dead.Ingest(ctx, digest.FromString("x"))
 	must(t, err)
-	orphan.Write(content)
+	receive(t, orphan, content)
 	folder := "/docker/registry/v2/repositories/" + repo + "/_uploads/"
 	write(t, st, folder+left[1]+"/startedat", []byte("9999-12-31T00:00:00Z"))
 	write(t, st, folder+left[2]+"/startedat", []byte("\x00"))

@@ -330,9 +330,16 @@ func TestPullThrough(t *testing.T) {
 			r.upstream.failure = ociregistry.NewError(c.code, "upstream says so")
 			r.want(c.status, c.code, r.do("GET", path, nil))
 		}
-		// What the store has is not asked for.
-		r.upstream.failure, r.upstream.breakAt = errors.New("nobody should ask"), 0
+		// What the store has from there is not asked for, what it has from others is.
+		r.upstream.failure, r.upstream.breakAt = ociregistry.NewError(ociregistry.CodeBlobUnknown, "it was made up"), 0
 		if err := r.store.Put(t.Context(), d, layer); err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"GET", "HEAD"} {
+			r.want(404, "", r.do(method, path, nil))
+		}
+		r.upstream.failure = errors.New("nobody should ask")
+		if err := r.store.AddProvenance(t.Context(), d, importedFrom.Provenance("shop")); err != nil {
 			t.Fatal(err)
 		}
 		r.want(200, "", r.do("GET", path, nil))
@@ -345,6 +352,18 @@ func TestPullThroughIsOff(t *testing.T) {
 	r.imported(t, "shop/web", "v1", manifest)
 	r.want(404, ociregistry.CodeManifestUnknown, r.do("GET", "/v2/shop/web/manifests/v1", nil))
 	r.want(404, ociregistry.CodeBlobUnknown, r.do("GET", "/v2/shop/web/blobs/"+digest.FromString("l").String(), nil))
+	// What came through while it was on is served, where it came through.
+	m := digest.FromBytes(manifest)
+	kept := func(source string) {
+		t.Helper()
+		if err := errors.Join(r.store.PutFetched(t.Context(), m, manifest), r.store.AddProvenance(t.Context(), m, source)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept(importedFrom.Provenance("other"))
+	r.want(404, ociregistry.CodeManifestUnknown, r.do("GET", "/v2/shop/web/manifests/v1", nil))
+	kept(importedFrom.Provenance(""))
+	r.want(200, "", r.do("GET", "/v2/shop/web/manifests/v1", nil))
 }
 
 // tag makes an image part of a stream without a push.
@@ -354,8 +373,11 @@ func (r *registry) tag(t testing.TB, repo, tag string, manifest []byte) {
 
 // imported does the same for an image of another registry.
 func (r *registry) imported(t testing.TB, repo, tag string, manifest []byte) {
-	r.place(t, repo, tag, manifest, []ociregistry.Source{{Ref: reference.PullSpec{Registry: "quay.example", Namespace: "a", Name: "b"}, Mirror: true}})
+	r.place(t, repo, tag, manifest, []ociregistry.Source{importedFrom})
 }
+
+// importedFrom is where imported images come from.
+var importedFrom = ociregistry.Source{Ref: reference.PullSpec{Registry: "quay.example", Namespace: "a", Name: "b"}, Mirror: true}
 
 func (r *registry) place(t testing.TB, repo, tag string, manifest []byte, sources []ociregistry.Source) {
 	t.Helper()

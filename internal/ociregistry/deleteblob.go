@@ -23,7 +23,7 @@ func (x *exchange) deleteBlob() error {
 		return fmt.Errorf("unlinking blob %s in %s: %w", d, x.repo, err)
 	}
 	if isEmptyLayer(d) {
-		// It stays readable wherever somebody pushed it, see mayReadBlob. For whoever
+		// It stays readable wherever somebody pushed it, see blobStanding. For whoever
 		// deleted it here it is to be gone all the same.
 		x.goneLayers.saw(linkOf(x.repo, d))
 	}

@@ -86,7 +86,7 @@ func (d *directory) Manifest(_ context.Context, repo reference.Repository, m dig
 	for name, i := range s.images {
 		if name == m || slices.Contains(i.children, m) {
 			o := i.origin
-			o.Manifest, o.Size = m, -1
+			o.Manifest, o.Size, o.Held = m, -1, len(o.Sources) == 0
 			if s.images[m] == nil {
 				o.Parents = []digest.Digest{name}
 			}
@@ -110,9 +110,14 @@ func (d *directory) Blob(_ context.Context, repo reference.Repository, b digest.
 			size, ok = -1, true
 		}
 		// What any of the images that refer to it came from is a source.
-		if ok && (found == nil || len(found.Sources) == 0) {
-			found = &ociregistry.Origin{Manifest: name, Size: size, Sources: i.origin.Sources}
+		if !ok {
+			continue
 		}
+		if found == nil {
+			found = &ociregistry.Origin{Manifest: name, Size: size}
+		}
+		found.Held = found.Held || len(i.origin.Sources) == 0
+		found.Sources = append(found.Sources, i.origin.Sources...)
 	}
 	if found == nil {
 		return ociregistry.Origin{}, ociregistry.NewError(ociregistry.CodeBlobUnknown, "no blob %s", b)

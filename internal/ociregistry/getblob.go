@@ -38,7 +38,7 @@ func (x *exchange) getBlob() error {
 // blobNotModified answers a client that has the blob. Whether it may still have it is
 // asked all the same.
 func (x *exchange) blobNotModified(d digest.Digest) error {
-	if err := x.mayReadBlob(x.context(), x.repo, d); err != nil {
+	if _, err := x.blobStanding(x.context(), x.repo, d); err != nil {
 		return err
 	}
 	x.identifyBlob(d)

@@ -14,6 +14,9 @@ type Handler struct {
 	manifests     *manifestCache
 	// blobs and revisions (manifests) are the ways in which content belongs to repositories.
 	blobs, revisions bond
+	// passed are manifests that were fetched for a repository. While they are in memory they
+	// are served from there, whether or not they were kept.
+	passed linkHints
 	// goneLayers are empty layers that were deleted from a repository.
 	goneLayers linkHints
 	requests   *requestNames
@@ -27,13 +30,21 @@ func New(o Options) (*Handler, error) {
 	}
 	registerMetrics()
 	return &Handler{
-		Options:    o,
-		routes:     newRoutes(table()),
-		reads:      newLimiter("read", o.Reads),
-		writes:     newLimiter("write", o.Writes),
-		manifests:  newManifestCache(o.ManifestCacheBytes),
-		blobs:      bond{known: o.Directory.Blob, linked: o.Store.HasBlob, hints: newLinkHints()},
-		revisions:  bond{known: o.Directory.Manifest, linked: o.Store.HasManifest, throughOthers: unlinkedOf(o.Store), hints: newLinkHints()},
+		Options:   o,
+		routes:    newRoutes(table()),
+		reads:     newLimiter("read", o.Reads),
+		writes:    newLimiter("write", o.Writes),
+		manifests: newManifestCache(o.ManifestCacheBytes),
+		blobs: bond{
+			what: "blob", unknown: CodeBlobUnknown,
+			known: o.Directory.Blob, linked: o.Store.HasBlob, hints: newLinkHints(),
+		},
+		revisions: bond{
+			what: "manifest", unknown: CodeManifestUnknown,
+			known: o.Directory.Manifest, linked: o.Store.HasManifest, hints: newLinkHints(),
+			throughOthers: unlinkedOf(o.Store),
+		},
+		passed:     newLinkHints(),
 		goneLayers: newLinkHints(),
 		requests:   newRequestNames(),
 	}, nil

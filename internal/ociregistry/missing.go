@@ -17,35 +17,53 @@ import (
 // read it. So what a push lacked is recorded with the manifest, and is not readable for
 // the manifest's sake, here and wherever the manifest is tagged later.
 
-// missingParts are the parts of a manifest that need not be there and are not.
+// maxNesting is how deep lists may lie within lists that are fetched for a push.
+const maxNesting = 8
+
+// incoming is a manifest that is about to be stored.
+type incoming struct {
+	*manifest
+	digest  digest.Digest
+	content []byte
+	tags    []string
+	// nesting is how many lists it lies in for whose sake it is stored.
+	nesting int
+}
+
+// missingParts are the parts of a manifest that need not be there and are not, together
+// with those that are known to be away.
 //
 // A manifest that is stored already was pushed by others, who may have had those parts,
 // and their streams may be where it is read. To record them as missing now would take
 // them away there, not to record them would give them away here. Where the parts are
 // stored, such a push is refused until it is whole.
-func (x *exchange) missingParts(d digest.Digest, m *manifest) ([]digest.Digest, error) {
-	if linked, err := x.Store.HasManifest(x.context(), x.repo.Key(), d); linked || err != nil {
+func (x *exchange) missingParts(m *incoming, away []digest.Digest) ([]digest.Digest, error) {
+	if linked, err := x.Store.HasManifest(x.context(), x.repo.Key(), m.digest); linked || err != nil {
 		return nil, err // this repository has it: to tag it again changes nothing
 	}
-	var missing []digest.Digest
-	check := func(part digest.Digest, readable error) error {
-		if isUnknown(readable) {
-			missing = append(missing, part)
-			return nil
-		}
-		return readable
-	}
-	for _, child := range m.children {
-		if err := check(child.Digest, x.mayReadManifest(x.context(), x.repo, child.Digest)); err != nil {
+	missing := slices.Clone(away)
+	for i, child := range m.children {
+		has, err := x.hasChild(child.Digest, m.nesting)
+		if err != nil {
 			return nil, err
+		}
+		if !has && x.Sparse == SparseNone {
+			return nil, digestUnknown(CodeManifestBlobUnknown, fmt.Sprintf("manifests[%d] is", i), child.Digest)
+		}
+		if !has {
+			missing = append(missing, child.Digest)
 		}
 	}
 	for _, layer := range m.layers {
 		if x.Sparse != SparseAll && !isForeign(layer) {
 			continue
 		}
-		if err := check(layer.Digest, x.mayReadBlob(x.context(), x.repo, layer.Digest)); err != nil {
+		s, err := x.blobStanding(x.context(), x.repo, layer.Digest)
+		if err != nil && !isUnknown(err) {
 			return nil, err
+		}
+		if !s.stored() {
+			missing = append(missing, layer.Digest)
 		}
 	}
 	if len(missing) == 0 {
@@ -53,7 +71,41 @@ func (x *exchange) missingParts(d digest.Digest, m *manifest) ([]digest.Digest, 
 	}
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
-	return missing, x.refuseKnown(d, missing)
+	return missing, x.refuseKnown(m.digest, missing)
+}
+
+// hasChild tells whether the repository has a manifest, with all that it needs. One that is
+// readable only because the stream refers to another registry is fetched for that, as if
+// it had been pushed: the client left it out because it is readable.
+func (x *exchange) hasChild(d digest.Digest, nesting int) (bool, error) {
+	s, err := x.manifestStanding(x.context(), x.repo, d)
+	if err != nil || s.open {
+		return err == nil, exceptUnknown(err)
+	}
+	if nesting >= maxNesting || !slices.ContainsFunc(s.origin.Sources, func(s Source) bool { return s.Mirror }) {
+		return false, nil
+	}
+	stored, err := x.manifestByDigest(x.context(), x.repo, d)
+	if err != nil {
+		return false, exceptUnknown(err)
+	}
+	m, err := parseManifest(stored.content, stored.mediaType)
+	if err != nil {
+		return false, nil // of a format that cannot be pushed
+	}
+	err = x.take(&incoming{manifest: m, digest: d, content: stored.content, nesting: nesting + 1})
+	if hasCode(err, CodeManifestBlobUnknown, CodeManifestInvalid) {
+		return false, nil
+	}
+	return err == nil, exceptUnknown(err)
+}
+
+// exceptUnknown is an error unless it says that something is not there.
+func exceptUnknown(err error) error {
+	if isUnknown(err) {
+		return nil
+	}
+	return err
 }
 
 // refuseKnown is an error when a manifest is stored without a record of parts that are

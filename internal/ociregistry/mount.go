@@ -62,10 +62,11 @@ func (x *exchange) mayMount(ctx context.Context, source reference.Repository, d 
 	if err := x.Access.Allow(ctx, x.caller, source, ActionPull); err != nil {
 		return false, err
 	}
-	if err := x.mayReadBlob(ctx, source, d); err != nil {
+	s, err := x.blobStanding(ctx, source, d)
+	if err != nil || !s.stored() {
 		return false, err
 	}
-	_, err := x.Store.Stat(ctx, d)
+	_, err = x.Store.Stat(ctx, d)
 	if errors.Is(err, blobstore.ErrUnknown) {
 		return false, nil
 	}

@@ -48,16 +48,18 @@ func (m *manifest) needed(sparse Sparse) []part {
 	return parts
 }
 
-// checkParts makes sure that all is there that a manifest needs. The error is an Errors
-// with everything that is missing or of another size, in the manifest's order.
-func (x *exchange) checkParts(m *manifest) error {
+// checkParts makes sure that all is there that a manifest needs. away are parts that can
+// be read here, but are not to be kept. The error is an Errors with everything that is
+// missing or of another size, in the manifest's order.
+func (x *exchange) checkParts(m *manifest) (away []digest.Digest, err error) {
 	parts := m.needed(x.Sparse)
 	wrong := make([]*Error, len(parts))
+	kept := make([]bool, len(parts))
 	var group errgroup.Group
 	group.SetLimit(partsAtOnce)
 	for i, p := range parts {
-		group.Go(func() error {
-			err := x.checkPart(x.context(), p)
+		group.Go(func() (err error) {
+			kept[i], err = x.checkPart(x.context(), p)
 			if e := (*Error)(nil); errors.As(err, &e) && hasCode(e, CodeManifestBlobUnknown, CodeManifestInvalid) {
 				wrong[i] = e
 				return nil
@@ -66,36 +68,48 @@ func (x *exchange) checkParts(m *manifest) error {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err
+		return nil, err
 	}
 	all := Errors(slices.DeleteFunc(wrong, func(e *Error) bool { return e == nil }))
-	if len(all) == 0 {
-		return nil
+	if len(all) > 0 {
+		return nil, all
 	}
-	return all
+	for i, p := range parts {
+		if !kept[i] {
+			away = append(away, p.Digest)
+		}
+	}
+	return away, nil
 }
 
-// checkPart makes sure that one part is there, and that it stays.
-func (x *exchange) checkPart(ctx context.Context, p part) error {
+// checkPart makes sure that one part is there, and that it stays. kept is false for one
+// that is not to stay. Children are kept later, see missingParts.
+func (x *exchange) checkPart(ctx context.Context, p part) (kept bool, err error) {
 	if p.child {
-		err := x.mayReadManifest(ctx, x.repo, p.Digest)
+		_, err := x.manifestStanding(ctx, x.repo, p.Digest)
 		if isUnknown(err) {
-			return p.unknown()
+			return false, p.unknown()
 		}
-		return err
+		return true, err
 	}
+	kept, err = x.findAndKeep(ctx, p)
+	if !isUnknown(err) {
+		return kept, err
+	}
+	if done, err := x.takeData(ctx, p); done || err != nil {
+		return done, err
+	}
+	return false, p.unknown()
+}
+
+// findAndKeep is checkPart for a blob; CodeBlobUnknown when it is nowhere to be had.
+func (x *exchange) findAndKeep(ctx context.Context, p part) (kept bool, err error) {
 	found, err := x.findPart(ctx, p.Digest)
-	if isUnknown(err) {
-		if done, err := x.takeData(ctx, p); done || err != nil {
-			return err
-		}
-		return p.unknown()
-	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if found.size != p.Size {
-		return invalidManifest(fmt.Sprintf("%s.size is %d, %s has %d bytes", p.what, p.Size, p.Digest, found.size))
+		return false, invalidManifest(fmt.Sprintf("%s.size is %d, %s has %d bytes", p.what, p.Size, p.Digest, found.size))
 	}
 	return x.keepPart(ctx, p.Digest, found)
 }
@@ -128,11 +142,14 @@ func (x *exchange) findPart(ctx context.Context, d digest.Digest) (foundPart, er
 	if stored && (linked || isEmptyLayer(d)) {
 		return foundPart{size: size, linked: linked, stored: true}, nil
 	}
-	if stored {
-		_, err := x.Directory.Blob(ctx, x.repo, d)
-		return foundPart{size: size, stored: true}, err
+	s, err := x.blobStanding(ctx, x.repo, d)
+	if err != nil {
+		return foundPart{}, err
 	}
-	origin, err := x.origin(ctx, x.repo, d, &x.blobs, blobUnknown(d))
+	if stored && s.stored() {
+		return foundPart{size: size, stored: true}, nil
+	}
+	origin, err := x.origin(ctx, x.repo, d, s, &x.blobs)
 	if err != nil {
 		return foundPart{}, err
 	}
@@ -145,23 +162,28 @@ func (x *exchange) findPart(ctx context.Context, d digest.Digest) (foundPart, er
 // keepPart makes a part this repository's own. It may be readable only because another
 // image of the stream refers to it, which may be pruned tomorrow, and its content may be
 // only where that image came from: the client left its upload out because it is readable.
-func (x *exchange) keepPart(ctx context.Context, d digest.Digest, found foundPart) error {
+// kept is false where the stream says that it is not to be kept, or storage cannot.
+func (x *exchange) keepPart(ctx context.Context, d digest.Digest, found foundPart) (kept bool, err error) {
 	if found.linked {
-		return nil
+		return true, nil
 	}
 	if !found.stored {
 		if !slices.ContainsFunc(found.origin.Sources, func(s Source) bool { return s.Mirror }) {
-			return nil // the stream says that it is not to be kept
+			return false, nil
 		}
 		if err := x.fetchPart(ctx, d, found); err != nil {
-			return err
+			return false, err
+		}
+		if _, err := x.Store.Confirm(ctx, d); errors.Is(err, blobstore.ErrUnknown) {
+			return false, nil
+		} else if err != nil {
+			return false, fmt.Errorf("looking for blob %s: %w", d, err)
 		}
 	}
-	err := x.Store.LinkBlob(ctx, x.repo.Key(), d)
-	if err != nil {
-		return fmt.Errorf("linking blob %s in %s: %w", d, x.repo, err)
+	if err := x.Store.LinkBlob(ctx, x.repo.Key(), d); err != nil {
+		return false, fmt.Errorf("linking blob %s in %s: %w", d, x.repo, err)
 	}
-	return nil
+	return true, nil
 }
 
 // fetchPart lets a blob pass through, so that it is kept.

@@ -50,18 +50,24 @@ func (x *exchange) putManifest() error {
 	if err != nil {
 		return err
 	}
-	if err := x.checkParts(m); err != nil {
-		return err
-	}
-	missing, err := x.missingParts(d, m)
-	if err != nil {
-		return err
-	}
-	if err := x.recordManifest(d, tags, m, content, missing); err != nil {
+	if err := x.take(&incoming{manifest: m, digest: d, content: content, tags: tags}); err != nil {
 		return err
 	}
 	x.acknowledge(d, m)
 	return nil
+}
+
+// take stores a manifest once it is known what of it is there.
+func (x *exchange) take(m *incoming) error {
+	away, err := x.checkParts(m.manifest)
+	if err != nil {
+		return err
+	}
+	missing, err := x.missingParts(m, away)
+	if err != nil {
+		return err
+	}
+	return x.recordManifest(m, missing)
 }
 
 // acknowledge tells the client that the push is done.
@@ -156,8 +162,9 @@ func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, er
 }
 
 // recordManifest stores a manifest and makes it known.
-func (x *exchange) recordManifest(d digest.Digest, tags []string, m *manifest, content []byte, missing []digest.Digest) error {
-	config, err := x.configOf(x.context(), m)
+func (x *exchange) recordManifest(m *incoming, missing []digest.Digest) error {
+	d := m.digest
+	config, err := x.configOf(x.context(), m.manifest)
 	if err != nil {
 		return err
 	}
@@ -172,26 +179,26 @@ func (x *exchange) recordManifest(d digest.Digest, tags []string, m *manifest, c
 	if missing, err = x.Store.Missing(ctx, d); err != nil {
 		return fmt.Errorf("reading what manifest %s lacks: %w", d, err)
 	}
-	if err := x.Store.Put(ctx, d, content); err != nil {
+	if err := x.Store.Put(ctx, d, m.content); err != nil {
 		return fmt.Errorf("storing manifest %s of %s: %w", d, x.repo, err)
 	}
 	if err := x.Store.LinkManifest(ctx, key, d); err != nil {
 		return fmt.Errorf("linking manifest %s in %s: %w", d, x.repo, err)
 	}
 	err = x.Directory.Record(ctx, Push{
-		Repository: x.repo, User: x.caller.User, Tags: tags, Digest: d,
-		MediaType: m.mediaType, Manifest: content, Config: config, Missing: missing,
+		Repository: x.repo, User: x.caller.User, Tags: m.tags, Digest: d,
+		MediaType: m.mediaType, Manifest: m.content, Config: config, Missing: missing,
 	})
 	if err != nil {
 		return err
 	}
 	if m.subject != nil {
-		if err := x.Store.AddReferrer(ctx, key, m.subject.Digest, m.describe(d, int64(len(content)))); err != nil {
+		if err := x.Store.AddReferrer(ctx, key, m.subject.Digest, m.describe(d, int64(len(m.content)))); err != nil {
 			return fmt.Errorf("noting that %s of %s refers to %s: %w", d, x.repo, m.subject.Digest, err)
 		}
 	}
 	x.revisions.hints.saw(linkOf(x.repo, d))
-	x.manifests.put(newStoredManifest(d, m.mediaType, content))
+	x.manifests.put(newStoredManifest(d, m.mediaType, m.content))
 	return nil
 }
 

@@ -24,24 +24,39 @@ const (
 
 func isEmptyLayer(d digest.Digest) bool { return d == noBytes || d == emptyLayer }
 
-// mayReadBlob fails unless a blob belongs to a repository: an image of the stream refers
-// to it, it was uploaded or mounted there, or it is an empty layer.
-func (h *Handler) mayReadBlob(ctx context.Context, repo reference.Repository, d digest.Digest) error {
-	err := h.belongs(ctx, repo, d, &h.blobs)
-	if !isUnknown(err) {
-		return err
-	}
-	if isEmptyLayer(d) && !h.goneLayers.has(linkOf(repo, d)) {
-		return nil
-	}
-	// That there is no stream yet is no news to somebody who pushes its first blob.
-	return blobUnknown(d)
+// standing is how content may be read that belongs to a repository.
+type standing struct {
+	// open says that what storage has under the digest may be read: it was pushed or
+	// mounted here, or the stream leads to it through images of this registry.
+	open bool
+	// kept says the same for the reason that the content came from one of the sources.
+	kept bool
+	// origin is what the stream says; nil when it was not asked, or says nothing.
+	origin *Origin
 }
 
-// mayReadManifest fails unless a manifest belongs to a repository: it is an image of the
-// stream or the child of one, or it was pushed there.
-func (h *Handler) mayReadManifest(ctx context.Context, repo reference.Repository, d digest.Digest) error {
-	return h.belongs(ctx, repo, d, &h.revisions)
+// stored tells whether storage may be read at all.
+func (s standing) stored() bool { return s.open || s.kept }
+
+// blobStanding is how a blob may be read in a repository; CodeBlobUnknown when it does not
+// belong there: no image of the stream refers to it, it was neither uploaded nor mounted
+// there, and it is no empty layer.
+func (h *Handler) blobStanding(ctx context.Context, repo reference.Repository, d digest.Digest) (standing, error) {
+	s, err := h.standing(ctx, repo, d, &h.blobs)
+	if !isUnknown(err) {
+		return s, err
+	}
+	if isEmptyLayer(d) && !h.goneLayers.has(linkOf(repo, d)) {
+		return standing{open: true}, nil
+	}
+	// That there is no stream yet is no news to somebody who pushes its first blob.
+	return standing{}, blobUnknown(d)
+}
+
+// manifestStanding is how a manifest may be read in a repository; CodeManifestUnknown when
+// it is neither an image of the stream nor the child of one, and was not pushed there.
+func (h *Handler) manifestStanding(ctx context.Context, repo reference.Repository, d digest.Digest) (standing, error) {
+	return h.standing(ctx, repo, d, &h.revisions)
 }
 
 // bond is a way in which content belongs to repositories.
@@ -49,6 +64,9 @@ type bond struct {
 	// known is what streams say, linked what links of the repository say.
 	known  func(context.Context, reference.Repository, digest.Digest) (Origin, error)
 	linked func(context.Context, string, digest.Digest) (bool, error)
+	// what it is, and the code for what does not belong, or is nowhere to be had.
+	what    string
+	unknown Code
 	// throughOthers tells whether one of the lists that name a manifest came into the
 	// stream otherwise than by a push to the repository; nil where that does not matter.
 	// A list that was pushed here came with its manifests, or without: they have links of
@@ -57,56 +75,75 @@ type bond struct {
 	hints         linkHints
 }
 
-// belongs asks the stream, and the links of the repository. Both answer from memory for
+// standing asks the stream, and the links of the repository. Both answer from memory for
 // what they know, and ask a server or a disk for what they do not; hints tell which knows.
-func (h *Handler) belongs(ctx context.Context, repo reference.Repository, d digest.Digest, by *bond) error {
+func (h *Handler) standing(ctx context.Context, repo reference.Repository, d digest.Digest, by *bond) (standing, error) {
 	l := linkOf(repo, d)
 	var linked bool
 	var linkErr error
 	hinted := by.hints.has(l)
 	if hinted {
 		if linked, linkErr = by.linked(ctx, l.repository, d); linked {
-			return nil
+			return standing{open: true}, nil
 		}
 	}
-	origin, err := by.known(ctx, repo, d)
-	if err == nil {
-		if len(origin.Parents) == 0 || len(origin.Sources) > 0 {
-			return nil
-		}
-		if by.throughOthers == nil {
-			return nil
-		}
-		through, throughErr := by.throughOthers(ctx, l.repository, origin.Parents)
-		if through || throughErr != nil {
-			return throughErr
-		}
-		err = manifestUnknown(d)
+	s, err := h.standingInStream(ctx, repo, d, by)
+	if s.stored() {
+		return s, nil
 	}
 	if !hinted {
 		linked, linkErr = by.linked(ctx, l.repository, d)
 	}
 	switch {
 	case linkErr != nil:
-		return fmt.Errorf("looking for %s in %s: %w", d, repo, linkErr)
+		return standing{}, fmt.Errorf("looking for %s in %s: %w", d, repo, linkErr)
 	case linked:
 		by.hints.saw(l)
-		return nil
+		return standing{open: true, origin: s.origin}, nil
 	}
-	return err
+	return s, err
 }
 
+// standingInStream is what the stream makes of content.
+func (h *Handler) standingInStream(ctx context.Context, repo reference.Repository, d digest.Digest, by *bond) (standing, error) {
+	origin, err := by.known(ctx, repo, d)
+	if err != nil {
+		return standing{}, err
+	}
+	s := standing{origin: &origin, open: origin.Held}
+	if s.open && len(origin.Parents) > 0 && by.throughOthers != nil {
+		if s.open, err = by.throughOthers(ctx, repo.Key(), origin.Parents); err != nil {
+			return standing{}, err
+		}
+	}
+	if !s.open {
+		if s.kept, err = h.Store.CameFrom(ctx, d, Provenances(repo.Namespace, origin.Sources)...); err != nil {
+			return standing{}, fmt.Errorf("looking where %s of %s came from: %w", d, repo, err)
+		}
+	}
+	if !s.stored() && !h.fetches(&origin) {
+		return standing{}, digestUnknown(by.unknown, by.what, d)
+	}
+	return s, nil
+}
+
+// fetches tells whether content can be had from elsewhere.
+func (h *Handler) fetches(o *Origin) bool { return h.Upstream != nil && o != nil && o.fetchable() }
+
 // origin tells where content may be fetched from that belongs to a repository and is not
-// in the store. unknown is the error when it is nowhere to be had.
-func (h *Handler) origin(ctx context.Context, repo reference.Repository, d digest.Digest, by *bond, unknown error) (Origin, error) {
-	if h.Upstream == nil {
-		return Origin{}, unknown
+// in the store. The error is by.unknown when it is nowhere to be had.
+func (h *Handler) origin(ctx context.Context, repo reference.Repository, d digest.Digest, s standing, by *bond) (Origin, error) {
+	if s.origin == nil {
+		o, err := by.known(ctx, repo, d)
+		if err != nil && !isUnknown(err) {
+			return Origin{}, err
+		}
+		s.origin = &o
 	}
-	o, err := by.known(ctx, repo, d)
-	if isUnknown(err) || err == nil && len(o.Sources) == 0 {
-		return Origin{}, unknown
+	if !h.fetches(s.origin) {
+		return Origin{}, digestUnknown(by.unknown, by.what, d)
 	}
-	return o, err
+	return *s.origin, nil
 }
 
 // storedBlob is a blob of the store. The error is blobstore.ErrUnknown where it is not there.
@@ -123,17 +160,20 @@ func (h *Handler) storedBlob(ctx context.Context, d digest.Digest) (Blob, error)
 // openBlob finds a blob that may be read in a repository. stored tells whether it is in
 // the store, or only where the stream refers to.
 func (h *Handler) openBlob(ctx context.Context, repo reference.Repository, d digest.Digest) (b Blob, stored bool, err error) {
-	if err := h.mayReadBlob(ctx, repo, d); err != nil {
+	s, err := h.blobStanding(ctx, repo, d)
+	if err != nil {
 		return Blob{}, false, err
 	}
-	b, err = h.storedBlob(ctx, d)
-	if err == nil {
-		return b, true, nil
+	if s.stored() {
+		b, err = h.storedBlob(ctx, d)
+		if err == nil {
+			return b, true, nil
+		}
+		if !errors.Is(err, blobstore.ErrUnknown) {
+			return Blob{}, false, fmt.Errorf("reading blob %s of %s: %w", d, repo, err)
+		}
 	}
-	if !errors.Is(err, blobstore.ErrUnknown) {
-		return Blob{}, false, fmt.Errorf("reading blob %s of %s: %w", d, repo, err)
-	}
-	origin, err := h.origin(ctx, repo, d, &h.blobs, blobUnknown(d))
+	origin, err := h.origin(ctx, repo, d, s, &h.blobs)
 	if err != nil {
 		return Blob{}, false, err
 	}
@@ -143,17 +183,20 @@ func (h *Handler) openBlob(ctx context.Context, repo reference.Repository, d dig
 
 // sizeOfBlob is the size of a blob that may be read in a repository; nothing is fetched.
 func (h *Handler) sizeOfBlob(ctx context.Context, repo reference.Repository, d digest.Digest) (int64, error) {
-	if err := h.mayReadBlob(ctx, repo, d); err != nil {
+	s, err := h.blobStanding(ctx, repo, d)
+	if err != nil {
 		return 0, err
 	}
-	size, err := h.Store.Stat(ctx, d)
-	if err == nil {
-		return size, nil
+	if s.stored() {
+		size, err := h.Store.Stat(ctx, d)
+		if err == nil {
+			return size, nil
+		}
+		if !errors.Is(err, blobstore.ErrUnknown) {
+			return 0, fmt.Errorf("looking for blob %s of %s: %w", d, repo, err)
+		}
 	}
-	if !errors.Is(err, blobstore.ErrUnknown) {
-		return 0, fmt.Errorf("looking for blob %s of %s: %w", d, repo, err)
-	}
-	origin, err := h.origin(ctx, repo, d, &h.blobs, blobUnknown(d))
+	origin, err := h.origin(ctx, repo, d, s, &h.blobs)
 	if err != nil {
 		return 0, err
 	}
@@ -173,45 +216,39 @@ func (h *Handler) manifestByTag(ctx context.Context, repo reference.Repository, 
 	if err != nil {
 		return nil, err
 	}
-	if m := h.manifestInMemory(d); m != nil {
-		return m, nil
-	}
-	return h.loadManifest(ctx, repo, d)
+	return h.manifestByDigest(ctx, repo, d)
 }
 
 // manifestByDigest is a manifest that belongs to a repository.
 func (h *Handler) manifestByDigest(ctx context.Context, repo reference.Repository, d digest.Digest) (*storedManifest, error) {
-	if err := h.mayReadManifest(ctx, repo, d); err != nil {
+	s, err := h.manifestStanding(ctx, repo, d)
+	if err != nil {
 		return nil, err
 	}
-	if m := h.manifestInMemory(d); m != nil {
-		return m, nil
+	if s.stored() || h.passed.has(linkOf(repo, d)) {
+		if m := h.manifests.get(d); m != nil {
+			manifestReads.WithLabelValues("memory").Inc()
+			return m, nil
+		}
 	}
-	return h.loadManifest(ctx, repo, d)
-}
-
-func (h *Handler) manifestInMemory(d digest.Digest) *storedManifest {
-	m := h.manifests.get(d)
-	if m != nil {
-		manifestReads.WithLabelValues("memory").Inc()
-	}
-	return m
+	return h.loadManifest(ctx, repo, d, s)
 }
 
 // loadManifest reads a manifest from the store or from where the stream refers to, and
-// keeps it in memory. Whether it may be read was asked before.
-func (h *Handler) loadManifest(ctx context.Context, repo reference.Repository, d digest.Digest) (*storedManifest, error) {
+// keeps it in memory.
+func (h *Handler) loadManifest(ctx context.Context, repo reference.Repository, d digest.Digest, s standing) (*storedManifest, error) {
 	mediaType, from := "", "storage"
-	content, err := h.Store.Read(ctx, d, max(h.MaxManifestBytes, maxStoredManifestBytes))
+	content, err := h.readManifest(ctx, d, s)
 	if errors.Is(err, blobstore.ErrUnknown) {
 		from = "upstream"
-		origin, err := h.origin(ctx, repo, d, &h.revisions, manifestUnknown(d))
+		origin, err := h.origin(ctx, repo, d, s, &h.revisions)
 		if err != nil {
 			return nil, err
 		}
 		if content, mediaType, err = h.Upstream.Manifest(ctx, repo, d, origin); err != nil {
 			return nil, err
 		}
+		h.passed.saw(linkOf(repo, d))
 	} else if err != nil {
 		// Not wrapped: that content is not what its digest says is nothing a client did.
 		return nil, fmt.Errorf("reading manifest %s of %s: %v", d, repo, err)
@@ -220,6 +257,19 @@ func (h *Handler) loadManifest(ctx context.Context, repo reference.Repository, d
 	m := newStoredManifest(d, typeOfStored(content, mediaType), content)
 	h.manifests.put(m)
 	return m, nil
+}
+
+// readManifest reads a manifest from the store as far as it may be read there;
+// blobstore.ErrUnknown otherwise.
+func (h *Handler) readManifest(ctx context.Context, d digest.Digest, s standing) ([]byte, error) {
+	most := max(h.MaxManifestBytes, maxStoredManifestBytes)
+	switch {
+	case s.kept:
+		return h.Store.ReadFetched(ctx, d, most)
+	case s.open:
+		return h.Store.Read(ctx, d, most)
+	}
+	return nil, blobstore.ErrUnknown
 }
 
 // maxStoredManifestBytes bounds what is read into memory as a manifest. It is well above

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
@@ -69,29 +70,64 @@ type Access interface {
 	ServeToken(w http.ResponseWriter, r *http.Request)
 }
 
-// Source is one outside repository that content may be fetched from.
+// Source is one outside repository that content may be fetched from, or was.
 type Source struct {
 	// Ref names the repository; tag and digest are not looked at.
 	Ref reference.PullSpec
+	// Identity is Ref's, which is the same for all spellings; "" has it worked out each time.
+	Identity string
 	// Insecure is what the stream or its tag says of that registry.
 	Insecure bool
 	// Mirror is false when the tag says that what passes through is not kept.
 	Mirror bool
+	// Off says that nothing is to be fetched from there. What was kept is served.
+	Off bool
+}
+
+// Provenance is what storage calls the source: as everybody sees it or, with a namespace,
+// as the pull secrets of that namespace show it.
+func (s Source) Provenance(namespace string) string {
+	repository := s.Identity
+	if repository == "" {
+		repository = s.Ref.AsRepository().Identity()
+	}
+	if namespace == "" {
+		return repository
+	}
+	return namespace + " " + repository // no repository has a space in it
+}
+
+// Provenances are those that open kept content of several sources to a namespace.
+func Provenances(namespace string, sources []Source) []string {
+	all := make([]string, 0, 2*len(sources))
+	for _, s := range sources {
+		all = append(all, s.Provenance(""), s.Provenance(namespace))
+	}
+	return all
 }
 
 // Origin says how content belongs to a stream.
 type Origin struct {
 	// Manifest is the manifest itself, or the one that refers to the blob.
 	Manifest digest.Digest
+	// Held is true when it belongs through images of this registry, which were pushed with
+	// all of their parts: whatever storage has under the digest may be read.
+	Held bool
 	// Parents are the lists through which a manifest belongs to the stream; nil when its
 	// history has the manifest itself.
 	Parents []digest.Digest
 	// MediaType and Size are of the content, "" and -1 when the stream does not tell.
 	MediaType string
 	Size      int64
-	// Sources are the outside repositories to try, best first; empty for content
-	// that was pushed here, and where pull-through is switched off.
+	// Sources are outside repositories that the stream refers to for it, best first.
+	// What came from one of them may be read, and what did not has to be fetched from
+	// one of them: that another registry names a digest proves nothing.
 	Sources []Source
+}
+
+// fetchable tells whether the content may be fetched from somewhere.
+func (o *Origin) fetchable() bool {
+	return slices.ContainsFunc(o.Sources, func(s Source) bool { return !s.Off })
 }
 
 // Directory is what the registry knows of streams and images, through the API.

@@ -15,6 +15,8 @@ type Credential struct {
 	RegistryToken      string
 	// Origin says where it comes from ("secret ns/name"), never what it is.
 	Origin string
+	// Node is true for one of the machine, which every namespace may use.
+	Node bool
 }
 
 // String keeps a credential out of logs and error texts: it is its origin.

@@ -94,7 +94,7 @@ func ReadNodeCredentials(path string) (*NodeCredentials, []Warning, error) {
 		warnings = append(warnings, Warning{Origin: origin, Text: text})
 	}
 	for i := range entries {
-		entries[i].cred.Origin = origin
+		entries[i].cred.Origin, entries[i].cred.Node = origin, true
 	}
 	sortEntries(entries)
 	return &NodeCredentials{entries: entries}, warnings, nil

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
 	"testing"
 
 	digest "github.com/opencontainers/go-digest"
@@ -193,7 +196,10 @@ func (w tenant) copyTag(t *testing.T, source, to string) {
 	name := to + ":" + digest.FromString(source).Encoded()[:8]
 	_, err := env.Images.ImageV1().ImageStreamTags(w.namespace).Create(context.Background(), &imagev1.ImageStreamTag{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Tag:        &imagev1.TagReference{From: &corev1.ObjectReference{Kind: "ImageStreamTag", Name: source}},
+		Tag: &imagev1.TagReference{
+			From:         &corev1.ObjectReference{Kind: "ImageStreamTag", Name: source},
+			ImportPolicy: imagev1.TagImportPolicy{Insecure: true}, // to hear what it has from a registry of a test
+		},
 	}, metav1.CreateOptions{})
 	fatal(t, err)
 }
@@ -210,4 +216,105 @@ func (w tenant) mapImage(t *testing.T, stream string, img imagev1.Image, forbidd
 	if forbidden != apierrors.IsForbidden(err) || !forbidden && err != nil {
 		t.Errorf("mapping %s onto %s/%s: %v", img.Name, w.namespace, stream, err)
 	}
+}
+
+// liar is a registry that has manifests, and of what they name only configurations.
+type liar struct {
+	host    string
+	content map[string][]byte // by digest
+}
+
+func newLiar(t *testing.T) *liar {
+	t.Helper()
+	l := &liar{content: map[string][]byte{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, d, _ := strings.Cut(path.Base(r.URL.Path), "sha256:")
+		content := l.content["sha256:"+d]
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		if content == nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		}
+		_, _ = w.Write(content)
+	}))
+	t.Cleanup(server.Close)
+	l.host = strings.TrimPrefix(server.URL, "http://")
+	return l
+}
+
+func (l *liar) put(content []byte, mediaType string) ocispec.Descriptor {
+	d := digest.FromBytes(content)
+	l.content[d.String()] = content
+	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(content))}
+}
+
+// imports imports as the tenant's editor.
+func (w tenant) imports(t *testing.T, stream, from string) {
+	t.Helper()
+	client := testenv.ImagesFor(env.As("system:serviceaccount:"+w.namespace+":editor", "system:serviceaccounts")).ImageV1()
+	done, err := client.ImageStreamImports(w.namespace).Create(t.Context(), &imagev1.ImageStreamImport{
+		ObjectMeta: metav1.ObjectMeta{Name: stream},
+		Spec: imagev1.ImageStreamImportSpec{Import: true, Images: []imagev1.ImageImportSpec{{
+			From:            corev1.ObjectReference{Kind: "DockerImage", Name: from},
+			To:              &corev1.LocalObjectReference{Name: "1"},
+			ImportPolicy:    imagev1.TagImportPolicy{Insecure: true},
+			ReferencePolicy: imagev1.TagReferencePolicy{Type: imagev1.LocalTagReferencePolicy},
+		}}},
+	}, metav1.CreateOptions{})
+	fatal(t, err)
+	if s := done.Status.Images[0].Status; s.Status != metav1.StatusSuccess {
+		t.Fatalf("importing %s: %+v", from, s)
+	}
+}
+
+// A registry that somebody runs to name what others pushed opens nothing by that: not
+// where it is imported, not where that is copied, claimed, mounted or pushed on. Whoever
+// has the content there reads it.
+func TestLyingRegistriesOpenNothing(t *testing.T) {
+	owner, stranger := newTenant(t), newTenant(t)
+	p, evil := owner.pushPrivate(t, "app"), newLiar(t)
+	owner.want(t, http.StatusOK, http.MethodGet, "app/blobs/"+p.layer.Digest.String(), nil, "")
+	owner.want(t, http.StatusOK, http.MethodGet, "app/manifests/"+p.manifest.Digest.String(), nil, "")
+
+	own := evil.put([]byte(fmt.Sprintf(`{"architecture":"amd64","os":"linux","author":%q}`, unique("evil"))), ocispec.MediaTypeImageConfig)
+	asLayer := p.manifest // a manifest can be read by the route of blobs
+	asLayer.MediaType = ocispec.MediaTypeImageLayer
+	asConfig := p.config
+	asConfig.MediaType = ocispec.MediaTypeImageLayer
+	image, content := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{p.layer, asLayer, asConfig}})
+	evil.put(content, image.MediaType)
+	stranger.imports(t, "evil", evil.host+"/x/y@"+image.Digest.String())
+	served := "manifests/" + image.Digest.String()
+	stranger.want(t, http.StatusOK, http.MethodGet, "evil/"+served, nil, "") // which is kept now
+	stranger.want(t, http.StatusOK, http.MethodGet, "evil/blobs/"+own.Digest.String(), nil, "")
+	stranger.closed(t, "evil", p)
+
+	stranger.copyTag(t, "evil:1", "copy")
+	stranger.closed(t, "copy", p)
+	stranger.mapImage(t, "claimed", imagev1.Image{
+		ObjectMeta:           metav1.ObjectMeta{Name: image.Digest.String(), Annotations: map[string]string{"openshift.io/image.managed": "true"}},
+		DockerImageReference: env.Registry() + "/" + stranger.namespace + "/claimed@" + image.Digest.String(),
+	}, false)
+	stranger.closed(t, "claimed", p)
+	stranger.want(t, http.StatusAccepted, http.MethodPost, "mounted/blobs/uploads/?mount="+p.layer.Digest.String()+"&from="+stranger.namespace+"/evil", nil, "")
+	pushed, manifest := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{p.layer}})
+	stranger.want(t, http.StatusNotFound, http.MethodPut, "evil/manifests/mine", manifest, pushed.MediaType)
+	stranger.closed(t, "evil", p)
+
+	// The same again with the content: then it is no secret.
+	_, layer := owner.do(t, http.MethodGet, "app/blobs/"+p.layer.Digest.String(), nil, "")
+	evil.put(layer, p.layer.MediaType)
+	testenv.Eventually(t, "the layer to be fetched", func() error {
+		if status, body := stranger.do(t, http.MethodGet, "evil/blobs/"+p.layer.Digest.String(), nil, ""); status != http.StatusOK {
+			return fmt.Errorf("%d %.200s", status, body)
+		}
+		return nil
+	})
+	stranger.want(t, http.StatusCreated, http.MethodPut, "evil/manifests/mine", manifest, pushed.MediaType)
+	stranger.want(t, http.StatusNotFound, http.MethodGet, "evil/blobs/"+p.config.Digest.String(), nil, "")
 }

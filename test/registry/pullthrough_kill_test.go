@@ -3,15 +3,18 @@ package registry_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
+	digest "github.com/opencontainers/go-digest"
 	imageclient "github.com/openshift/client-go/image/clientset/versioned"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -92,6 +95,7 @@ func TestPullThroughSurvivesAKill(t *testing.T) {
 	if got := p.get(t, "app", "blobs/"+wholeLayer.String()); !bytes.Equal(got, wholeContent) {
 		t.Fatal("other content")
 	}
+	wantKept(t, dataDir, wholeLayer)
 	var stuck atomic.Bool
 	sent := make(chan struct{})
 	stuck.Store(true)
@@ -126,6 +130,7 @@ func TestPullThroughSurvivesAKill(t *testing.T) {
 	if got := p.get(t, "app", "blobs/"+halfLayer.String()); !bytes.Equal(got, halfContent) {
 		t.Error("other content")
 	}
+	wantKept(t, dataDir, halfLayer)
 	elsewhere.Close()
 	if got := p.get(t, "app", "blobs/"+wholeLayer.String()); !bytes.Equal(got, wholeContent) {
 		t.Error("other content")
@@ -134,4 +139,16 @@ func TestPullThroughSurvivesAKill(t *testing.T) {
 		t.Error("other content")
 	}
 	v.kill()
+}
+
+// wantKept waits until a blob that a client has is in storage as well.
+func wantKept(t *testing.T, dataDir string, d digest.Digest) {
+	t.Helper()
+	testenv.Eventually(t, d.String()+" to be kept", func() error {
+		kept, err := filepath.Glob(filepath.Join(dataDir, "*", "docker/registry/v2/blobs", d.Algorithm().String(), d.Encoded()[:2], d.Encoded(), "from", "*"))
+		if err == nil && len(kept) == 0 {
+			err = errors.New("nothing says where it came from")
+		}
+		return err
+	})
 }

@@ -145,12 +145,14 @@ func TestPullThroughWithPullSecrets(t *testing.T) {
 	if strings.Contains(string(answer.body), "pa55w0rd") {
 		t.Errorf("a password is told: %s", answer.body)
 	}
-	blobs := with.pullAll(t, "app", digestOf)
-	// The content belongs to both streams, so what is stored is served to both.
-	without.pullAll(t, "app", digestOf)
-	if len(blobs) == 0 {
+	if blobs := with.pullAll(t, "app", digestOf); len(blobs) == 0 {
 		t.Error("the image has no blobs")
 	}
+	// What one namespace's secrets show is kept for that one.
+	answer, err = without.ask(t, http.MethodGet, "app", "manifests/1")
+	wantAnswer(t, answer, err, 404, "MANIFEST_UNKNOWN", "namespace "+without.namespace)
+	elsewhere.Close()
+	with.pullAll(t, "app", digestOf)
 }
 
 // A tag says that what it imported is not to be kept, or not to be fetched.

@@ -281,8 +281,9 @@ func TestStreamsTellWhereImportsCameFrom(t *testing.T) {
 	annotate("weir.dev/mirror", "disabled")
 	eventuallySources(t, r.Manifest, in, image, upstream.Ref("team/app")+" insecure")
 	annotate("weir.dev/pull-through", "disabled")
-	eventuallySources(t, r.Blob, in, layer)
-	eventuallySources(t, r.Manifest, in, image)
+	off := upstream.Ref("team/app") + " insecure off"
+	eventuallySources(t, r.Blob, in, layer, off)
+	eventuallySources(t, r.Manifest, in, image, off)
 	wantSources(t, r.Manifest, in, children[0], multi)
 }
 
@@ -297,6 +298,9 @@ func shownSources(t *testing.T, look lookup, in reference.Repository, d string) 
 		text := s.Ref.String()
 		if s.Insecure {
 			text += " insecure"
+		}
+		if s.Off {
+			text += " off"
 		}
 		if s.Mirror {
 			text += " mirrored"

@@ -21,7 +21,7 @@ func (m *Mirror) Blob(ctx context.Context, repo reference.Repository, d digest.D
 	if d.Validate() != nil {
 		return ociregistry.Blob{}, failureOf(ociregistry.CodeBlobUnknown, d, nil)
 	}
-	if size, ok := m.stored(ctx, d); ok {
+	if size, ok := m.stored(ctx, d, ociregistry.Provenances(repo.Namespace, o.Sources)); ok {
 		return ociregistry.Blob{Size: size, Open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
 			return m.opts.Store.Open(ctx, d, offset)
 		}}, nil
@@ -55,22 +55,30 @@ func (m *Mirror) Stat(ctx context.Context, repo reference.Repository, d digest.D
 	if d.Validate() != nil {
 		return 0, failureOf(ociregistry.CodeBlobUnknown, d, nil)
 	}
-	if size, ok := m.stored(ctx, d); ok {
+	if size, ok := m.stored(ctx, d, ociregistry.Provenances(repo.Namespace, o.Sources)); ok {
 		return size, nil
 	}
 	if o.Manifest == d {
 		content, _, err := m.Manifest(ctx, repo, d, o)
 		return int64(len(content)), asBlob(err)
 	}
-	if size := m.arriving(d); size >= 0 && (o.Size < 0 || o.Size == size) {
+	all := m.places(ctx, repo.Namespace, d, o)
+	if size := m.arriving(keyOf(d, keptOnly(all))); size >= 0 && (o.Size < 0 || o.Size == size) {
 		return size, nil
 	}
-	return m.sizeOf(ctx, d, o.Size, m.places(ctx, repo.Namespace, d, o))
+	return m.sizeOf(ctx, d, o.Size, all)
 }
 
-// stored is the size of a blob that storage has. Storage that cannot be asked is no
-// reason not to serve.
-func (m *Mirror) stored(ctx context.Context, d digest.Digest) (int64, bool) {
+// stored is the size of a blob that storage has from one of some sources. Storage that
+// cannot be asked is no reason not to serve.
+func (m *Mirror) stored(ctx context.Context, d digest.Digest, provenances []string) (int64, bool) {
+	came, err := m.opts.Store.CameFrom(ctx, d, provenances...)
+	if !came {
+		if err != nil {
+			klog.V(2).InfoS("Storage does not say where it has a blob from", "digest", d, "err", err)
+		}
+		return 0, false
+	}
 	size, err := m.opts.Store.Stat(ctx, d)
 	if err != nil && !errors.Is(err, blobstore.ErrUnknown) {
 		klog.V(2).InfoS("Storage does not say whether it has a blob", "digest", d, "err", err)
@@ -79,9 +87,9 @@ func (m *Mirror) stored(ctx context.Context, d digest.Digest) (int64, bool) {
 }
 
 // arriving is the size of a blob that is being fetched, -1 when none is known.
-func (m *Mirror) arriving(d digest.Digest) int64 {
+func (m *Mirror) arriving(key fetchKey) int64 {
 	m.mu.Lock()
-	f := m.fetches[d]
+	f := m.fetches[key]
 	m.mu.Unlock()
 	if f == nil || !f.begun() {
 		return -1

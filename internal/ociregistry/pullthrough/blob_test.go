@@ -11,6 +11,8 @@ import (
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 
+	digest "github.com/opencontainers/go-digest"
+
 	"weir.dev/weir/internal/ociregistry"
 )
 
@@ -236,23 +238,37 @@ func TestBackgroundIsBounded(t *testing.T) {
 	r.eventually("the second is given up", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.fetches[d2] == nil && r.fetches[d1] != nil
+		return len(r.fetchesOf(d2)) == 0 && len(r.fetchesOf(d1)) == 1
 	})
 	release()
 	r.wantStored(d1, one)
 	r.wantNotStored(d2)
 }
 
-// holdersOf is how many callers hold the fetch of a digest, -1 without one.
-func (r *rig) holdersOf(d interface{ String() string }) int {
+// holdersOf is how many callers hold fetches of a digest, -1 without one.
+func (r *rig) holdersOf(d digest.Digest) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for digest, f := range r.fetches {
-		if digest.String() == d.String() {
-			return f.holders
+	fetches := r.fetchesOf(d)
+	if len(fetches) == 0 {
+		return -1
+	}
+	holders := 0
+	for _, f := range fetches {
+		holders += f.holders
+	}
+	return holders
+}
+
+// fetchesOf are the fetches of a digest under way. r.mu is held.
+func (r *rig) fetchesOf(d digest.Digest) []*fetch {
+	var fetches []*fetch
+	for key, f := range r.fetches {
+		if key.digest == d {
+			fetches = append(fetches, f)
 		}
 	}
-	return -1
+	return fetches
 }
 
 func TestCloseDuringADownload(t *testing.T) {

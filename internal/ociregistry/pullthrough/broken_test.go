@@ -17,8 +17,11 @@ import (
 
 const layerSize = 300_000
 
+// pieceBytes is how much of a layer is received and hashed at a time.
+const pieceBytes = 256 << 10
+
 // interesting are offsets at which a layer may break.
-var interesting = []int{0, 1, 4095, heldBack - 1, heldBack, heldBack + 1, copyBytes - 1, copyBytes, copyBytes + 1,
+var interesting = []int{0, 1, 4095, heldBack - 1, heldBack, heldBack + 1, pieceBytes - 1, pieceBytes, pieceBytes + 1,
 	layerSize - heldBack - 1, layerSize - heldBack, layerSize - heldBack + 1, layerSize - 1}
 
 // A layer that breaks anywhere is gone on with, whatever the registry answers first.
@@ -290,10 +293,11 @@ func TestNextSource(t *testing.T) {
 			r.eventually("somebody has read that", func() bool {
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				f := r.fetches[d]
-				if f == nil {
+				fetches := r.fetchesOf(d)
+				if len(fetches) == 0 {
 					return true
 				}
+				f := fetches[0]
 				f.mu.Lock()
 				defer f.mu.Unlock()
 				return f.given

@@ -24,7 +24,7 @@ var (
 // feed reads one blob from the places that have it, one after the other. When a
 // connection breaks it goes on where that stopped: once more at the same place, then at
 // the next, with growing pauses and a bounded number of times. Nothing is verified but
-// the size. Only join and failuresOf may be called while another goroutine reads.
+// the size. Only over and failuresOf may be called while another goroutine reads.
 type feed struct {
 	m    *Mirror
 	ctx  context.Context
@@ -39,12 +39,13 @@ type feed struct {
 	pauses int    // since there was progress
 	avoid  []string
 	used   []string // who sent something
+	givers []string // the provenances of the places that did
 	liars  []string // who sent something else
 
 	mu     sync.Mutex
 	places []*place
 	at     int
-	ended  bool // no place may join
+	ended  bool // nobody may join
 }
 
 func (m *Mirror) newFeed(ctx context.Context, d digest.Digest, size, pos int64, places []*place) *feed {
@@ -63,31 +64,31 @@ func trust(p *place, liars []string) int {
 	return 0
 }
 
-// join adds places that are not among those known. It returns false when it is too
-// late: the feed has given up.
-func (f *feed) join(places []*place) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ended {
-		return false
+// provenances are those of its places.
+func (f *feed) provenances() []string {
+	all := make([]string, len(f.places))
+	for i, p := range f.places {
+		all[i] = p.provenance()
 	}
-	for _, p := range places {
-		if !slices.ContainsFunc(f.places, func(known *place) bool { return known.key() == p.key() }) {
-			f.places = append(f.places, p)
-		}
-	}
-	return true
+	return all
 }
 
-// failuresOf are a caller's places with what became of them.
+// over tells whether it has given up.
+func (f *feed) over() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended
+}
+
+// failuresOf are a caller's places with what became of them here.
 func (f *feed) failuresOf(places []*place) []*place {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var tried []*place
-	for _, p := range f.places {
-		if slices.ContainsFunc(places, func(own *place) bool { return own.key() == p.key() }) {
-			c := *p
-			tried = append(tried, &c)
+	tried := again(places)
+	for _, p := range tried {
+		i := slices.IndexFunc(f.places, func(own *place) bool { return own.site() == p.site() })
+		if i >= 0 {
+			p.failure = f.places[i].failure
 		}
 	}
 	return tried
@@ -108,7 +109,7 @@ func (f *feed) next() *place {
 	return nil
 }
 
-// end keeps further places from joining.
+// end keeps others from joining.
 func (f *feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -167,11 +168,15 @@ func (f *feed) accept(p *place, b *upstream.BlobStream) error {
 	if !slices.Contains(f.used, b.Source) {
 		f.used = append(f.used, b.Source)
 	}
+	if !slices.Contains(f.givers, p.provenance()) {
+		f.givers = append(f.givers, p.provenance())
+	}
 	return nil
 }
 
-// Read implements io.Reader. Its errors are errNoPlace, the context's cause and io.EOF,
-// which is given at the right size only, or where the size is unknown.
+// Read implements io.Reader. Its errors are errNoPlace, the context's cause, an
+// *upstream.Error for more than a blob of unknown size may have, and io.EOF, which is given
+// at the right size only, or where the size is unknown.
 func (f *feed) Read(p []byte) (int, error) {
 	for len(p) > 0 {
 		if f.size >= 0 && f.pos >= f.size {
@@ -193,6 +198,9 @@ func (f *feed) Read(p []byte) (int, error) {
 			} else if f.size < 0 || f.pos < f.size {
 				f.broke(err)
 			}
+		}
+		if f.size < 0 && f.pos > f.m.opts.MaxBlobBytes {
+			return 0, &upstream.Error{Code: upstream.CodeTooLarge, Source: firstOf(f.used), Text: "the blob is larger than a blob may be"}
 		}
 		if n > 0 {
 			return n, nil

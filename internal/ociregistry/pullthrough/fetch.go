@@ -32,6 +32,7 @@ var errNobody = errors.New("nobody waits for it")
 // fetch is one blob on its way into storage, and what its readers know of it.
 type fetch struct {
 	m      *Mirror
+	key    fetchKey
 	d      digest.Digest
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -48,6 +49,7 @@ type fetch struct {
 	answered bool  // a place has begun to send
 	size     int64 // -1 until it is known
 	readable int64 // bytes of the blob in file
+	verified bool  // they are all there is and right, though perhaps not stored yet
 	given    bool  // some caller knows what only a place has said: content, or a size
 	file     *file
 	hash     hash.Hash // of the readable bytes, once it is spilled
@@ -134,7 +136,7 @@ func (f *fetch) restart() bool {
 // attempt fetches the whole blob once. The error is nil also when readers have to go on
 // by themselves.
 func (f *fetch) attempt() error {
-	if size, err := f.m.opts.Store.Stat(f.ctx, f.d); err == nil {
+	if size, ok := f.m.stored(f.ctx, f.d, f.feed.provenances()); ok {
 		f.change(func() { f.phase, f.size = done, size })
 		return nil
 	}
@@ -158,13 +160,28 @@ func (f *fetch) attempt() error {
 		}
 		return err
 	}
+	f.noteProvenance()
 	f.change(func() { f.phase, f.size = done, f.feed.size })
 	mirroredBytes.Add(float64(f.feed.size))
 	return nil
 }
 
+// noteProvenance records where the content came from. Without that it is fetched again, and
+// served, like content that is not stored.
+func (f *fetch) noteProvenance() {
+	givers := f.feed.givers
+	if len(givers) == 0 { // no bytes, which everybody has
+		givers = f.feed.provenances()
+	}
+	for _, source := range givers {
+		if err := f.m.opts.Store.AddProvenance(f.ctx, f.d, source); err != nil {
+			klog.ErrorS(err, "It could not be recorded where a blob came from", "digest", f.d)
+		}
+	}
+}
+
 // spill ends a fetch whose content cannot be kept: readers go on by themselves with the
-// digest of what has arrived.
+// digest of what has arrived, unless all of it is there and verified.
 func (f *fetch) spill(cause error) {
 	if f.ctx.Err() != nil {
 		f.change(func() { f.phase, f.err = failed, context.Cause(f.ctx) })
@@ -173,7 +190,10 @@ func (f *fetch) spill(cause error) {
 	f.m.rest(f.d.String(), cause)
 	h := f.d.Algorithm().Hash()
 	var hashed int64
-	if f.file != nil {
+	switch {
+	case f.verified && f.readable == f.size:
+		hashed = f.readable // and nobody goes on from it
+	case f.file != nil:
 		var err error
 		if hashed, err = io.Copy(h, io.NewSectionReader(f.file, 0, f.readable)); err != nil {
 			klog.ErrorS(err, "What has arrived cannot be read back", "digest", f.d)
@@ -226,6 +246,5 @@ func (f *fetch) failureFor(places []*place) error {
 			return toError(ociregistry.CodeBlobUnknown, f.d, p, e)
 		}
 	}
-	// Another namespace's registry, whose name is not told.
-	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s, which others had begun, has failed", f.d).Because(err)
+	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s has failed", f.d).Because(err)
 }

@@ -8,29 +8,36 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// join finds the fetch of a digest, or begins one. places are the caller's whose content
-// may be kept; they help a fetch that another began, so that one namespace's refused
-// pull secret is not everybody's failure. The caller holds the fetch until its context
-// ends. Nil when the caller has to fetch by itself: it brings no place and nobody else
-// did, or waiting could be waiting for itself.
+// fetchKey tells fetches apart. Content that is only said to be somewhere is given to
+// those who say so of the same places, and would be shown the same there: that another
+// namespace is about to have it proves nothing.
+type fetchKey struct {
+	digest digest.Digest
+	sites  string
+}
+
+func keyOf(d digest.Digest, places []*place) fetchKey { return fetchKey{d, sitesOf(places)} }
+
+// join finds the fetch of a digest from the caller's places whose content may be kept, or
+// begins one. The caller holds the fetch until its context ends. Nil when the caller has to
+// fetch by itself: it brings no place, or waiting could be waiting for itself.
 func (m *Mirror) join(ctx context.Context, d digest.Digest, size int64, places []*place) *fetch {
+	if len(places) == 0 {
+		return nil
+	}
+	key := keyOf(d, places)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f, found := m.fetches[d]
+	f, found := m.fetches[key]
 	if found && !f.begun() && len(upstream.RequestURLs(ctx)) > 0 {
 		// Another registry asks. It may do so because this very fetch asked it, and
 		// then nobody would ever answer.
 		return nil
 	}
-	if !found || !f.feed.join(places) {
-		if len(places) == 0 {
-			return nil
-		}
-		if f = m.begin(d, size, places); f == nil {
-			return nil
-		}
-	} else {
+	if found && !f.feed.over() {
 		sharedTotal.Inc()
+	} else if f = m.begin(key, size, places); f == nil {
+		return nil
 	}
 	f.holders++
 	m.leaveBackground(f)
@@ -39,15 +46,15 @@ func (m *Mirror) join(ctx context.Context, d digest.Digest, size int64, places [
 }
 
 // begin starts a fetch; nil after Close. m.mu is held.
-func (m *Mirror) begin(d digest.Digest, size int64, places []*place) *fetch {
-	f := &fetch{m: m, d: d, size: size}
+func (m *Mirror) begin(key fetchKey, size int64, places []*place) *fetch {
+	f := &fetch{m: m, key: key, d: key.digest, size: size}
 	f.ctx, f.cancel = context.WithCancelCause(m.base)
-	f.feed = m.newFeed(f.ctx, d, size, 0, again(places))
+	f.feed = m.newFeed(f.ctx, f.d, size, 0, again(places))
 	if !m.start(f.run) {
 		f.cancel(nil)
 		return nil
 	}
-	m.fetches[d] = f
+	m.fetches[key] = f
 	return f
 }
 
@@ -70,8 +77,8 @@ func (m *Mirror) release(f *fetch) {
 		f.background = true
 		backgroundFetches.Inc()
 	default:
-		if m.fetches[f.d] == f {
-			delete(m.fetches, f.d)
+		if m.fetches[f.key] == f {
+			delete(m.fetches, f.key)
 		}
 		f.cancel(errNobody)
 	}
@@ -92,7 +99,7 @@ func (m *Mirror) forget(f *fetch) {
 	defer m.mu.Unlock()
 	f.over = true
 	m.leaveBackground(f)
-	if m.fetches[f.d] == f {
-		delete(m.fetches, f.d)
+	if m.fetches[f.key] == f {
+		delete(m.fetches, f.key)
 	}
 }

@@ -29,10 +29,14 @@ type fetched struct {
 
 // Manifest implements ociregistry.Upstream. Callers with the same sources and pull
 // secrets share a fetch; what others are refused is not their failure. The content is
-// shared and must not be changed.
+// shared and must not be changed. The media type is "" where storage has it, which does
+// not tell.
 func (m *Mirror) Manifest(ctx context.Context, repo reference.Repository, d digest.Digest, o ociregistry.Origin) ([]byte, string, error) {
 	if d.Validate() != nil {
 		return nil, "", failureOf(ociregistry.CodeManifestUnknown, d, nil)
+	}
+	if content, ok := m.keptManifest(ctx, d, ociregistry.Provenances(repo.Namespace, o.Sources)); ok {
+		return content, "", nil
 	}
 	all := m.places(ctx, repo.Namespace, d, o)
 	got, err := shared(ctx, m, keysOf(kindManifest, d, all), d, func(ctx context.Context) (fetched, error) {
@@ -83,8 +87,8 @@ func (m *Mirror) fetchManifest(ctx context.Context, d digest.Digest, all []*plac
 		}
 		fetchesTotal.WithLabelValues(kindManifest, upstream.OutcomeSuccess).Inc()
 		receivedBytes.Add(float64(len(got.Bytes)))
-		if p.mirror && m.keeps() && storable(d) {
-			m.keepManifest(ctx, d, got.Bytes)
+		if p.source.Mirror && m.keeps() && storable(d) {
+			m.keepManifest(ctx, d, got.Bytes, p)
 		}
 		if got.MediaType == mediaTypeSignedSchema1 {
 			got.MediaType = mediaTypeSchema1
@@ -97,9 +101,27 @@ func (m *Mirror) fetchManifest(ctx context.Context, d digest.Digest, all []*plac
 	return fetched{}, failureOf(ociregistry.CodeManifestUnknown, d, all)
 }
 
-// keepManifest stores a verified manifest. The caller gets it in any case.
-func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte) {
-	switch err := m.opts.Store.Put(ctx, d, content); {
+// maxManifestBytes bounds what is read as a manifest, well above what is imported.
+const maxManifestBytes = 32 << 20
+
+// keptManifest is a manifest that storage has from one of some sources.
+func (m *Mirror) keptManifest(ctx context.Context, d digest.Digest, provenances []string) ([]byte, bool) {
+	came, err := m.opts.Store.CameFrom(ctx, d, provenances...)
+	if !came || err != nil {
+		return nil, false
+	}
+	content, err := m.opts.Store.ReadFetched(ctx, d, maxManifestBytes)
+	return content, err == nil
+}
+
+// keepManifest stores a verified manifest and where it came from. The caller gets it in
+// any case.
+func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte, from *place) {
+	err := m.opts.Store.PutFetched(ctx, d, content)
+	if err == nil {
+		err = m.opts.Store.AddProvenance(ctx, d, from.provenance())
+	}
+	switch {
 	case err == nil:
 		mirroredBytes.Add(float64(len(content)))
 	case errors.Is(err, blobstore.ErrFull):

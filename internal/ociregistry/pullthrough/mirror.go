@@ -9,7 +9,6 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	digest "github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
 	"k8s.io/klog/v2"
 
@@ -31,7 +30,7 @@ type Options struct {
 	// Store is where what passes through is kept.
 	Store *blobstore.Store
 	// Credentials finds the pull secrets of a namespace. It is asked once for every
-	// fetch that contacts somebody; after an error that fetch goes without.
+	// call that may contact somebody; after an error that call goes without.
 	Credentials func(ctx context.Context, namespace string) (upstream.Credentials, error)
 	// Mirror keeps what passes through, unless its source says otherwise.
 	Mirror bool
@@ -116,7 +115,7 @@ type Mirror struct {
 	silenced *lru.Cache[string, struct{}]
 
 	mu         sync.Mutex
-	fetches    map[digest.Digest]*fetch
+	fetches    map[fetchKey]*fetch
 	background int
 
 	temp atomic.Int64 // bytes in temporary files
@@ -147,7 +146,7 @@ func New(opts Options) (*Mirror, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("pull-through options: %w", err)
 	}
-	m := &Mirror{opts: opts.withDefaults(), fetches: map[digest.Digest]*fetch{}}
+	m := &Mirror{opts: opts.withDefaults(), fetches: map[fetchKey]*fetch{}}
 	m.misses = newMemory[*upstream.Error](m.opts.Remember)
 	m.sizes = newMemory[int64](m.opts.Remember)
 	m.liars = newMemory[[]string](m.opts.Distrust)

@@ -175,7 +175,7 @@ func (f fullWriter) Commit(ctx context.Context) error {
 func TestFullDisk(t *testing.T) {
 	content, d := random(layerSize)
 	for name, room := range map[string]int64{
-		"from the beginning": -1, "at the first byte": 1, "in the middle": copyBytes + 10, "at the last byte": layerSize - 1, "at the end": layerSize,
+		"from the beginning": -1, "at the first byte": 1, "in the middle": pieceBytes + 10, "at the last byte": layerSize - 1, "at the end": layerSize,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var left atomic.Int64

@@ -18,12 +18,15 @@ import (
 type place struct {
 	m         *Mirror
 	namespace string
-	ref       reference.PullSpec
-	insecure  bool
-	mirror    bool     // what comes from there may be kept
-	sources   []string // who answers for it: mirrors and the source
-	chain     []string // requests that led here
-	repo      *upstream.Repository
+	// scope is the namespace where its pull secrets may show more than others see, "" for
+	// what everybody sees.
+	scope   string
+	creds   upstream.Credentials
+	source  ociregistry.Source
+	ref     reference.PullSpec
+	sources []string // who answers for it: mirrors and the source
+	chain   []string // requests that led here
+	repo    *upstream.Repository
 
 	// What became of it in the middle of a blob.
 	tries   int
@@ -36,6 +39,7 @@ type place struct {
 func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, o ociregistry.Origin) []*place {
 	chain := upstream.RequestURLs(ctx)
 	rules := m.opts.Upstream.Rules()
+	var creds upstream.Credentials
 	var all []*place
 	add := func(p *place) {
 		if !slices.ContainsFunc(all, func(other *place) bool { return other.key() == p.key() }) {
@@ -43,10 +47,19 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 		}
 	}
 	for _, s := range o.Sources {
+		if s.Off {
+			continue
+		}
+		if creds == nil {
+			creds = m.credentials(ctx, namespace)
+		}
 		ref := s.Ref.AsRepository()
-		p := place{m: m, namespace: namespace, ref: ref, insecure: s.Insecure, mirror: s.Mirror, chain: chain}
+		p := place{m: m, namespace: namespace, creds: creds, source: s, ref: ref, chain: chain}
 		byID := rules.Plan(ref.WithID(d.String()))
 		p.sources = namesOf(byID.Sources())
+		if hasSecret(creds, byID.Sources()) {
+			p.scope = namespace
+		}
 		add(&p)
 		// Content is asked for by digest. Mirrors that serve tags only have what their
 		// tags led to all the same, so they come behind, where the source itself may
@@ -55,10 +68,24 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 		if byID.Source != nil && !within(namesOf(byTag.Mirrors), p.sources) {
 			tagged := p
 			tagged.ref, tagged.sources = ref.WithTag("latest"), namesOf(byTag.Sources())
+			if hasSecret(creds, byTag.Sources()) {
+				tagged.scope = namespace
+			}
 			add(&tagged)
 		}
 	}
 	return all
+}
+
+// hasSecret tells whether a namespace has something to show to one of several registries
+// that others do not have.
+func hasSecret(creds upstream.Credentials, sources []upstream.Source) bool {
+	for _, s := range sources {
+		if slices.ContainsFunc(creds.Lookup(s.CredentialHost, s.Path), func(c upstream.Credential) bool { return !c.Node }) {
+			return true
+		}
+	}
+	return false
 }
 
 func namesOf(sources []upstream.Source) []string {
@@ -76,14 +103,31 @@ func within(names, others []string) bool {
 
 // key is the same for places that give the same answers. No part contains a NUL.
 func (p *place) key() string {
-	return strings.Join([]string{p.namespace, p.ref.String(), fmt.Sprint(p.insecure), strings.Join(p.chain, " ")}, "\x00")
+	return strings.Join([]string{p.namespace, p.ref.String(), fmt.Sprint(p.source.Insecure), strings.Join(p.chain, " ")}, "\x00")
 }
+
+// site is the same for places that have the same content to give, whoever asks.
+func (p *place) site() string {
+	return strings.Join([]string{p.scope, p.ref.String(), fmt.Sprint(p.source.Insecure)}, "\x00")
+}
+
+// sitesOf are those of several places together.
+func sitesOf(all []*place) string {
+	sites := make([]string, len(all))
+	for i, p := range all {
+		sites[i] = p.site()
+	}
+	return strings.Join(sites, "\x00")
+}
+
+// provenance is what storage calls the place, see ociregistry.Source.
+func (p *place) provenance() string { return p.source.Provenance(p.scope) }
 
 // keysOf is the key of several places together with what is asked of them.
 func keysOf(what string, d digest.Digest, all []*place) string {
 	parts := []string{what, d.String()}
 	for _, p := range all {
-		parts = append(parts, p.key(), fmt.Sprint(p.mirror))
+		parts = append(parts, p.key(), fmt.Sprint(p.source.Mirror))
 	}
 	return strings.Join(parts, "\x00")
 }
@@ -92,7 +136,7 @@ func keysOf(what string, d digest.Digest, all []*place) string {
 func keptOnly(all []*place) []*place {
 	var kept []*place
 	for _, p := range all {
-		if p.mirror {
+		if p.source.Mirror {
 			kept = append(kept, p)
 		}
 	}
@@ -131,7 +175,7 @@ func ask[V any](ctx context.Context, p *place, what string, d digest.Digest, get
 // to it.
 func askAnyway[V any](ctx context.Context, p *place, get func(context.Context, *upstream.Repository) (V, error)) (V, error) {
 	if p.repo == nil {
-		repo, err := p.m.opts.Upstream.Repository(p.ref, p.insecure, p.m.credentials(ctx, p.namespace))
+		repo, err := p.m.opts.Upstream.Repository(p.ref, p.source.Insecure, p.creds)
 		if err != nil {
 			var zero V
 			return zero, err

@@ -22,23 +22,28 @@ type reader struct {
 // view is what a reader sees of a fetch.
 type view struct {
 	phase phase
+	// right is whether the content is verified, stored or not.
+	right bool
 	// limit is how far the reader may read in the file, size that of the whole.
 	limit, size int64
 }
+
+// over says whether a position is the end of content that is right.
+func (v view) over(pos int64) bool { return v.right && pos >= v.size }
 
 // look waits until there is more than pos bytes to read, or the fetch has ended.
 func (r *reader) look() (view, error) {
 	f := r.f
 	var v view
 	err := f.until(r.ctx, func() bool {
-		v = view{phase: f.phase, size: f.size}
+		v = view{phase: f.phase, right: f.verified || f.phase == done, size: f.size}
 		switch {
-		case f.phase == done:
+		case v.right:
 			v.limit = f.readable
 		case f.size >= 0:
 			v.limit = min(f.readable, f.size-heldBack)
 		}
-		if f.phase == fetching && v.limit <= r.pos {
+		if f.phase == fetching && v.limit <= r.pos && !v.over(r.pos) {
 			return false
 		}
 		if r.file == nil && f.file != nil && f.file.acquire() {
@@ -60,21 +65,26 @@ func (r *reader) Read(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case v.over(r.pos):
+		return 0, io.EOF
+	case r.file != nil && r.pos < v.limit && (v.right || v.phase == fetching):
+		return r.read(p[:min(int64(len(p)), v.limit-r.pos)])
 	case v.phase == failed:
 		return 0, r.f.failureFor(r.places)
 	case v.phase == spilled:
 		r.tail = r.goOn(v)
 		return r.tail.Read(p)
-	case v.phase == done && r.pos >= v.size:
-		return 0, io.EOF
-	case r.file == nil || r.pos >= v.limit:
-		if r.tail, err = r.f.m.opts.Store.Open(r.ctx, r.f.d, r.pos); err != nil {
-			r.tail = nil
-			return 0, err
-		}
-		return r.tail.Read(p)
 	}
-	n, err := r.file.ReadAt(p[:min(int64(len(p)), v.limit-r.pos)], r.pos)
+	if r.tail, err = r.f.m.opts.Store.Open(r.ctx, r.f.d, r.pos); err != nil {
+		r.tail = nil
+		return 0, err
+	}
+	return r.tail.Read(p)
+}
+
+// read reads from the file what is known to be there.
+func (r *reader) read(p []byte) (int, error) {
+	n, err := r.file.ReadAt(p, r.pos)
 	r.pos += int64(n)
 	if n > 0 || errors.Is(err, io.EOF) && len(p) == 0 {
 		return n, nil
@@ -126,7 +136,7 @@ func (f *fetch) blob(ctx context.Context, size int64, kept, all []*place) (ocire
 	var b ociregistry.Blob
 	err := f.until(ctx, func() bool {
 		now, b.Size = f.phase, f.size
-		answer := now != fetching || f.answered && f.size > heldBack && (size < 0 || size == f.size)
+		answer := now != fetching || f.verified || f.answered && f.size > heldBack && (size < 0 || size == f.size)
 		f.given = f.given || answer && f.feed.want < 0
 		return answer
 	})

@@ -3,15 +3,12 @@ package pullthrough
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
-	"weir.dev/weir/internal/upstream"
 )
 
 // storageError tells a failure of storage from one of the feed.
@@ -20,46 +17,43 @@ type storageError struct{ err error }
 func (e *storageError) Error() string { return e.err.Error() }
 func (e *storageError) Unwrap() error { return e.err }
 
-// copyBytes is how much is moved at a time.
-const copyBytes = 256 << 10
-
-var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
-
 // receive writes the feed into storage, where its digest is verified, and lets readers
-// follow.
+// follow. They get the end of it when it is verified, whatever becomes of it in storage.
 func (f *fetch) receive(ingest *blobstore.Ingest) error {
 	temp := f.show(ingest)
 	flush := flusher{fetch: f}
-	buffer := copyBuffers.Get().(*[copyBytes]byte)
-	defer copyBuffers.Put(buffer)
-	for {
-		n, err := f.feed.Read(buffer[:])
-		if n > 0 {
-			if f.feed.size < 0 && f.feed.pos > f.m.opts.MaxBlobBytes {
-				return &upstream.Error{Code: upstream.CodeTooLarge, Source: firstOf(f.feed.used), Text: "the blob is larger than a blob may be"}
-			}
-			if _, err := ingest.Write(buffer[:n]); err != nil {
-				return &storageError{err}
-			}
-			temp = f.follow(temp, buffer[:n])
-			flush.wrote(int64(n))
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	_, err := ingest.Receive(f.ctx, f.feed, func(p []byte) {
+		temp = f.follow(temp, p)
+		flush.wrote(int64(len(p)))
+	})
+	if err == nil {
+		err = ingest.Verify()
 	}
-	err := ingest.Commit(f.ctx)
+	if err == nil {
+		f.complete()
+		err = ingest.Commit(f.ctx)
+	}
+	var received *blobstore.ReceiveError
 	var mismatch *blobstore.DigestMismatch
 	switch {
 	case err == nil, errors.As(err, &mismatch):
 		return err
 	case f.ctx.Err() != nil:
 		return context.Cause(f.ctx)
+	case errors.As(err, &received):
+		return received.Err
 	}
 	return &storageError{err}
+}
+
+// complete lets readers have all of what has been verified. That they leave does not end
+// the fetch any more: only storing is left of it.
+func (f *fetch) complete() {
+	f.m.mu.Lock()
+	f.over = true
+	f.m.leaveBackground(f)
+	f.m.mu.Unlock()
+	f.change(func() { f.verified, f.size = true, f.feed.size })
 }
 
 // show opens what is written for readers: the file of storage itself or, where that
@@ -101,8 +95,9 @@ func (f *fetch) follow(temp *file, p []byte) *file {
 // flushBytes is how much is written before the disk is told to begin.
 const flushBytes = 16 << 20
 
-// flusher puts what has arrived onto the disk while more arrives, so that the last bytes,
-// which wait for Commit, do not wait for all of it. What fails there fails in Commit.
+// flusher puts what has arrived onto the disk while more arrives, so that little is left
+// for Commit, and the next layers do not meet with all of it at the disk. What fails there
+// fails in Commit.
 type flusher struct {
 	fetch   *fetch
 	pending int64

@@ -103,7 +103,7 @@ func (f *feed) lied() {
 		f.shun(source)
 	}
 	f.liars = append(f.liars, f.used...)
-	f.pos, f.size, f.used = 0, f.want, nil
+	f.pos, f.size, f.used, f.givers = 0, f.want, nil, nil
 }
 
 // distrust has a registry asked for a digest after all others for a while.

@@ -2,6 +2,7 @@ package pullthrough
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	"k8s.io/component-base/metrics/legacyregistry"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
@@ -96,8 +98,11 @@ func TestManifests(t *testing.T) {
 	if n := other.Count("", "/manifests/"); n > 2 { // a latecomer may have missed the flight
 		t.Errorf("%d requests", n)
 	}
-	if got, err := r.store.Read(t.Context(), d, 1<<20); err != nil || digest.FromBytes(got) != d {
+	if got, err := r.store.ReadFetched(t.Context(), d, 1<<20); err != nil || digest.FromBytes(got) != d {
 		t.Errorf("stored: %v", err)
+	}
+	if _, err := r.store.Stat(t.Context(), d); !errors.Is(err, blobstore.ErrUnknown) {
+		t.Errorf("it is stored as if it had been pushed: %v", err)
 	}
 	// By the route of blobs it is the same content, its size included.
 	o.Manifest = d

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,8 +46,6 @@ type content struct {
 
 type node struct {
 	*facts
-	// told are the facts before missing parts were left out.
-	told *facts
 	// origin is computed when it is first asked for.
 	origin atomic.Pointer[located]
 }
@@ -104,13 +103,32 @@ func (c *content) follow(v *version) {
 	old := c.history
 	c.history = h
 	c.epoch++
+	doubtful := c.doubtful()
 	for image := range old.of {
 		if !h.has(image) {
-			c.rebuild()
-			return
+			doubtful = true
+			break
 		}
 	}
+	if doubtful {
+		c.rebuild()
+		return
+	}
 	c.enqueue(h.roots)
+}
+
+// doubtful forgets images that were somebody else's, of which the history says now that
+// they are in this registry: they have to be proven. It reports whether there are any.
+func (c *content) doubtful() bool {
+	found := false
+	for image, n := range c.nodes {
+		if n.unproven && slices.ContainsFunc(c.rootsOf(image), c.owns) {
+			c.images.doubt(image)
+			delete(c.nodes, image)
+			found = true
+		}
+	}
+	return found
 }
 
 // rebuild finds out anew what the history leads to, from the facts at hand.
@@ -120,7 +138,7 @@ func (c *content) rebuild() {
 	c.enqueue(c.history.roots)
 	for i := 0; i < len(c.queue); i++ { // add makes it longer
 		if n, known := nodes[c.queue[i]]; known {
-			c.add(n.told)
+			c.add(n.facts)
 		} else if at, was := absent[c.queue[i]]; was {
 			c.miss(c.queue[i], at)
 		}
@@ -152,8 +170,7 @@ func (c *content) add(f *facts) {
 	if c.nodes[f.image] != nil {
 		return
 	}
-	n := &node{told: f, facts: c.opened(f)}
-	f = n.facts
+	n := &node{facts: f}
 	c.nodes[f.image] = n
 	c.epoch++
 	c.weight += f.weight()

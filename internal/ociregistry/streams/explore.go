@@ -92,7 +92,10 @@ func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, 
 func (c *content) take(image digest.Digest, f *facts) {
 	switch _, waits := c.waiting[image]; {
 	case !waits:
-	case f == nil || !c.credible(f):
+	case f == nil:
+		c.miss(image, c.clock())
+	case !c.credible(f):
+		c.images.doubt(image)
 		c.miss(image, c.clock())
 	default:
 		c.add(f)

@@ -59,7 +59,12 @@ func shown(sources []ociregistry.Source) []string {
 		if s.Insecure {
 			text += "!"
 		}
-		if !s.Mirror {
+		switch {
+		case s.Off && s.Mirror:
+			text += " is off and kept"
+		case s.Off:
+			text += " (off)"
+		case !s.Mirror:
 			text += "~"
 		}
 		texts = append(texts, text)
@@ -164,8 +169,10 @@ func TestSources(t *testing.T) {
 				tagged("a", items(20, "x=quay.io/one/app")),
 				tagged("b", items(10, "y=quay.io/one/app")),
 			},
-			spec: []imagev1.TagReference{specTag("a", false, AnnotationPullThrough, "disabled")},
-			ask:  []string{"x"},
+			spec:      []imagev1.TagReference{specTag("a", false, AnnotationPullThrough, "disabled")},
+			ask:       []string{"x"},
+			manifests: []string{"quay.io/one/app (off)"},
+			blobs:     []string{"quay.io/one/app (off)"},
 		},
 		"another tag with the same image is not switched off": {
 			tags: []imagev1.NamedTagEventList{
@@ -174,8 +181,8 @@ func TestSources(t *testing.T) {
 			},
 			spec:      []imagev1.TagReference{specTag("a", false, AnnotationPullThrough, "disabled")},
 			ask:       []string{"x"},
-			manifests: []string{"quay.io/two/app"},
-			blobs:     []string{"quay.io/two/app"},
+			manifests: []string{"quay.io/two/app", "quay.io/one/app (off)"},
+			blobs:     []string{"quay.io/two/app", "quay.io/one/app (off)"},
 		},
 		"what is switched off is no help to others": {
 			tags: []imagev1.NamedTagEventList{
@@ -188,9 +195,11 @@ func TestSources(t *testing.T) {
 			blobs:     []string{"quay.io/one/app"},
 		},
 		"stream switched off": {
-			tags:   []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
-			stream: map[string]string{AnnotationPullThrough: "disabled"},
-			ask:    []string{"x"},
+			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
+			stream:    map[string]string{AnnotationPullThrough: "disabled"},
+			ask:       []string{"x"},
+			manifests: []string{"quay.io/one/app (off)"},
+			blobs:     []string{"quay.io/one/app (off)"},
 		},
 		"another value switches nothing off": {
 			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
@@ -200,9 +209,11 @@ func TestSources(t *testing.T) {
 			blobs:     []string{"quay.io/one/app"},
 		},
 		"server switched off": {
-			tags:   []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
-			policy: policy{hosts: testHosts, mirror: true},
-			ask:    []string{"x"},
+			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
+			policy:    policy{hosts: testHosts, mirror: true},
+			ask:       []string{"x"},
+			manifests: []string{"quay.io/one/app (off)"},
+			blobs:     []string{"quay.io/one/app (off)"},
 		},
 		"not mirrored": {
 			tags: []imagev1.NamedTagEventList{

@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/reference"
 )
 
 const (
@@ -33,11 +35,14 @@ type facts struct {
 	config   descriptor
 	layers   []descriptor
 	children []descriptor // manifests of a list
+	// home is the registry that an Image says it was pushed to: this one, perhaps under a
+	// name that it had before; "" for one that was imported.
+	home string
 	// unproven is true of an Image of which only the API speaks: this registry does not
 	// have the manifest that it describes.
 	unproven bool
 	// missing are parts that somebody who pushed the manifest did not have. They are not
-	// opened for its sake, except where the manifest came from elsewhere.
+	// held for its sake.
 	missing []digest.Digest
 }
 
@@ -50,7 +55,7 @@ type descriptor struct {
 
 // factsOf reads an Image. Nothing of it is kept but strings.
 func factsOf(img *imagev1.Image) *facts {
-	f := &facts{image: digest.Digest(img.Name), mediaType: img.DockerImageManifestMediaType}
+	f := &facts{image: digest.Digest(img.Name), mediaType: img.DockerImageManifestMediaType, home: homeOf(img)}
 	if f.mediaType == "" {
 		f.mediaType = dockerimage.MediaTypeSchema2 // as old clients stored the format of their day
 	}
@@ -72,6 +77,18 @@ func factsOf(img *imagev1.Image) *facts {
 		f.children = append(f.children, descriptor{digest.Digest(m.Digest), m.MediaType, told(m.ManifestSize)})
 	}
 	return f
+}
+
+// homeOf is the registry that an Image was pushed to.
+func homeOf(img *imagev1.Image) string {
+	if img.Annotations[imageapi.AnnotationManaged] != "true" {
+		return ""
+	}
+	spec, err := reference.Parse(img.DockerImageReference)
+	if err != nil {
+		return ""
+	}
+	return spec.Registry
 }
 
 // told is a size, where one is told: old formats leave it out, which an Image shows as 0.
@@ -154,6 +171,14 @@ func (i *images) ask(ctx context.Context, d digest.Digest) (*facts, error) {
 func (i *images) learn(f *facts) {
 	i.known.Add(f.image, f)
 	i.absent.Remove(f.image)
+}
+
+// doubt has an image that is not proven looked up again when it is asked for: it may have
+// been pushed meanwhile.
+func (i *images) doubt(d digest.Digest) {
+	if f, known := i.known.Peek(d); known && f.unproven {
+		i.known.Remove(d)
+	}
 }
 
 // has tells whether facts of an image are at hand that are proven.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -12,14 +11,14 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// StoredManifest reads a manifest from the registry's storage, with the parts of it that
+// StoredManifest reads a manifest that was pushed from the registry's storage, with the parts of it that
 // somebody who pushed it did not have. Of one that is not there, content is nil.
 type StoredManifest func(ctx context.Context, d digest.Digest) (content []byte, missing []digest.Digest, err error)
 
 // Who may post mappings may describe any Image, with whatever layers they like. Content of
-// this registry is therefore opened by what manifests say that it has itself, for these are
-// verified when they come in, and not by what Images say. Images are believed of content
-// that is fetched from elsewhere.
+// this registry is therefore opened by what manifests say that were pushed to it, for these
+// are verified when they come in, and not by what Images say. Images are believed of content
+// that is fetched from elsewhere: what storage has of that is opened by where it came from.
 
 // prove replaces what an Image says of its parts by what the manifest says.
 func (i *images) prove(ctx context.Context, f *facts) (*facts, error) {
@@ -53,7 +52,7 @@ type parts struct {
 // factsOfManifest are the facts as the manifest's own text has them. What cannot be
 // read names nothing.
 func factsOfManifest(f *facts, content []byte) *facts {
-	proven := &facts{image: f.image, mediaType: f.mediaType}
+	proven := &facts{image: f.image, mediaType: f.mediaType, home: f.home}
 	var p parts
 	if json.Unmarshal(content, &p) != nil {
 		return proven
@@ -79,31 +78,8 @@ func descriptorsOf(list []ocispec.Descriptor) []descriptor {
 	return all
 }
 
-// without is the facts without some parts.
-func (f *facts) without(missing []digest.Digest) *facts {
-	if len(missing) == 0 {
-		return f
-	}
-	lacks := func(d descriptor) bool { return slices.Contains(missing, d.digest) }
-	kept := *f
-	kept.layers = slices.DeleteFunc(slices.Clone(f.layers), lacks)
-	kept.children = slices.DeleteFunc(slices.Clone(f.children), lacks)
-	if lacks(f.config) {
-		kept.config = descriptor{}
-	}
-	return &kept
-}
-
-// opened are the facts as far as they open something in this stream.
-func (c *content) opened(f *facts) *facts {
-	if len(f.missing) > 0 && c.history.onlyOwn(c.rootsOf(f.image)) {
-		return f.without(f.missing)
-	}
-	return f
-}
-
 // credible tells whether an image's facts open anything: they are proven, or the image is
-// somebody else's, which has to be fetched.
+// somebody else's, of which they only tell where it is to be fetched from.
 func (c *content) credible(f *facts) bool {
 	return !f.unproven || !c.history.onlyOwn(c.rootsOf(f.image))
 }

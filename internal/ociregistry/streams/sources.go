@@ -12,7 +12,8 @@ import (
 // manifestSources are where a manifest may be fetched from that the history has through
 // these images (itself, or lists that it is part of): the repositories that their events
 // refer to, newest first, those with secure transport before the others. What the newest
-// event of a repository says of its transport counts.
+// event of a repository says of its transport counts. Those that are switched off come last:
+// what was fetched from there before is still theirs.
 func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
 	chosen, mirror := h.matching(images)
 	return h.sources(chosen, mirror)
@@ -27,11 +28,11 @@ func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
 // to that are switched off: other tags' repositories are not asked in their place.
 func (h *history) blobSources(images []digest.Digest) []ociregistry.Source {
 	chosen, mirror := h.matching(images)
-	if len(chosen) == 0 {
-		return nil
-	}
 	for i := range chosen {
 		chosen[i].insecure = h.repositories[chosen[i].repository].insecureHost
+	}
+	if !slices.ContainsFunc(chosen, func(c candidate) bool { return !c.off }) {
+		return h.sources(chosen, mirror)
 	}
 	sources := h.sources(chosen, mirror)
 	for _, heads := range []bool{true, false} {
@@ -40,29 +41,32 @@ func (h *history) blobSources(images []digest.Digest) []ociregistry.Source {
 	return sources
 }
 
-// candidate is an outside repository that is to be tried.
+// candidate is an outside repository that is to be tried, or is off.
 type candidate struct {
-	repository int
-	insecure   bool
+	repository    int
+	insecure, off bool
 }
 
 // matching are the repositories of the images' own events, newest first, and whether any
-// of these events lets content be kept.
+// of these events lets content be kept. A repository is off when all of them say so.
 func (h *history) matching(images []digest.Digest) (chosen []candidate, mirror bool) {
 	if len(h.repositories) == 0 {
 		return nil, false
 	}
-	for _, i := range h.eventsOf(images) {
-		e := &h.events[i]
-		if e.off || e.repository == own {
-			continue
-		}
-		mirror = mirror || e.mirror
-		if !contains(chosen, e.repository) {
-			chosen = append(chosen, candidate{repository: e.repository, insecure: e.insecure})
+	events := h.eventsOf(images)
+	for _, off := range []bool{false, true} {
+		for _, i := range events {
+			e := &h.events[i]
+			if e.off != off || e.repository == own || contains(chosen, e.repository) {
+				continue
+			}
+			chosen = append(chosen, candidate{repository: e.repository, insecure: e.insecure, off: off})
 		}
 	}
-	return chosen, mirror
+	return chosen, slices.ContainsFunc(events, func(i int) bool {
+		e := &h.events[i]
+		return e.mirror && !e.off && e.repository != own
+	})
 }
 
 // others are the repositories that are not chosen: of heads, or all others, sorted by
@@ -85,18 +89,23 @@ func contains(list []candidate, repository int) bool {
 	return slices.ContainsFunc(list, func(c candidate) bool { return c.repository == repository })
 }
 
-// sources are the candidates as others know them, secure ones first.
+// sources are the candidates as others know them, secure ones first and those that are off
+// last.
 func (h *history) sources(list []candidate, mirror bool) []ociregistry.Source {
-	sources := make([]ociregistry.Source, 0, len(list))
-	for _, insecure := range []bool{false, true} {
+	var sources []ociregistry.Source
+	add := func(insecure, off bool) {
 		for _, c := range list {
-			if c.insecure == insecure {
-				sources = append(sources, ociregistry.Source{Ref: h.repositories[c.repository].ref, Insecure: insecure, Mirror: mirror})
+			if c.insecure == insecure && c.off == off {
+				repository := &h.repositories[c.repository]
+				sources = append(sources, ociregistry.Source{
+					Ref: repository.ref, Identity: repository.key, Insecure: insecure, Mirror: mirror && !off, Off: off,
+				})
 			}
 		}
 	}
-	if len(sources) == 0 {
-		return nil
+	for _, off := range []bool{false, true} {
+		add(false, off)
+		add(true, off)
 	}
 	return sources
 }

@@ -1,0 +1,152 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	imagev1 "github.com/openshift/api/image/v1"
+
+	"weir.dev/weir/internal/imageapi"
+)
+
+// storage is the registry's, with manifests that were pushed and what they lacked.
+type storage struct {
+	manifests map[digest.Digest][]byte
+	missing   map[digest.Digest][]digest.Digest
+}
+
+func (s *storage) read(_ context.Context, d digest.Digest) ([]byte, []digest.Digest, error) {
+	return s.manifests[d], s.missing[d], nil
+}
+
+// push stores the manifest that an Image describes, without the parts that are named.
+func (s *storage) push(img *imagev1.Image, missing ...string) {
+	var p parts
+	for _, layer := range img.DockerImageLayers {
+		p.Layers = append(p.Layers, ocispec.Descriptor{Digest: digest.Digest(layer.Name), Size: layer.LayerSize})
+	}
+	for _, m := range img.DockerImageManifests {
+		p.Manifests = append(p.Manifests, ocispec.Descriptor{Digest: digest.Digest(m.Digest), Size: m.ManifestSize})
+	}
+	content, err := json.Marshal(p)
+	if err != nil {
+		panic(err)
+	}
+	d := digest.Digest(img.Name)
+	s.manifests[d] = content
+	for _, part := range missing {
+		s.missing[d] = append(s.missing[d], id(part))
+	}
+}
+
+// What belongs through images of this registry is held; what belongs only because another
+// registry says so is not, and what only an Image says opens nothing at all.
+func TestHeldContent(t *testing.T) {
+	image := plain("image", "base", "top")
+	inner, index := list("inner", "image"), list("index", "inner", "gone")
+	moved := plain("moved", "base")
+	moved.Annotations = map[string]string{imageapi.AnnotationManaged: "true"}
+	moved.DockerImageReference = "before.test:5000/ns/other@" + moved.Name
+	for name, test := range map[string]struct {
+		push func(*storage)
+		tags []string
+		// held, elsewhere and none are blobs by how they belong.
+		held, elsewhere, none string
+	}{
+		"pushed whole":                   {push: func(s *storage) { s.push(image) }, tags: []string{"image"}, held: "image base top"},
+		"pushed without a layer":         {push: func(s *storage) { s.push(image, "top") }, tags: []string{"image"}, held: "image base", none: "top"},
+		"never pushed":                   {tags: []string{"image"}, none: "image base top"},
+		"imported":                       {tags: []string{"image=evil.test/x/y"}, elsewhere: "image base top"},
+		"imported, and pushed elsewhere": {push: func(s *storage) { s.push(image) }, tags: []string{"image=evil.test/x/y"}, elsewhere: "image base top"},
+		"imported, and claimed as own":   {tags: []string{"image", "image=evil.test/x/y"}, elsewhere: "image base top"},
+		"imported, and pushed in part": {
+			push: func(s *storage) { s.push(image, "top") }, tags: []string{"image", "image=evil.test/x/y"},
+			held: "image base", elsewhere: "top",
+		},
+		"pushed when the registry had another name": {
+			push: func(s *storage) { s.push(moved) }, tags: []string{"moved=before.test:5000/ns/app"}, held: "moved base",
+		},
+		"said to be pushed then": {tags: []string{"moved=before.test:5000/ns/app"}, none: "moved base"},
+		"imported, and pushed elsewhere when the registry had another name": {
+			push: func(s *storage) { s.push(moved) }, tags: []string{"moved=evil.test:5000/ns/app"}, elsewhere: "moved base",
+		},
+		"lists pushed whole": {
+			push: func(s *storage) { s.push(image); s.push(inner); s.push(index) }, tags: []string{"index"},
+			held: "index inner image base top", none: "gone",
+		},
+		"a list pushed without a list": {
+			push: func(s *storage) { s.push(image); s.push(inner); s.push(index, "inner", "gone") }, tags: []string{"index"},
+			held: "index", none: "inner image base top gone",
+		},
+		"a list pushed without a list that is there too": {
+			push: func(s *storage) { s.push(image); s.push(inner); s.push(index, "inner", "gone") }, tags: []string{"index", "inner"},
+			held: "index inner image base top",
+		},
+		"an imported list of what was pushed elsewhere": {
+			push: func(s *storage) { s.push(image); s.push(inner) }, tags: []string{"index=evil.test/x/y"},
+			elsewhere: "index inner image base top",
+		},
+		"a list pushed over imported ones": {
+			push: func(s *storage) { s.push(index, "inner") }, tags: []string{"index", "inner=quay.io/x/y"},
+			held: "index", elsewhere: "inner image base top",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, stored := newSite(newWorld(image, inner, index, moved)), &storage{map[digest.Digest][]byte{}, map[digest.Digest][]digest.Digest{}}
+			s.all.images.stored = stored.read
+			if test.push != nil {
+				test.push(stored)
+			}
+			s.follow(test.tags)
+			s.wantStanding(t, test.held, "held")
+			s.wantStanding(t, test.elsewhere, "elsewhere")
+			s.wantStanding(t, test.none, "not at all")
+		})
+	}
+}
+
+// wantStanding compares how blobs belong.
+func (s *site) wantStanding(t *testing.T, names, want string) {
+	t.Helper()
+	for _, name := range strings.Fields(names) {
+		origin, err := s.find(t.Context(), id(name), asBlob)
+		fatal(t, err)
+		got := "not at all"
+		switch {
+		case origin != nil && origin.Held:
+			got = "held"
+		case origin != nil && len(origin.Sources) > 0:
+			got = "elsewhere"
+		}
+		if got != want {
+			t.Errorf("%s belongs: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// An image that was imported and is pushed afterwards is held as soon as the stream says
+// so, and where another process pushed it, too.
+func TestImportedImagesThatArePushedLater(t *testing.T) {
+	image := plain("image", "layer")
+	s, stored := newSite(newWorld(image)), &storage{map[digest.Digest][]byte{}, nil}
+	s.all.images.stored = stored.read
+	s.follow([]string{"image=quay.io/x/y"})
+	s.wantStanding(t, "image layer", "elsewhere")
+	stored.push(image)
+	s.wantStanding(t, "image layer", "elsewhere")
+	s.follow([]string{"image=quay.io/x/y"}, []string{"image"})
+	s.wantStanding(t, "image layer", "held")
+
+	// The same when the notice of the event comes before the manifest.
+	late := plain("late", "late-layer")
+	s.world.add(late)
+	s.follow([]string{"late"})
+	s.wantStanding(t, "late late-layer", "not at all")
+	stored.push(late)
+	s.clock.pass(2 * absentFor)
+	s.wantStanding(t, "late late-layer", "held")
+}
