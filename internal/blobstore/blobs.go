@@ -121,6 +121,10 @@ func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 	}
 	defer s.sizes.drop(d)
 	defer s.provenances.drop(d)
+	// What says that a manifest opens its parts goes before what says which it does not.
+	if err := s.remove(ctx, pushedPath(d)); err != nil {
+		return err
+	}
 	folder := blobFolder(d)
 	return failure(s.driver.Delete(ctx, folder), "deleting", folder)
 }

@@ -136,6 +136,7 @@ func (s *Store) RemoveNamespace(ctx context.Context, namespace string) error {
 		return err
 	}
 	folder := namespaceFolder(namespace)
+	defer s.scopes.drop(namespace)
 	defer s.links.dropAll(func(k linkKey) bool { return path.Dir(k.repo) == namespace })
 	streams, err := s.list(ctx, folder)
 	if err != nil {

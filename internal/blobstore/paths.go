@@ -10,7 +10,7 @@ import (
 
 // The layout is distribution's, so that a volume or bucket of a registry built on it, as
 // OpenShift's is, can be taken over and given back. Repositories have two components,
-// <namespace>/<stream>. missing, fetched, from, _referrers and aside are ours; distribution does
+// <namespace>/<stream>. pushed, missing, fetched, from, _scope, _referrers and aside are ours; distribution does
 // not look there.
 //
 //	/docker/registry/v2
@@ -20,10 +20,12 @@ import (
 //	├── blobs
 //	│   └── <alg>/<hex[:2]>/<hex>
 //	│       ├── data                         the content, alg is sha256 or sha512
-//	│       ├── missing                      of some manifests: parts not there when it was pushed
+//	│       ├── pushed                       of a manifest that was pushed as one
+//	│       ├── missing                      of some of these: parts not there when it was pushed
 //	│       ├── fetched                      of a manifest from another registry: the content
 //	│       └── from/<sha256>                named by and holding a source that the content was fetched from
 //	└── repositories
+//	    ├── <namespace>/_scope               what tells it from others that have its name before or after
 //	    └── <namespace>/<stream>
 //	        ├── _layers/<alg>/<hex>/link     the repository has the blob; holds the digest
 //	        ├── _manifests
@@ -75,6 +77,8 @@ func blobFolder(d digest.Digest) string {
 func blobPath(d digest.Digest) string { return blobFolder(d) + "/" + dataFile }
 
 func fetchedPath(d digest.Digest) string { return blobFolder(d) + "/fetched" }
+
+func scopePath(namespace string) string { return namespaceFolder(namespace) + "/_scope" }
 
 func provenanceFolder(d digest.Digest) string { return blobFolder(d) + "/from" }
 

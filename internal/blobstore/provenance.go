@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	digest "github.com/opencontainers/go-digest"
 )
 
@@ -47,6 +48,42 @@ func (s *Store) rememberProvenance(mark uint64, d digest.Digest, source string) 
 	s.provenances.add(mark, digest.Digest(strings.Clone(string(d))), known)
 }
 
+// Scope is what provenances that count for one namespace alone begin with; "" when it has
+// none. It is not the namespace's name, which somebody else may have next: RemoveNamespace
+// ends it.
+func (s *Store) Scope(ctx context.Context, namespace string) (string, error) {
+	if err := checkComponent(namespace); err != nil {
+		return "", err
+	}
+	scope, mark, known := s.scopes.get(namespace)
+	if known {
+		return scope, nil
+	}
+	path := scopePath(namespace)
+	content, err := s.driver.GetContent(ctx, path)
+	if err != nil {
+		if err = s.readFailure(ctx, err, "reading", path); errors.Is(err, ErrUnknown) {
+			return "", nil
+		}
+		return "", err
+	}
+	s.scopes.add(mark, strings.Clone(namespace), string(content))
+	return string(content), nil
+}
+
+// MakeScope is Scope for a namespace that is to have one.
+func (s *Store) MakeScope(ctx context.Context, namespace string) (string, error) {
+	scope, err := s.Scope(ctx, namespace)
+	if err != nil || scope != "" {
+		return scope, err
+	}
+	path := scopePath(namespace)
+	if err := s.driver.PutContent(ctx, path, []byte(uuid.NewString())); err != nil {
+		return "", failure(err, "writing", path)
+	}
+	return s.Scope(ctx, namespace) // of two who wrote at once, both take the later one's
+}
+
 // CameFrom reports whether content was ever fetched from one of several sources. It does
 // not ask for the content itself.
 func (s *Store) CameFrom(ctx context.Context, d digest.Digest, sources ...string) (bool, error) {
@@ -58,17 +95,39 @@ func (s *Store) CameFrom(ctx context.Context, d digest.Digest, sources ...string
 		return true, nil
 	}
 	mark := s.provenances.mark()
-	names, err := s.list(ctx, provenanceFolder(d))
-	if err != nil {
+	recorded, err := s.recorded(ctx, d, sources)
+	if err != nil || recorded == "" {
 		return false, err
 	}
+	s.rememberProvenance(mark, d, recorded)
+	return true, nil
+}
+
+// askSingly is for how many sources it is asked one by one. How many there are in all is
+// up to others.
+const askSingly = 16
+
+// recorded is the first of some sources that storage says content came from, "" for none.
+func (s *Store) recorded(ctx context.Context, d digest.Digest, sources []string) (string, error) {
+	folder := provenanceFolder(d)
+	if len(sources) <= askSingly {
+		for _, source := range sources {
+			if _, _, err := s.stat(ctx, folder+"/"+provenanceName(source)); !errors.Is(err, ErrUnknown) {
+				return source, err
+			}
+		}
+		return "", nil
+	}
+	names, err := s.list(ctx, folder)
+	if err != nil {
+		return "", err
+	}
 	for _, source := range sources {
-		if slices.Contains(names, provenanceName(source)) {
-			s.rememberProvenance(mark, d, source)
-			return true, nil
+		if _, found := slices.BinarySearch(names, provenanceName(source)); found {
+			return source, nil
 		}
 	}
-	return false, nil
+	return "", nil
 }
 
 // PutFetched stores a manifest that was fetched from another registry, after verifying its
@@ -86,7 +145,8 @@ func (s *Store) PutFetched(ctx context.Context, d digest.Digest, manifest []byte
 }
 
 // ReadFetched returns a manifest that PutFetched stored, or that was pushed: ErrUnknown for
-// neither. Who may read it is for CameFrom to say. Its errors are those of Read.
+// neither, *SizeMismatch for one of more than `most` bytes. Who may read it is for CameFrom
+// to say.
 func (s *Store) ReadFetched(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
 	if err := checkDigest(d); err != nil {
 		return nil, err
@@ -98,6 +158,9 @@ func (s *Store) ReadFetched(ctx context.Context, d digest.Digest, most int64) ([
 			return s.Read(ctx, d, most)
 		}
 		return nil, err
+	}
+	if int64(len(content)) > most {
+		return nil, &SizeMismatch{Want: most, Got: int64(len(content))}
 	}
 	if d.Algorithm().FromBytes(content) != d {
 		return s.Read(ctx, d, most) // it can be fetched again, and then takes this one's place

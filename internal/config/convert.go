@@ -14,7 +14,7 @@ import (
 
 // Registries are the names of the integrated registry.
 func (c *Configuration) Registries() stream.Registries {
-	r := stream.Registries{Internal: c.Registry.InternalHostname}
+	r := stream.Registries{Internal: c.Registry.InternalHostname, Former: c.Registry.FormerHostnames}
 	if len(c.Registry.ExternalHostnames) > 0 {
 		r.Public = c.Registry.ExternalHostnames[0]
 	}

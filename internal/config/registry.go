@@ -31,6 +31,10 @@ type RegistryConfiguration struct {
 	// --external-registry-hostname takes their place.
 	ExternalHostnames []string `json:"externalHostnames"`
 
+	// FormerHostnames are host[:port] that InternalHostname was before. What was tagged then is
+	// recorded under them. Default: none.
+	FormerHostnames []string `json:"formerHostnames"`
+
 	// Storage is where blobs are kept.
 	Storage StorageConfiguration `json:"storage"`
 	// Tokens are those the registry issues.
@@ -175,6 +179,9 @@ func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
 	}
 	for i, host := range c.ExternalHostnames {
 		v.hostname(p.Child("externalHostnames").Index(i), host)
+	}
+	for i, host := range c.FormerHostnames {
+		v.hostname(p.Child("formerHostnames").Index(i), host)
 	}
 	drivers := []string{"filesystem", "inmemory", "s3", "gcs", "azure"}
 	v.oneOf(p.Child("storage", "driver"), c.Storage.Driver, drivers)

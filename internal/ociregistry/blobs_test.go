@@ -339,7 +339,7 @@ func TestPullThrough(t *testing.T) {
 			r.want(404, "", r.do(method, path, nil))
 		}
 		r.upstream.failure = errors.New("nobody should ask")
-		if err := r.store.AddProvenance(t.Context(), d, importedFrom.Provenance("shop")); err != nil {
+		if err := r.store.AddProvenance(t.Context(), d, importedFrom.Provenance("")); err != nil {
 			t.Fatal(err)
 		}
 		r.want(200, "", r.do("GET", path, nil))

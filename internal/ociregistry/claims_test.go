@@ -119,3 +119,26 @@ func TestChildrenOfUpstream(t *testing.T) {
 	r.push("shop/web", "v2", other)
 	r.wantMissing(digest.FromBytes(other), digest.FromBytes(index(t, []byte(`{"schemaVersion":2}`))))
 }
+
+// TestManifestsAsBlobs holds that a manifest which was uploaded as a blob is not one that
+// was pushed: pushing it later is no news of what others have.
+func TestManifestsAsBlobs(t *testing.T) {
+	r := start(t)
+	r.push("a/app", "v1", r.image("a/app", "secret"))
+	for name, layer := range map[string]digest.Digest{"there": digest.FromString("layer of secret"), "nowhere": digest.FromString("nothing")} {
+		m := r.image("b/app", name, func(m *ocispec.Manifest) {
+			m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: "application/vnd.oci.image.layer.nondistributable.v1.tar", Digest: layer, Size: 15})
+		})
+		r.pushBlob("b/app", m)
+		if pushed, err := r.store.WasPushed(t.Context(), digest.FromBytes(m)); pushed || err != nil {
+			t.Errorf("a blob was pushed as a manifest: %v", err)
+		}
+		r.push("b/app", name, m)
+		r.wantMissing(digest.FromBytes(m), layer)
+		// What was missing is so again when the manifest was deleted from storage.
+		r.want(204, "", r.do("DELETE", "/admin/blobs/"+digestOf(m), nil))
+		r.wantMissing(digest.FromBytes(m))
+		r.push("b/app", name, m)
+		r.wantMissing(digest.FromBytes(m), layer)
+	}
+}

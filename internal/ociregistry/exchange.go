@@ -27,6 +27,7 @@ type exchange struct {
 	repo    reference.Repository
 	caller  Caller
 	name    string // of the request, once somebody asked for it
+	taken   int    // manifests that were fetched for a push
 }
 
 // Headers that every answer has. Maps of headers share these slices; nobody writes to them.

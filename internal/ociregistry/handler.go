@@ -61,6 +61,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Forget drops what is remembered of repositories and the manifests that were fetched for
+// them. Call it when some are gone: others may have their names next.
+func (h *Handler) Forget() { h.passed.seen.Purge() }
+
 // Close ends the service: requests that come from now on are answered with
 // CodeUnavailable, those under way are not waited for (http.Server's Shutdown does), and
 // the memory for manifests is given back. It never fails.

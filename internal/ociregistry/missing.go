@@ -17,8 +17,12 @@ import (
 // read it. So what a push lacked is recorded with the manifest, and is not readable for
 // the manifest's sake, here and wherever the manifest is tagged later.
 
-// maxNesting is how deep lists may lie within lists that are fetched for a push.
-const maxNesting = 8
+const (
+	// maxNesting is how deep lists may lie within lists that are fetched for a push.
+	maxNesting = 8
+	// maxTaken is how many manifests are fetched for one push; what is beyond is missing.
+	maxTaken = 256
+)
 
 // incoming is a manifest that is about to be stored.
 type incoming struct {
@@ -33,13 +37,19 @@ type incoming struct {
 // missingParts are the parts of a manifest that need not be there and are not, together
 // with those that are known to be away.
 //
-// A manifest that is stored already was pushed by others, who may have had those parts,
+// A manifest that was pushed already came from others, who may have had those parts,
 // and their streams may be where it is read. To record them as missing now would take
 // them away there, not to record them would give them away here. Where the parts are
 // stored, such a push is refused until it is whole.
 func (x *exchange) missingParts(m *incoming, away []digest.Digest) ([]digest.Digest, error) {
-	if linked, err := x.Store.HasManifest(x.context(), x.repo.Key(), m.digest); linked || err != nil {
-		return nil, err // this repository has it: to tag it again changes nothing
+	known, err := x.Store.WasPushed(x.context(), m.digest)
+	if err != nil {
+		return nil, fmt.Errorf("looking whether manifest %s was pushed: %w", m.digest, err)
+	}
+	if known {
+		if linked, err := x.Store.HasManifest(x.context(), x.repo.Key(), m.digest); linked || err != nil {
+			return nil, err // this repository has it: to tag it again changes nothing
+		}
 	}
 	missing := slices.Clone(away)
 	for i, child := range m.children {
@@ -71,6 +81,9 @@ func (x *exchange) missingParts(m *incoming, away []digest.Digest) ([]digest.Dig
 	}
 	slices.Sort(missing)
 	missing = slices.Compact(missing)
+	if !known {
+		return missing, nil
+	}
 	return missing, x.refuseKnown(m.digest, missing)
 }
 
@@ -82,7 +95,10 @@ func (x *exchange) hasChild(d digest.Digest, nesting int) (bool, error) {
 	if err != nil || s.open {
 		return err == nil, exceptUnknown(err)
 	}
-	if nesting >= maxNesting || !slices.ContainsFunc(s.origin.Sources, func(s Source) bool { return s.Mirror }) {
+	if nesting >= maxNesting || !s.kept && !slices.ContainsFunc(s.origin.Sources, func(s Source) bool { return s.Mirror }) {
+		return false, nil
+	}
+	if x.taken++; x.taken > maxTaken {
 		return false, nil
 	}
 	stored, err := x.manifestByDigest(x.context(), x.repo, d)
@@ -108,16 +124,9 @@ func exceptUnknown(err error) error {
 	return err
 }
 
-// refuseKnown is an error when a manifest is stored without a record of parts that are
-// stored, too.
+// refuseKnown is an error when a manifest was pushed before, and there is no record of
+// parts that are stored, too.
 func (x *exchange) refuseKnown(d digest.Digest, missing []digest.Digest) error {
-	_, err := x.Store.Stat(x.context(), d)
-	if errors.Is(err, blobstore.ErrUnknown) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("looking for manifest %s: %w", d, err)
-	}
 	recorded, err := x.Store.Missing(x.context(), d)
 	if err != nil {
 		return fmt.Errorf("reading what manifest %s lacks: %w", d, err)

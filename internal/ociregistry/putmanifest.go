@@ -182,6 +182,9 @@ func (x *exchange) recordManifest(m *incoming, missing []digest.Digest) error {
 	if err := x.Store.Put(ctx, d, m.content); err != nil {
 		return fmt.Errorf("storing manifest %s of %s: %w", d, x.repo, err)
 	}
+	if err := x.Store.MarkPushed(ctx, d); err != nil {
+		return fmt.Errorf("recording that manifest %s of %s was pushed: %w", d, x.repo, err)
+	}
 	if err := x.Store.LinkManifest(ctx, key, d); err != nil {
 		return fmt.Errorf("linking manifest %s in %s: %w", d, x.repo, err)
 	}

@@ -116,8 +116,16 @@ func (h *Handler) standingInStream(ctx context.Context, repo reference.Repositor
 			return standing{}, err
 		}
 	}
-	if !s.open {
-		if s.kept, err = h.Store.CameFrom(ctx, d, Provenances(repo.Namespace, origin.Sources)...); err != nil {
+	for _, l := range origin.Through {
+		if s.open {
+			break
+		}
+		if s.open, err = h.Store.HasManifest(ctx, l.Repository, l.Manifest); err != nil {
+			return standing{}, fmt.Errorf("looking for manifest %s in %s: %w", l.Manifest, l.Repository, err)
+		}
+	}
+	if !s.open && len(origin.Sources) > 0 {
+		if s.kept, err = h.cameFrom(ctx, repo, d, origin.Sources); err != nil {
 			return standing{}, fmt.Errorf("looking where %s of %s came from: %w", d, repo, err)
 		}
 	}
@@ -125,6 +133,16 @@ func (h *Handler) standingInStream(ctx context.Context, repo reference.Repositor
 		return standing{}, digestUnknown(by.unknown, by.what, d)
 	}
 	return s, nil
+}
+
+// cameFrom tells whether content was fetched from one of some sources, as a namespace is
+// shown it there.
+func (h *Handler) cameFrom(ctx context.Context, repo reference.Repository, d digest.Digest, sources []Source) (bool, error) {
+	scope, err := h.Store.Scope(ctx, repo.Namespace)
+	if err != nil {
+		return false, err
+	}
+	return h.Store.CameFrom(ctx, d, Provenances(scope, sources)...)
 }
 
 // fetches tells whether content can be had from elsewhere.
@@ -255,7 +273,10 @@ func (h *Handler) loadManifest(ctx context.Context, repo reference.Repository, d
 	}
 	manifestReads.WithLabelValues(from).Inc()
 	m := newStoredManifest(d, typeOfStored(content, mediaType), content)
-	h.manifests.put(m)
+	// What only another registry says of a manifest is not told where others have it.
+	if m.mediaType == typeOfStored(content, "") {
+		h.manifests.put(m)
+	}
 	return m, nil
 }
 

@@ -84,26 +84,35 @@ type Source struct {
 	Off bool
 }
 
-// Provenance is what storage calls the source: as everybody sees it or, with a namespace,
-// as the pull secrets of that namespace show it.
-func (s Source) Provenance(namespace string) string {
+// Provenance is what storage calls the source: as everybody sees it or, with the scope of
+// a namespace, as the pull secrets of that namespace show it.
+func (s Source) Provenance(scope string) string {
 	repository := s.Identity
 	if repository == "" {
 		repository = s.Ref.AsRepository().Identity()
 	}
-	if namespace == "" {
+	if scope == "" {
 		return repository
 	}
-	return namespace + " " + repository // no repository has a space in it
+	return scope + " " + repository // no repository has a space in it
 }
 
 // Provenances are those that open kept content of several sources to a namespace.
-func Provenances(namespace string, sources []Source) []string {
+func Provenances(scope string, sources []Source) []string {
 	all := make([]string, 0, 2*len(sources))
 	for _, s := range sources {
-		all = append(all, s.Provenance(""), s.Provenance(namespace))
+		all = append(all, s.Provenance(""))
+		if scope != "" {
+			all = append(all, s.Provenance(scope))
+		}
 	}
 	return all
+}
+
+// Link is a manifest of a repository, which is named by its key, namespace/stream.
+type Link struct {
+	Repository string
+	Manifest   digest.Digest
 }
 
 // Origin says how content belongs to a stream.
@@ -113,6 +122,9 @@ type Origin struct {
 	// Held is true when it belongs through images of this registry, which were pushed with
 	// all of their parts: whatever storage has under the digest may be read.
 	Held bool
+	// Through are other repositories of this registry that the stream refers to for it: it
+	// is held as long as one of them has the manifest.
+	Through []Link
 	// Parents are the lists through which a manifest belongs to the stream; nil when its
 	// history has the manifest itself.
 	Parents []digest.Digest

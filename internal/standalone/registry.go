@@ -102,8 +102,8 @@ func (r *registry) compose(s *Server) (err error) {
 		PullThrough:        !settings.PullThrough.Disabled,
 		Mirror:             settings.PullThrough.Mirror,
 		Stored:             r.storedManifest,
-		OnDeleted:          forget(r.store.RemoveRepository),
-		OnNamespaceDeleted: forget(r.store.RemoveNamespace),
+		OnDeleted:          r.forget(r.store.RemoveRepository),
+		OnNamespaceDeleted: r.forget(r.store.RemoveNamespace),
 	}); err != nil {
 		return fmt.Errorf("making the registry's view of streams: %w", err)
 	}
@@ -160,8 +160,12 @@ func limit(l config.RequestLimit) ociregistry.Limit {
 // maxStoredManifest bounds what is read as a manifest, well above what is accepted.
 const maxStoredManifest = 32 << 20
 
-// storedManifest reads a manifest and what somebody who pushed it did not have.
+// storedManifest reads a manifest that was pushed, and what somebody who pushed it did not
+// have.
 func (r *registry) storedManifest(ctx context.Context, d digest.Digest) (content []byte, missing []digest.Digest, err error) {
+	if pushed, err := r.store.WasPushed(ctx, d); !pushed || err != nil {
+		return nil, nil, err
+	}
 	content, err = r.store.Read(ctx, d, maxStoredManifest)
 	if errors.Is(err, blobstore.ErrUnknown) {
 		return nil, nil, nil
@@ -173,8 +177,9 @@ func (r *registry) storedManifest(ctx context.Context, d digest.Digest) (content
 }
 
 // forget takes it that what was deleted had nothing in storage.
-func forget(remove func(context.Context, string) error) func(context.Context, string) error {
+func (r *registry) forget(remove func(context.Context, string) error) func(context.Context, string) error {
 	return func(ctx context.Context, name string) error {
+		r.handler.Forget()
 		if err := remove(ctx, name); err != nil && !errors.Is(err, blobstore.ErrUnknown) {
 			return fmt.Errorf("removing the links of %s from storage: %w", name, err)
 		}

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"slices"
+
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/reference"
@@ -11,6 +13,13 @@ import (
 type Registries struct {
 	Internal string // host[:port] inside the cluster
 	Public   string // host[:port] outside
+	// Former are those that it had before, by which stored events call it.
+	Former []string
+}
+
+// Has tells whether a host is a name of the integrated registry.
+func (r Registries) Has(host string) bool {
+	return host != "" && (host == r.Internal || host == r.Public || slices.Contains(r.Former, host))
 }
 
 // SetRepositories computes the repository fields of status. They are computed on

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -299,8 +300,25 @@ func TestLyingRegistriesOpenNothing(t *testing.T) {
 	stranger.mapImage(t, "claimed", imagev1.Image{
 		ObjectMeta:           metav1.ObjectMeta{Name: image.Digest.String(), Annotations: map[string]string{"openshift.io/image.managed": "true"}},
 		DockerImageReference: env.Registry() + "/" + stranger.namespace + "/claimed@" + image.Digest.String(),
-	}, false)
+	}, true)
 	stranger.closed(t, "claimed", p)
+	// Nor where it is imported from this registry, or where its bytes are a blob.
+	login, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(stranger.authorization, "Basic "))
+	fatal(t, err)
+	_, err = env.Kube.CoreV1().Secrets(stranger.namespace).Create(t.Context(), testenv.PullSecret(t, "here", map[string]string{env.Registry(): string(login)}), metav1.CreateOptions{})
+	fatal(t, err)
+	for stream, from := range map[string]string{"again": "evil", "evil": "evil"} {
+		stranger.imports(t, stream, env.Registry()+"/"+stranger.namespace+"/"+from+"@"+image.Digest.String())
+		stranger.closed(t, stream, p)
+	}
+	made, text := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{p.layer, asLayer, asConfig}, "annotations": map[string]string{"a": "blob"}})
+	stranger.blob(t, "blobs", string(text))
+	stranger.mapImage(t, "madeup", imagev1.Image{
+		ObjectMeta:                   metav1.ObjectMeta{Name: made.Digest.String()},
+		DockerImageManifest:          string(text),
+		DockerImageManifestMediaType: ocispec.MediaTypeImageManifest,
+	}, false)
+	stranger.closed(t, "madeup", p)
 	stranger.want(t, http.StatusAccepted, http.MethodPost, "mounted/blobs/uploads/?mount="+p.layer.Digest.String()+"&from="+stranger.namespace+"/evil", nil, "")
 	pushed, manifest := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{p.layer}})
 	stranger.want(t, http.StatusNotFound, http.MethodPut, "evil/manifests/mine", manifest, pushed.MediaType)

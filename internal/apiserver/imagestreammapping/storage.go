@@ -74,7 +74,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		return nil, err
 	}
 	if existed {
-		if err := r.mayClaim(ctx, m, stored); err != nil {
+		if err := r.mayClaim(ctx, m, seen, stored); err != nil {
 			return nil, err
 		}
 	}

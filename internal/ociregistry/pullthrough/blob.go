@@ -21,7 +21,7 @@ func (m *Mirror) Blob(ctx context.Context, repo reference.Repository, d digest.D
 	if d.Validate() != nil {
 		return ociregistry.Blob{}, failureOf(ociregistry.CodeBlobUnknown, d, nil)
 	}
-	if size, ok := m.stored(ctx, d, ociregistry.Provenances(repo.Namespace, o.Sources)); ok {
+	if size, ok := m.stored(ctx, d, m.provenances(ctx, repo, o)); ok {
 		return ociregistry.Blob{Size: size, Open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
 			return m.opts.Store.Open(ctx, d, offset)
 		}}, nil
@@ -55,7 +55,7 @@ func (m *Mirror) Stat(ctx context.Context, repo reference.Repository, d digest.D
 	if d.Validate() != nil {
 		return 0, failureOf(ociregistry.CodeBlobUnknown, d, nil)
 	}
-	if size, ok := m.stored(ctx, d, ociregistry.Provenances(repo.Namespace, o.Sources)); ok {
+	if size, ok := m.stored(ctx, d, m.provenances(ctx, repo, o)); ok {
 		return size, nil
 	}
 	if o.Manifest == d {
@@ -67,6 +67,16 @@ func (m *Mirror) Stat(ctx context.Context, repo reference.Repository, d digest.D
 		return size, nil
 	}
 	return m.sizeOf(ctx, d, o.Size, all)
+}
+
+// provenances are those that open what was kept to a repository. Where storage does not
+// say, they are those that are everybody's.
+func (m *Mirror) provenances(ctx context.Context, repo reference.Repository, o ociregistry.Origin) []string {
+	scope, err := m.opts.Store.Scope(ctx, repo.Namespace)
+	if err != nil {
+		klog.V(2).InfoS("Storage does not say what is of a namespace", "namespace", repo.Namespace, "err", err)
+	}
+	return ociregistry.Provenances(scope, o.Sources)
 }
 
 // stored is the size of a blob that storage has from one of some sources. Storage that

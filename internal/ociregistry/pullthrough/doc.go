@@ -5,7 +5,7 @@
 // from the places that have it (feed, which goes on elsewhere when a connection breaks)
 // and writes it aside into the blob store; readers follow in the growing file, each at
 // its own pace. The last bytes are held back from all of them until the digest has
-// been compared and the blob is in place, so that nobody is ever given the whole of
+// been compared, so that nobody is ever given the whole of
 // what nobody verified:
 //
 //	upstream ──feed──▶ fetch ──▶ Ingest file ──Commit──▶ blob store

@@ -39,7 +39,7 @@ type feed struct {
 	pauses int    // since there was progress
 	avoid  []string
 	used   []string // who sent something
-	givers []string // the provenances of the places that did
+	givers []*place // whose content that was
 	liars  []string // who sent something else
 
 	mu     sync.Mutex
@@ -62,15 +62,6 @@ func trust(p *place, liars []string) int {
 		return 1
 	}
 	return 0
-}
-
-// provenances are those of its places.
-func (f *feed) provenances() []string {
-	all := make([]string, len(f.places))
-	for i, p := range f.places {
-		all[i] = p.provenance()
-	}
-	return all
 }
 
 // over tells whether it has given up.
@@ -168,9 +159,6 @@ func (f *feed) accept(p *place, b *upstream.BlobStream) error {
 	if !slices.Contains(f.used, b.Source) {
 		f.used = append(f.used, b.Source)
 	}
-	if !slices.Contains(f.givers, p.provenance()) {
-		f.givers = append(f.givers, p.provenance())
-	}
 	return nil
 }
 
@@ -192,6 +180,9 @@ func (f *feed) Read(p []byte) (int, error) {
 		n, err := f.stream.Read(p)
 		f.pos += int64(n)
 		receivedBytes.Add(float64(n))
+		if n > 0 && !slices.Contains(f.givers, f.from) {
+			f.givers = append(f.givers, f.from)
+		}
 		if err != nil {
 			if f.size < 0 && errors.Is(err, io.EOF) {
 				f.size = f.pos

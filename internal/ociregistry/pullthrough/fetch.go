@@ -136,7 +136,7 @@ func (f *fetch) restart() bool {
 // attempt fetches the whole blob once. The error is nil also when readers have to go on
 // by themselves.
 func (f *fetch) attempt() error {
-	if size, ok := f.m.stored(f.ctx, f.d, f.feed.provenances()); ok {
+	if size, ok := f.m.stored(f.ctx, f.d, f.m.provenancesOf(f.ctx, f.feed.places)); ok {
 		f.change(func() { f.phase, f.size = done, size })
 		return nil
 	}
@@ -171,12 +171,10 @@ func (f *fetch) attempt() error {
 func (f *fetch) noteProvenance() {
 	givers := f.feed.givers
 	if len(givers) == 0 { // no bytes, which everybody has
-		givers = f.feed.provenances()
+		givers = f.feed.places
 	}
-	for _, source := range givers {
-		if err := f.m.opts.Store.AddProvenance(f.ctx, f.d, source); err != nil {
-			klog.ErrorS(err, "It could not be recorded where a blob came from", "digest", f.d)
-		}
+	if err := f.m.addProvenances(context.WithoutCancel(f.ctx), f.d, givers); err != nil {
+		klog.ErrorS(err, "It could not be recorded where a blob came from", "digest", f.d)
 	}
 }
 

@@ -35,7 +35,7 @@ func (m *Mirror) Manifest(ctx context.Context, repo reference.Repository, d dige
 	if d.Validate() != nil {
 		return nil, "", failureOf(ociregistry.CodeManifestUnknown, d, nil)
 	}
-	if content, ok := m.keptManifest(ctx, d, ociregistry.Provenances(repo.Namespace, o.Sources)); ok {
+	if content, ok := m.keptManifest(ctx, d, m.provenances(ctx, repo, o)); ok {
 		return content, "", nil
 	}
 	all := m.places(ctx, repo.Namespace, d, o)
@@ -119,7 +119,7 @@ func (m *Mirror) keptManifest(ctx context.Context, d digest.Digest, provenances 
 func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte, from *place) {
 	err := m.opts.Store.PutFetched(ctx, d, content)
 	if err == nil {
-		err = m.opts.Store.AddProvenance(ctx, d, from.provenance())
+		err = m.addProvenances(ctx, d, []*place{from})
 	}
 	switch {
 	case err == nil:
@@ -129,4 +129,41 @@ func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []by
 	default:
 		klog.ErrorS(err, "A manifest that passed through was not kept", "digest", d)
 	}
+}
+
+// addProvenances records which places gave content. If one of them needed a pull secret,
+// all count for its namespace alone: what each of them has is not known.
+func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, givers []*place) error {
+	scope := ""
+	for _, p := range givers {
+		if p.scope == "" || scope != "" {
+			continue
+		}
+		var err error
+		if scope, err = m.opts.Store.MakeScope(ctx, p.scope); err != nil {
+			return err
+		}
+	}
+	for _, p := range givers {
+		if err := m.opts.Store.AddProvenance(ctx, d, p.source.Provenance(scope)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// provenancesOf are those that open what was kept to everybody who shares a fetch from some
+// places.
+func (m *Mirror) provenancesOf(ctx context.Context, places []*place) []string {
+	var all []string
+	for _, p := range places {
+		all = append(all, p.source.Provenance(""))
+		if p.scope == "" {
+			continue
+		}
+		if scope, err := m.opts.Store.Scope(ctx, p.scope); err == nil && scope != "" {
+			all = append(all, p.source.Provenance(scope))
+		}
+	}
+	return all
 }

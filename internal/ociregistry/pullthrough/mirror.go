@@ -18,7 +18,7 @@ import (
 )
 
 // heldBack is how much of a blob's end, in bytes, readers get only when all of it is
-// verified and stored. A blob no larger than that is answered when it is complete.
+// verified. A blob no larger than that is answered when it is complete.
 const heldBack = 32 << 10
 
 // Options configure a Mirror. Upstream, Store and Credentials are required; other zero

@@ -120,9 +120,6 @@ func sitesOf(all []*place) string {
 	return strings.Join(sites, "\x00")
 }
 
-// provenance is what storage calls the place, see ociregistry.Source.
-func (p *place) provenance() string { return p.source.Provenance(p.scope) }
-
 // keysOf is the key of several places together with what is asked of them.
 func keysOf(what string, d digest.Digest, all []*place) string {
 	parts := []string{what, d.String()}

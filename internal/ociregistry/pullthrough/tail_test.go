@@ -28,10 +28,9 @@ type slowStorage struct {
 	err   error // what becomes of them
 }
 
-func newSlowStorage(t *testing.T, err error) *slowStorage {
+func newSlowStorage(err error) *slowStorage {
 	s := &slowStorage{gate: make(chan struct{}), err: err}
 	s.open = sync.OnceFunc(func() { close(s.gate) })
-	t.Cleanup(s.open)
 	return s
 }
 
@@ -102,7 +101,8 @@ func TestReadersDoNotWaitForStorage(t *testing.T) {
 		for _, size := range []int{1, heldBack, heldBack + 1, 3<<20 + 7} {
 			for _, known := range []bool{true, false} {
 				t.Run(fmt.Sprint(name, size, known), func(t *testing.T) {
-					slow := newSlowStorage(t, nil)
+					slow := newSlowStorage(nil)
+					defer slow.open() // before the rig is closed
 					content, d := random(size)
 					r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
 					o := from(t, size, other)
@@ -138,7 +138,8 @@ func TestReadersDoNotWaitForStorage(t *testing.T) {
 // What is only to be stored yet takes no place in the background, and is not given up
 // when its callers go.
 func TestVerifiedBlobsAreNotGivenUp(t *testing.T) {
-	slow := newSlowStorage(t, nil)
+	slow := newSlowStorage(nil)
+	defer slow.open() // before the rig is closed
 	r := newRig(t, slow.drivers()["disk"], func(s *setup) { s.MaxBackground = 1 })
 	blobs := map[digest.Digest][]byte{}
 	for i := range 4 {
@@ -170,7 +171,8 @@ func TestVerifiedBlobsAreNotGivenUp(t *testing.T) {
 func TestStorageFailsAfterVerification(t *testing.T) {
 	for name := range (&slowStorage{}).drivers() {
 		t.Run(name, func(t *testing.T) {
-			slow := newSlowStorage(t, fmt.Errorf("syncing: %w", syscall.ENOSPC))
+			slow := newSlowStorage(fmt.Errorf("syncing: %w", syscall.ENOSPC))
+			defer slow.open() // before the rig is closed
 			content, d := random(layerSize)
 			r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
 			o := from(t, layerSize, other)
@@ -222,7 +224,8 @@ func TestWrongContentIsNotCommitted(t *testing.T) {
 	for name := range (&slowStorage{}).drivers() {
 		for _, known := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, known), func(t *testing.T) {
-				slow := newSlowStorage(t, nil)
+				slow := newSlowStorage(nil)
+				defer slow.open() // before the rig is closed
 				content, d := random(layerSize)
 				r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
 				blobScript(other, d, liar(content, layerSize-1))
@@ -246,7 +249,8 @@ func TestWrongContentIsNotCommitted(t *testing.T) {
 
 // Close waits for what is verified to be stored.
 func TestCloseWaitsForStorage(t *testing.T) {
-	slow := newSlowStorage(t, nil)
+	slow := newSlowStorage(nil)
+	defer slow.open() // before the rig is closed
 	content, d := random(layerSize)
 	r := newRig(t, slow.drivers()["disk"])
 	r.wantPullSoon(d, from(t, layerSize, elsewhere(t, content)), content)

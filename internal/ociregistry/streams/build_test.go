@@ -23,7 +23,7 @@ const ownHost = "registry.test:5000"
 
 var (
 	epoch     = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	allowAll  = policy{hosts: stream.Registries{Internal: ownHost}, pullThrough: true, mirror: true}
+	allowAll  = policy{hosts: stream.Registries{Internal: ownHost, Former: []string{"before.test:5000"}}, pullThrough: true, mirror: true}
 	testHosts = stream.Registries{Internal: ownHost, Public: "registry.example.com"}
 )
 

@@ -121,14 +121,21 @@ func (c *content) follow(v *version) {
 // they are in this registry: they have to be proven. It reports whether there are any.
 func (c *content) doubtful() bool {
 	found := false
-	for image, n := range c.nodes {
-		if n.unproven && slices.ContainsFunc(c.rootsOf(image), c.owns) {
-			c.images.doubt(image)
-			delete(c.nodes, image)
-			found = true
-		}
+	for image := range c.nodes {
+		found = c.doubt(image) || found
 	}
 	return found
+}
+
+// doubt is doubtful for one image.
+func (c *content) doubt(image digest.Digest) bool {
+	n := c.nodes[image]
+	if n == nil || !n.unproven || !slices.ContainsFunc(c.rootsOf(image), c.history.ofThisRegistry) {
+		return false
+	}
+	c.images.doubt(image)
+	delete(c.nodes, image)
+	return true
 }
 
 // rebuild finds out anew what the history leads to, from the facts at hand.
@@ -186,6 +193,22 @@ func (c *content) add(f *facts) {
 	}
 }
 
+// welcome adds facts that were not at hand before. Children of a list that was pushed may
+// have been known as somebody else's, and have to be proven now.
+func (c *content) welcome(f *facts) {
+	c.add(f)
+	if f.unproven {
+		return
+	}
+	found := false
+	for _, child := range f.children {
+		found = c.doubt(child.digest) || found
+	}
+	if found {
+		c.rebuild()
+	}
+}
+
 func (c *content) refer(n *node, d descriptor) {
 	b := c.blobs[d.digest]
 	if b == nil {
@@ -224,6 +247,6 @@ func (c *content) learn(f *facts) {
 	_, waits := c.waiting[f.image]
 	_, missed := c.absent[f.image]
 	if waits || missed {
-		c.add(f)
+		c.welcome(f)
 	}
 }

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	digest "github.com/opencontainers/go-digest"
 
@@ -31,7 +32,7 @@ const (
 // of an API that does not answer.
 func (c *content) find(ctx context.Context, d digest.Digest, as kind) (*ociregistry.Origin, error) {
 	for {
-		if o := c.origin(d, as); o != nil {
+		if o, final := c.answer(d, as); final {
 			return o, nil
 		}
 		more, err := c.explore(ctx, d, as)
@@ -43,6 +44,45 @@ func (c *content) find(ctx context.Context, d digest.Digest, as kind) (*ociregis
 			return c.origin(d, as), nil
 		}
 	}
+}
+
+// answer is the origin of a digest, and whether it is all that can be found: content that
+// other registries' images refer to may be that of an image of this one as well.
+func (c *content) answer(d digest.Digest, as kind) (o *ociregistry.Origin, final bool) {
+	o = c.origin(d, as)
+	return o, o != nil && (o.Held || !c.mayHoldMore())
+}
+
+// mayHoldMore tells whether images of this registry have not been looked up.
+func (c *content) mayHoldMore() bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if !c.history.mixed {
+		return false
+	}
+	for image := range c.waiting {
+		if slices.ContainsFunc(c.rootsOf(image), c.history.ofThisRegistry) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookUp asks for the facts of an image, and once more for those that are of no use
+// without being proven: they may be what was known before it was pushed.
+func (c *content) lookUp(ctx context.Context, image digest.Digest) (*facts, error) {
+	f, err := c.images.facts(ctx, image)
+	if f == nil || err != nil || !f.unproven {
+		return f, err
+	}
+	c.mu.RLock()
+	credible := c.credible(f)
+	c.mu.RUnlock()
+	if credible {
+		return f, nil
+	}
+	c.images.doubt(image)
+	return c.images.facts(ctx, image)
 }
 
 // explore looks some more Images up, and tells whether that may have brought something
@@ -60,7 +100,7 @@ func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, 
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	if c.origin(d, as) != nil {
+	if _, final := c.answer(d, as); final {
 		return true, nil // found by whoever explored before
 	}
 	batch, err := c.batch(d, as)
@@ -71,7 +111,7 @@ func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, 
 	lookups, lookupCtx := errgroup.WithContext(ctx)
 	for i, image := range batch {
 		lookups.Go(func() (err error) {
-			found[i], err = c.images.facts(lookupCtx, image)
+			found[i], err = c.lookUp(lookupCtx, image)
 			return err
 		})
 	}
@@ -92,13 +132,10 @@ func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, 
 func (c *content) take(image digest.Digest, f *facts) {
 	switch _, waits := c.waiting[image]; {
 	case !waits:
-	case f == nil:
-		c.miss(image, c.clock())
-	case !c.credible(f):
-		c.images.doubt(image)
+	case f == nil || !c.credible(f):
 		c.miss(image, c.clock())
 	default:
-		c.add(f)
+		c.welcome(f)
 	}
 }
 

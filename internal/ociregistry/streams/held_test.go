@@ -9,8 +9,6 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	imagev1 "github.com/openshift/api/image/v1"
-
-	"weir.dev/weir/internal/imageapi"
 )
 
 // storage is the registry's, with manifests that were pushed and what they lacked.
@@ -48,14 +46,11 @@ func (s *storage) push(img *imagev1.Image, missing ...string) {
 func TestHeldContent(t *testing.T) {
 	image := plain("image", "base", "top")
 	inner, index := list("inner", "image"), list("index", "inner", "gone")
-	moved := plain("moved", "base")
-	moved.Annotations = map[string]string{imageapi.AnnotationManaged: "true"}
-	moved.DockerImageReference = "before.test:5000/ns/other@" + moved.Name
 	for name, test := range map[string]struct {
 		push func(*storage)
 		tags []string
 		// held, elsewhere and none are blobs by how they belong.
-		held, elsewhere, none string
+		held, through, elsewhere, none string
 	}{
 		"pushed whole":                   {push: func(s *storage) { s.push(image) }, tags: []string{"image"}, held: "image base top"},
 		"pushed without a layer":         {push: func(s *storage) { s.push(image, "top") }, tags: []string{"image"}, held: "image base", none: "top"},
@@ -68,12 +63,12 @@ func TestHeldContent(t *testing.T) {
 			held: "image base", elsewhere: "top",
 		},
 		"pushed when the registry had another name": {
-			push: func(s *storage) { s.push(moved) }, tags: []string{"moved=before.test:5000/ns/app"}, held: "moved base",
+			push: func(s *storage) { s.push(image) }, tags: []string{"image=before.test:5000/ns/app"}, held: "image base top",
 		},
-		"said to be pushed then": {tags: []string{"moved=before.test:5000/ns/app"}, none: "moved base"},
-		"imported, and pushed elsewhere when the registry had another name": {
-			push: func(s *storage) { s.push(moved) }, tags: []string{"moved=evil.test:5000/ns/app"}, elsewhere: "moved base",
+		"pushed to another repository": {
+			push: func(s *storage) { s.push(image) }, tags: []string{"image=" + ownHost + "/ns/other"}, through: "image base top",
 		},
+		"referred to in another repository": {tags: []string{"image=" + ownHost + "/ns/other"}, elsewhere: "image base top"},
 		"lists pushed whole": {
 			push: func(s *storage) { s.push(image); s.push(inner); s.push(index) }, tags: []string{"index"},
 			held: "index inner image base top", none: "gone",
@@ -96,13 +91,14 @@ func TestHeldContent(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, stored := newSite(newWorld(image, inner, index, moved)), &storage{map[digest.Digest][]byte{}, map[digest.Digest][]digest.Digest{}}
+			s, stored := newSite(newWorld(image, inner, index)), &storage{map[digest.Digest][]byte{}, map[digest.Digest][]digest.Digest{}}
 			s.all.images.stored = stored.read
 			if test.push != nil {
 				test.push(stored)
 			}
 			s.follow(test.tags)
 			s.wantStanding(t, test.held, "held")
+			s.wantStanding(t, test.through, "through another repository")
 			s.wantStanding(t, test.elsewhere, "elsewhere")
 			s.wantStanding(t, test.none, "not at all")
 		})
@@ -119,6 +115,8 @@ func (s *site) wantStanding(t *testing.T, names, want string) {
 		switch {
 		case origin != nil && origin.Held:
 			got = "held"
+		case origin != nil && len(origin.Through) > 0:
+			got = "through another repository"
 		case origin != nil && len(origin.Sources) > 0:
 			got = "elsewhere"
 		}
@@ -149,4 +147,32 @@ func TestImportedImagesThatArePushedLater(t *testing.T) {
 	stored.push(late)
 	s.clock.pass(2 * absentFor)
 	s.wantStanding(t, "late late-layer", "held")
+}
+
+// A layer that an image of another registry has in common with one of this registry is
+// held, also where that one was not looked at before.
+func TestHeldContentIsLookedFor(t *testing.T) {
+	base, mine := plain("imported", "common"), plain("mine", "common", "own")
+	s, stored := newSite(newWorld(base, mine)), &storage{map[digest.Digest][]byte{}, nil}
+	s.all.images.stored = stored.read
+	stored.push(mine)
+	s.follow([]string{"imported=quay.io/x/y"}, []string{"mine"})
+	s.reads(t, asManifest, "imported", true)
+	s.wantStanding(t, "common own", "held")
+	s.wantStanding(t, "imported", "elsewhere")
+}
+
+// The children of a list that is pushed over imported images are held as soon as the list
+// is known.
+func TestChildrenOfLaterLists(t *testing.T) {
+	image, index := plain("image", "layer"), list("index", "image")
+	s, stored := newSite(newWorld(image, index)), &storage{map[digest.Digest][]byte{}, nil}
+	s.all.images.stored = stored.read
+	s.follow([]string{"image=quay.io/x/y"})
+	s.wantStanding(t, "image layer", "elsewhere")
+	stored.push(image)
+	stored.push(index)
+	s.follow([]string{"image=quay.io/x/y"}, []string{"index"})
+	s.reads(t, asManifest, "index", true)
+	s.wantStanding(t, "image layer", "held")
 }

@@ -25,7 +25,7 @@ func policyOf(o Options) policy {
 	return policy{hosts: o.Hosts, pullThrough: o.PullThrough, mirror: o.Mirror}
 }
 
-// own is the repository of an event whose image is in this registry, or nowhere.
+// own is the repository of an event whose image is the stream's own, or nowhere.
 const own = -1
 
 // event is one event of a stream's history that has an image.
@@ -40,7 +40,7 @@ type event struct {
 	off, mirror, insecure bool
 }
 
-// outside is a repository of another registry that a history refers to.
+// outside is another repository that a history refers to, mostly of another registry.
 type outside struct {
 	ref reference.PullSpec
 	key string // the same for all spellings
@@ -49,6 +49,9 @@ type outside struct {
 	// head is true when the head of some tag refers to it; off when every event that
 	// refers to it is off.
 	head, off bool
+	// neighbour is the key of a repository of this registry, as whose client it is
+	// fetched from; "" for one of another registry.
+	neighbour string
 }
 
 // history is what follows from one version of a stream. It is not changed once made.
@@ -61,6 +64,8 @@ type history struct {
 	// roots are the images: heads before the rest, newer before older.
 	roots        []digest.Digest
 	repositories []outside
+	// mixed is true when some images are of this registry and some of others.
+	mixed bool
 }
 
 // headOf is the image that a tag leads to: that of its newest event, whatever else is in
@@ -104,6 +109,8 @@ func newHistory(v *version, p policy) *history {
 		}
 	}
 	h.roots = distinct(h.roots)
+	here := slices.ContainsFunc(h.roots, h.ofThisRegistry)
+	h.mixed = here && len(h.repositories) > 0
 	return h
 }
 
@@ -152,15 +159,22 @@ func (r *reader) repository(pullSpec string) int {
 
 func (r *reader) parseRepository(pullSpec string) int {
 	spec, err := reference.Parse(pullSpec)
-	if err != nil || spec.Name == "" || slices.Contains(r.own, spec.Registry) {
+	if err != nil || spec.Name == "" {
 		return own
+	}
+	neighbour := ""
+	if slices.Contains(r.own, spec.Registry) {
+		if spec.Namespace == r.stream.Namespace && spec.Name == r.stream.Name {
+			return own
+		}
+		neighbour = spec.Namespace + "/" + spec.Name
 	}
 	spec = spec.WithDefaults().AsRepository()
 	key := spec.Identity()
 	if i, known := r.keys[key]; known {
 		return i
 	}
-	r.history.repositories = append(r.history.repositories, outside{ref: spec, key: key, off: true})
+	r.history.repositories = append(r.history.repositories, outside{ref: spec, key: key, off: true, neighbour: neighbour})
 	i := len(r.history.repositories) - 1
 	r.keys[key] = i
 	return i
@@ -186,11 +200,11 @@ func (r *reader) judgeRepositories() {
 	}
 }
 
-// ownHosts are the names of this registry: those it knows, and those that the API shows
+// ownHosts are the names of this registry: those it has and had, and those that the API shows
 // streams under. Where the API knows no registry it shows the outside repository that
 // the stream follows, which is none of ours.
 func ownHosts(s *imagev1.ImageStream, hosts stream.Registries) []string {
-	names := []string{hosts.Internal, hosts.Public}
+	names := append([]string{hosts.Internal, hosts.Public}, hosts.Former...)
 	shown := []string{s.Status.PublicDockerImageRepository}
 	if s.Status.DockerImageRepository != s.Spec.DockerImageRepository {
 		shown = append(shown, s.Status.DockerImageRepository)

@@ -160,9 +160,11 @@ func TestSources(t *testing.T) {
 			manifests: []string{"host.test/one/app!"},
 			blobs:     []string{"host.test/one/app!"},
 		},
-		"own hosts are none": {
-			tags: []imagev1.NamedTagEventList{tagged("a", items(9, "x="+ownHost+"/other/app", "x=registry.example.com/ns/app", "x=shown.test/ns/app"))},
-			ask:  []string{"x"},
+		"the own repository is none, another of this registry is": {
+			tags:      []imagev1.NamedTagEventList{tagged("a", items(9, "x="+ownHost+"/other/app", "x=registry.example.com/ns/app", "x=shown.test/ns/app"))},
+			ask:       []string{"x"},
+			manifests: []string{ownHost + "/other/app"},
+			blobs:     []string{ownHost + "/other/app"},
 		},
 		"tag switched off": {
 			tags: []imagev1.NamedTagEventList{
@@ -249,7 +251,7 @@ func TestSources(t *testing.T) {
 			s.Status.PublicDockerImageRepository = "shown.test/ns/app"
 			trim(s)
 			p := test.policy
-			if p == (policy{}) {
+			if p.hosts.Internal == "" {
 				p = policy{hosts: testHosts, pullThrough: true, mirror: true}
 			}
 			h := newHistory(versionOf(1, s), p)

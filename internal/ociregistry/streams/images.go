@@ -11,9 +11,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
-	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
-	"weir.dev/weir/internal/reference"
 )
 
 const (
@@ -27,7 +25,7 @@ const (
 )
 
 // facts are what the registry needs to know of an Image. They follow from the manifest
-// that the Image is named by, so they never change.
+// that the Image is named by, so they do not change once they are proven.
 type facts struct {
 	image     digest.Digest
 	mediaType string
@@ -35,9 +33,6 @@ type facts struct {
 	config   descriptor
 	layers   []descriptor
 	children []descriptor // manifests of a list
-	// home is the registry that an Image says it was pushed to: this one, perhaps under a
-	// name that it had before; "" for one that was imported.
-	home string
 	// unproven is true of an Image of which only the API speaks: this registry does not
 	// have the manifest that it describes.
 	unproven bool
@@ -55,7 +50,7 @@ type descriptor struct {
 
 // factsOf reads an Image. Nothing of it is kept but strings.
 func factsOf(img *imagev1.Image) *facts {
-	f := &facts{image: digest.Digest(img.Name), mediaType: img.DockerImageManifestMediaType, home: homeOf(img)}
+	f := &facts{image: digest.Digest(img.Name), mediaType: img.DockerImageManifestMediaType}
 	if f.mediaType == "" {
 		f.mediaType = dockerimage.MediaTypeSchema2 // as old clients stored the format of their day
 	}
@@ -77,18 +72,6 @@ func factsOf(img *imagev1.Image) *facts {
 		f.children = append(f.children, descriptor{digest.Digest(m.Digest), m.MediaType, told(m.ManifestSize)})
 	}
 	return f
-}
-
-// homeOf is the registry that an Image was pushed to.
-func homeOf(img *imagev1.Image) string {
-	if img.Annotations[imageapi.AnnotationManaged] != "true" {
-		return ""
-	}
-	spec, err := reference.Parse(img.DockerImageReference)
-	if err != nil {
-		return ""
-	}
-	return spec.Registry
 }
 
 // told is a size, where one is told: old formats leave it out, which an Image shows as 0.
@@ -162,6 +145,9 @@ func (i *images) ask(ctx context.Context, d digest.Digest) (*facts, error) {
 	f, err := i.prove(ctx, factsOf(img))
 	if err != nil {
 		return nil, err
+	}
+	if known, found := i.known.Peek(d); found && !known.unproven && f.unproven {
+		return known, nil // it was pushed in the meantime
 	}
 	i.known.Add(d, f)
 	return f, nil

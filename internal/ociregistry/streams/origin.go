@@ -29,7 +29,7 @@ func (c *content) origin(d digest.Digest, as kind) *ociregistry.Origin {
 }
 
 // belongs tells whether an origin opens anything.
-func belongs(o *ociregistry.Origin) bool { return o.Held || len(o.Sources) > 0 }
+func belongs(o *ociregistry.Origin) bool { return o.Held || len(o.Through)+len(o.Sources) > 0 }
 
 func (c *content) originOfManifest(n *node) *ociregistry.Origin {
 	if o := n.origin.Load(); o != nil && o.epoch == c.epoch {
@@ -37,10 +37,9 @@ func (c *content) originOfManifest(n *node) *ociregistry.Origin {
 	}
 	o := &located{epoch: c.epoch, Origin: ociregistry.Origin{
 		Manifest: n.image, MediaType: n.mediaType, Size: -1,
-		Held: c.held(n.image),
+		Sources: c.history.manifestSources(c.rootsOf(n.image)),
 	}}
-	roots := c.rootsOf(n.image)
-	o.Sources = c.abroad(roots, c.history.manifestSources(roots))
+	o.Held, o.Through = c.held(n.image)
 	if named := c.named[n.image]; named != nil {
 		o.Size = named.size
 		if !c.history.has(n.image) {
@@ -56,70 +55,79 @@ func (c *content) originOfBlob(b *blob) *ociregistry.Origin {
 		return &o.Origin
 	}
 	o := &located{epoch: c.epoch, Origin: ociregistry.Origin{Manifest: b.referrers[0].image, MediaType: b.mediaType, Size: b.size}}
-	o.Held = slices.ContainsFunc(b.referrers, func(n *node) bool { return n.has(b.digest) && c.held(n.image) })
+	var holders []digest.Digest
+	for _, n := range b.referrers {
+		if n.has(b.digest) {
+			holders = append(holders, n.image)
+		}
+	}
+	o.Held, o.Through = c.held(holders...)
 	if len(c.history.repositories) > 0 {
 		var referrers []digest.Digest
 		for _, n := range b.referrers {
 			referrers = append(referrers, n.image)
 		}
-		roots := c.rootsOf(referrers...)
-		o.Sources = c.abroad(roots, c.history.blobSources(roots))
+		o.Sources = c.history.blobSources(c.rootsOf(referrers...))
 	}
 	b.origin.Store(o)
 	return &o.Origin
 }
 
-// held tells whether a manifest belongs to the stream through images of this registry: the
-// history has it as one, or a list that is held was pushed with it.
-func (c *content) held(image digest.Digest) bool {
+// held tells whether one of several manifests belongs to the stream through images of this
+// registry: the history has it as one, or a list that is held was pushed with it. through
+// are other repositories as whose image the history has one.
+func (c *content) held(images ...digest.Digest) (held bool, through []ociregistry.Link) {
 	seen := map[digest.Digest]struct{}{}
-	var climb func(digest.Digest) bool
-	climb = func(d digest.Digest) bool {
+	for len(images) > 0 && !held {
+		d := images[0]
+		images = images[1:]
 		n := c.nodes[d]
 		if _, been := seen[d]; been || n == nil || n.unproven {
-			return false
+			continue
 		}
 		seen[d] = struct{}{}
-		if c.owns(d) {
-			return true
+		var neighbours []string
+		if held, neighbours = c.history.owns(d); held {
+			return true, nil
 		}
-		named := c.named[d]
-		return named != nil && slices.ContainsFunc(named.parents, func(list digest.Digest) bool {
-			n := c.nodes[list]
-			return n != nil && n.has(d) && climb(list)
-		})
+		for _, repository := range neighbours {
+			through = append(through, ociregistry.Link{Repository: repository, Manifest: d})
+		}
+		if named := c.named[d]; named != nil {
+			for _, list := range named.parents {
+				if n := c.nodes[list]; n != nil && n.has(d) {
+					images = append(images, list)
+				}
+			}
+		}
 	}
-	return climb(image)
+	return held, through
 }
 
 // has tells whether a manifest that names a part was pushed with it.
 func (f *facts) has(part digest.Digest) bool { return !slices.Contains(f.missing, part) }
 
-// owns tells whether an event says that an image is in this registry: by a name that the
-// registry has, or by the one under which the image was pushed. An event that names another
-// registry does not, whoever pushed the same image here.
-func (c *content) owns(image digest.Digest) bool {
-	home := ""
-	if n := c.nodes[image]; n != nil {
-		home = n.home
-	}
-	return slices.ContainsFunc(c.history.of[image], func(i int) bool {
-		at := c.history.events[i].repository
-		return at == own || c.history.repositories[at].ref.Registry == home
-	})
-}
-
-// abroad are sources without those at the registry that one of the images was pushed to.
-func (c *content) abroad(images []digest.Digest, sources []ociregistry.Source) []ociregistry.Source {
-	for _, image := range images {
-		if n := c.nodes[image]; n != nil && n.home != "" {
-			sources = slices.DeleteFunc(sources, func(s ociregistry.Source) bool { return s.Ref.Registry == n.home })
+// owns tells whether an event has an image as the stream's own, and otherwise which other
+// repositories of this registry events have it from.
+func (h *history) owns(image digest.Digest) (own bool, neighbours []string) {
+	for _, i := range h.of[image] {
+		if h.isOwn(i) {
+			return true, nil
+		}
+		if key := h.repositories[h.events[i].repository].neighbour; key != "" {
+			neighbours = append(neighbours, key)
 		}
 	}
-	if len(sources) == 0 {
-		return nil
-	}
-	return sources
+	return false, neighbours
+}
+
+// isOwn tells whether an event's image is the stream's own.
+func (h *history) isOwn(event int) bool { return h.events[event].repository == own }
+
+// ofThisRegistry tells whether an event says that an image is in this registry.
+func (h *history) ofThisRegistry(image digest.Digest) bool {
+	own, neighbours := h.owns(image)
+	return own || len(neighbours) > 0
 }
 
 // rootsOf are the images of the history that others belong to: themselves, and the lists

@@ -52,7 +52,7 @@ type parts struct {
 // factsOfManifest are the facts as the manifest's own text has them. What cannot be
 // read names nothing.
 func factsOfManifest(f *facts, content []byte) *facts {
-	proven := &facts{image: f.image, mediaType: f.mediaType, home: f.home}
+	proven := &facts{image: f.image, mediaType: f.mediaType}
 	var p parts
 	if json.Unmarshal(content, &p) != nil {
 		return proven

@@ -133,7 +133,7 @@ func start(folder string) (s *Server, stop func(), err error) {
 	go func() { ended <- command.Wait() }()
 	stop = func() {
 		_ = command.Process.Kill()
-		_ = <-ended // that it was killed
+		<-ended //nolint:errcheck // it was killed
 	}
 	for deadline := time.Now().Add(startTimeout); !s.listens(); {
 		select {
