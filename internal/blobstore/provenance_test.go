@@ -86,6 +86,40 @@ func testFetched(t *testing.T, st storage) {
 	wantIs(t, err, blobstore.ErrInvalid)
 }
 
+// testScope holds that what counts for a namespace alone ends with it, whoever has its
+// name next.
+func testScope(t *testing.T, st storage) {
+	s, ctx := storeOf(t, st.driver), t.Context()
+	scopeOf := func(s *blobstore.Store) string {
+		t.Helper()
+		scope, err := s.Scope(ctx, "shop")
+		must(t, err)
+		return scope
+	}
+	if scope := scopeOf(s); scope != "" {
+		t.Errorf("a namespace that has none has scope %q", scope)
+	}
+	first, err := s.MakeScope(ctx, "shop")
+	must(t, err)
+	again, err := storeOf(t, st.driver).MakeScope(ctx, "shop")
+	must(t, err)
+	if first == "" || again != first || scopeOf(s) != first || scopeOf(storeOf(t, st.driver)) != first {
+		t.Errorf("scopes %q, %q, %q", first, again, scopeOf(s))
+	}
+	if other, err := s.MakeScope(ctx, "other"); err != nil || other == first {
+		t.Errorf("another namespace has scope %q, %v", other, err)
+	}
+	must(t, s.RemoveNamespace(ctx, "shop"))
+	if scope := scopeOf(s); scope != "" {
+		t.Errorf("a removed namespace has scope %q", scope)
+	}
+	if next, err := s.MakeScope(ctx, "shop"); err != nil || next == first {
+		t.Errorf("the next namespace of that name has scope %q, %v", next, err)
+	}
+	_, err = s.MakeScope(ctx, "../x")
+	wantIs(t, err, blobstore.ErrInvalid)
+}
+
 // What a disk spoiled of another registry's manifest is fetched again, and takes its place.
 func TestSpoiledFetchedManifest(t *testing.T) {
 	root, content := t.TempDir(), []byte(`{"schemaVersion":2}`)

@@ -129,6 +129,7 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"links":              testLinks,
 		"provenance":         testProvenance,
 		"fetched manifests":  testFetched,
+		"scopes":             testScope,
 		"referrers":          testReferrers,
 		"repositories":       testRemoveRepository,
 		"uploads":            testUploads,

@@ -142,3 +142,40 @@ func TestManifestsAsBlobs(t *testing.T) {
 		r.wantMissing(digest.FromBytes(m), layer)
 	}
 }
+
+// TestThroughOtherRepositories holds that what a stream has as another repository's is
+// open as long as that one has the manifest.
+func TestThroughOtherRepositories(t *testing.T) {
+	r := start(t)
+	content := r.image("a/app", "one")
+	r.push("a/app", "v1", content)
+	r.imported(t, "b/app", "v1", content)
+	r.directory.mu.Lock()
+	for _, i := range r.directory.streams["b/app"].images {
+		i.origin.Through = []ociregistry.Link{{Repository: "a/app", Manifest: digest.FromBytes(content)}}
+	}
+	r.directory.mu.Unlock()
+	paths := []string{"manifests/" + digestOf(content), "blobs/" + digest.FromString("layer of one").String()}
+	for _, path := range paths {
+		r.want(200, "", r.do("GET", "/v2/b/app/"+path, nil))
+	}
+	r.want(202, "", r.do("DELETE", "/v2/a/app/manifests/"+digestOf(content), nil))
+	for _, path := range paths {
+		r.want(404, "", r.do("GET", "/v2/b/app/"+path, nil))
+	}
+}
+
+// TestRequestsOfTheSameProcess holds that importers of this process are shown what is held
+// alone.
+func TestRequestsOfTheSameProcess(t *testing.T) {
+	r := start(t, func(o *ociregistry.Options) { o.Instance = "this" })
+	pushed := r.image("a/app", "one")
+	r.push("a/app", "pushed", pushed)
+	outside := []byte(`{"schemaVersion":2,"layers":[]}`)
+	r.upstream.manifests[digest.FromBytes(outside)] = outside
+	r.imported(t, "a/app", "outside", outside)
+	for tag, status := range map[string]int{"pushed": 200, "outside": 404} {
+		r.want(200, "", r.do("GET", "/v2/a/app/manifests/"+tag, nil, header("X-Weir-Instance", "another")))
+		r.want(status, "", r.do("GET", "/v2/a/app/manifests/"+tag, nil, header("X-Weir-Instance", "this")))
+	}
+}

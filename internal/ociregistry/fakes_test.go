@@ -118,6 +118,7 @@ func (d *directory) Blob(_ context.Context, repo reference.Repository, b digest.
 		}
 		found.Held = found.Held || len(i.origin.Sources) == 0
 		found.Sources = append(found.Sources, i.origin.Sources...)
+		found.Through = append(found.Through, i.origin.Through...)
 	}
 	if found == nil {
 		return ociregistry.Origin{}, ociregistry.NewError(ociregistry.CodeBlobUnknown, "no blob %s", b)

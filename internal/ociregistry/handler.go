@@ -2,6 +2,7 @@ package ociregistry
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 )
 
@@ -61,9 +62,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Forget drops what is remembered of repositories and the manifests that were fetched for
-// them. Call it when some are gone: others may have their names next.
-func (h *Handler) Forget() { h.passed.seen.Purge() }
+// Forget drops what is remembered of manifests that were fetched for a repository
+// (namespace/stream), or for those of a namespace. Call it when they are gone: others may
+// have their names next.
+func (h *Handler) Forget(name string) {
+	for _, l := range h.passed.seen.Keys() {
+		if l.repository == name || strings.HasPrefix(l.repository, name+"/") {
+			h.passed.seen.Remove(l)
+		}
+	}
+}
 
 // Close ends the service: requests that come from now on are answered with
 // CodeUnavailable, those under way are not waited for (http.Server's Shutdown does), and

@@ -24,6 +24,15 @@ const (
 
 func isEmptyLayer(d digest.Digest) bool { return d == noBytes || d == emptyLayer }
 
+type heldOnlyKey struct{}
+
+// heldOnly has what is only referred to be unknown, see Options.Instance.
+func heldOnly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, heldOnlyKey{}, true)
+}
+
+func isHeldOnly(ctx context.Context) bool { return ctx.Value(heldOnlyKey{}) != nil }
+
 // standing is how content may be read that belongs to a repository.
 type standing struct {
 	// open says that what storage has under the digest may be read: it was pushed or
@@ -124,6 +133,9 @@ func (h *Handler) standingInStream(ctx context.Context, repo reference.Repositor
 			return standing{}, fmt.Errorf("looking for manifest %s in %s: %w", l.Manifest, l.Repository, err)
 		}
 	}
+	if !s.open && isHeldOnly(ctx) {
+		return standing{}, digestUnknown(by.unknown, by.what, d)
+	}
 	if !s.open && len(origin.Sources) > 0 {
 		if s.kept, err = h.cameFrom(ctx, repo, d, origin.Sources); err != nil {
 			return standing{}, fmt.Errorf("looking where %s of %s came from: %w", d, repo, err)
@@ -138,8 +150,11 @@ func (h *Handler) standingInStream(ctx context.Context, repo reference.Repositor
 // cameFrom tells whether content was fetched from one of some sources, as a namespace is
 // shown it there.
 func (h *Handler) cameFrom(ctx context.Context, repo reference.Repository, d digest.Digest, sources []Source) (bool, error) {
+	if came, err := h.Store.CameFrom(ctx, d, Provenances("", sources)...); came || err != nil {
+		return came, err
+	}
 	scope, err := h.Store.Scope(ctx, repo.Namespace)
-	if err != nil {
+	if err != nil || scope == "" {
 		return false, err
 	}
 	return h.Store.CameFrom(ctx, d, Provenances(scope, sources)...)

@@ -97,14 +97,11 @@ func (s Source) Provenance(scope string) string {
 	return scope + " " + repository // no repository has a space in it
 }
 
-// Provenances are those that open kept content of several sources to a namespace.
+// Provenances are those of several sources.
 func Provenances(scope string, sources []Source) []string {
-	all := make([]string, 0, 2*len(sources))
-	for _, s := range sources {
-		all = append(all, s.Provenance(""))
-		if scope != "" {
-			all = append(all, s.Provenance(scope))
-		}
+	all := make([]string, len(sources))
+	for i, s := range sources {
+		all[i] = s.Provenance(scope)
 	}
 	return all
 }

@@ -137,6 +137,7 @@ func (r *registry) compose(s *Server) (err error) {
 		Directory:          r.directory,
 		Access:             who,
 		Upstream:           outside,
+		Instance:           s.imports.instance,
 		MaxManifestBytes:   settings.Manifests.MaxSize.Value(),
 		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
 		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
@@ -179,7 +180,7 @@ func (r *registry) storedManifest(ctx context.Context, d digest.Digest) (content
 // forget takes it that what was deleted had nothing in storage.
 func (r *registry) forget(remove func(context.Context, string) error) func(context.Context, string) error {
 	return func(ctx context.Context, name string) error {
-		r.handler.Forget()
+		defer r.handler.Forget(name)
 		if err := remove(ctx, name); err != nil && !errors.Is(err, blobstore.ErrUnknown) {
 			return fmt.Errorf("removing the links of %s from storage: %w", name, err)
 		}

@@ -5,10 +5,8 @@ import (
 
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -98,7 +96,6 @@ func ApplyImport(s *imagev1.ImageStream, outcome ImportOutcome) bool {
 	changed := s.Annotations[imagev1.DockerImageRepositoryCheckAnnotation] == ""
 	for i := range outcome.Tags {
 		result := &outcome.Tags[i]
-		ownReference(s, result)
 		if result.Image != "" {
 			changed = applySuccess(s, result, outcome.Now) || changed
 		} else {
@@ -109,30 +106,6 @@ func ApplyImport(s *imagev1.ImageStream, outcome ImportOutcome) bool {
 		metav1.SetMetaDataAnnotation(&s.ObjectMeta, imagev1.DockerImageRepositoryCheckAnnotation, outcome.Now.UTC().Format(time.RFC3339))
 	}
 	return changed
-}
-
-// ownReference gives an image that a stream imported from its own repository the reference
-// that it has there: by passing through the registry it does not become one that was pushed
-// to it. One that the stream has lost meanwhile is not imported.
-func ownReference(s *imagev1.ImageStream, result *TagImport) {
-	spec, err := reference.Parse(result.Reference)
-	if result.Image == "" || err != nil {
-		return
-	}
-	repository := spec.AsRepository().String()
-	if repository != s.Status.DockerImageRepository && repository != s.Status.PublicDockerImageRepository {
-		return
-	}
-	for i := range s.Status.Tags {
-		for _, event := range s.Status.Tags[i].Items {
-			if event.Image == result.Image {
-				result.Reference = event.DockerImageReference
-				return
-			}
-		}
-	}
-	result.Image, result.Reference = "", ""
-	result.Status = apierrors.NewNotFound(imageapi.Resource(imageapi.ImageStreamImages), s.Name+"@"+spec.ID).Status()
 }
 
 func applySuccess(s *imagev1.ImageStream, result *TagImport, now metav1.Time) bool {

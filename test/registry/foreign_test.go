@@ -255,7 +255,7 @@ func (l *liar) put(content []byte, mediaType string) ocispec.Descriptor {
 }
 
 // imports imports as the tenant's editor.
-func (w tenant) imports(t *testing.T, stream, from string) {
+func (w tenant) imports(t *testing.T, stream, from string) metav1.Status {
 	t.Helper()
 	client := testenv.ImagesFor(env.As("system:serviceaccount:"+w.namespace+":editor", "system:serviceaccounts")).ImageV1()
 	done, err := client.ImageStreamImports(w.namespace).Create(t.Context(), &imagev1.ImageStreamImport{
@@ -268,8 +268,14 @@ func (w tenant) imports(t *testing.T, stream, from string) {
 		}}},
 	}, metav1.CreateOptions{})
 	fatal(t, err)
-	if s := done.Status.Images[0].Status; s.Status != metav1.StatusSuccess {
-		t.Fatalf("importing %s: %+v", from, s)
+	return done.Status.Images[0].Status
+}
+
+// wantImported fails the test unless an import went well.
+func wantImported(t *testing.T, s metav1.Status) {
+	t.Helper()
+	if s.Status != metav1.StatusSuccess {
+		t.Fatalf("importing: %+v", s)
 	}
 }
 
@@ -289,7 +295,7 @@ func TestLyingRegistriesOpenNothing(t *testing.T) {
 	asConfig.MediaType = ocispec.MediaTypeImageLayer
 	image, content := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{p.layer, asLayer, asConfig}})
 	evil.put(content, image.MediaType)
-	stranger.imports(t, "evil", evil.host+"/x/y@"+image.Digest.String())
+	wantImported(t, stranger.imports(t, "evil", evil.host+"/x/y@"+image.Digest.String()))
 	served := "manifests/" + image.Digest.String()
 	stranger.want(t, http.StatusOK, http.MethodGet, "evil/"+served, nil, "") // which is kept now
 	stranger.want(t, http.StatusOK, http.MethodGet, "evil/blobs/"+own.Digest.String(), nil, "")
@@ -307,10 +313,13 @@ func TestLyingRegistriesOpenNothing(t *testing.T) {
 	fatal(t, err)
 	_, err = env.Kube.CoreV1().Secrets(stranger.namespace).Create(t.Context(), testenv.PullSecret(t, "here", map[string]string{env.Registry(): string(login)}), metav1.CreateOptions{})
 	fatal(t, err)
-	for stream, from := range map[string]string{"again": "evil", "evil": "evil"} {
-		stranger.imports(t, stream, env.Registry()+"/"+stranger.namespace+"/"+from+"@"+image.Digest.String())
-		stranger.closed(t, stream, p)
+	for _, to := range []string{"again", "evil"} {
+		if s := stranger.imports(t, to, env.Registry()+"/"+stranger.namespace+"/evil@"+image.Digest.String()); s.Reason != metav1.StatusReasonNotFound {
+			t.Errorf("an image that is only referred to was imported from here: %+v", s)
+		}
+		stranger.closed(t, to, p)
 	}
+	stranger.knowsTheManifest(t, owner, evil, p)
 	made, text := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": own, "layers": []ocispec.Descriptor{p.layer, asLayer, asConfig}, "annotations": map[string]string{"a": "blob"}})
 	stranger.blob(t, "blobs", string(text))
 	stranger.mapImage(t, "madeup", imagev1.Image{
@@ -335,4 +344,35 @@ func TestLyingRegistriesOpenNothing(t *testing.T) {
 	})
 	stranger.want(t, http.StatusCreated, http.MethodPut, "evil/manifests/mine", manifest, pushed.MediaType)
 	stranger.want(t, http.StatusNotFound, http.MethodGet, "evil/blobs/"+p.config.Digest.String(), nil, "")
+}
+
+// knowsTheManifest has the liar serve the owner's manifest and configuration, and the
+// stranger do with them what makes images the stream's own. The layer stays closed.
+func (w tenant) knowsTheManifest(t *testing.T, owner tenant, l *liar, p private) {
+	t.Helper()
+	for path, d := range map[string]ocispec.Descriptor{"app/manifests/": p.manifest, "app/blobs/": p.config} {
+		_, content := owner.do(t, http.MethodGet, path+d.Digest.String(), nil, "")
+		l.put(content, d.MediaType)
+	}
+	defer func() { delete(l.content, p.manifest.Digest.String()); delete(l.content, p.config.Digest.String()) }()
+	wantImported(t, w.imports(t, "known", l.host+"/x/y@"+p.manifest.Digest.String()))
+	closed := func(stream string) {
+		t.Helper()
+		w.want(t, http.StatusNotFound, http.MethodGet, stream+"/blobs/"+p.layer.Digest.String(), nil, "")
+		w.want(t, http.StatusNotFound, http.MethodHead, stream+"/blobs/"+p.layer.Digest.String(), nil, "")
+	}
+	closed("known")
+	for _, to := range []string{"known", "known-again"} {
+		if s := w.imports(t, to, env.Registry()+"/"+w.namespace+"/known@"+p.manifest.Digest.String()); s.Status == metav1.StatusSuccess {
+			t.Errorf("an image that is only referred to was imported from here into %s", to)
+		}
+		closed(to)
+	}
+	w.copyTag(t, "known:1", "known-copy")
+	closed("known-copy")
+	w.mapImage(t, "known-claim", imagev1.Image{
+		ObjectMeta:           metav1.ObjectMeta{Name: p.manifest.Digest.String(), Annotations: map[string]string{"openshift.io/image.managed": "true"}},
+		DockerImageReference: env.Registry() + "/" + w.namespace + "/known-claim@" + p.manifest.Digest.String(),
+	}, true)
+	closed("known-claim")
 }

@@ -76,7 +76,11 @@ func (m *Mirror) provenances(ctx context.Context, repo reference.Repository, o o
 	if err != nil {
 		klog.V(2).InfoS("Storage does not say what is of a namespace", "namespace", repo.Namespace, "err", err)
 	}
-	return ociregistry.Provenances(scope, o.Sources)
+	all := ociregistry.Provenances("", o.Sources)
+	if scope != "" {
+		all = append(all, ociregistry.Provenances(scope, o.Sources)...)
+	}
+	return all
 }
 
 // stored is the size of a blob that storage has from one of some sources. Storage that

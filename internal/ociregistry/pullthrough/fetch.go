@@ -136,7 +136,7 @@ func (f *fetch) restart() bool {
 // attempt fetches the whole blob once. The error is nil also when readers have to go on
 // by themselves.
 func (f *fetch) attempt() error {
-	if size, ok := f.m.stored(f.ctx, f.d, f.m.provenancesOf(f.ctx, f.feed.places)); ok {
+	if size, ok := f.m.stored(f.ctx, f.d, provenancesOf(f.feed.places)); ok {
 		f.change(func() { f.phase, f.size = done, size })
 		return nil
 	}

@@ -1,6 +1,7 @@
 package pullthrough
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,13 +137,7 @@ func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []by
 func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, givers []*place) error {
 	scope := ""
 	for _, p := range givers {
-		if p.scope == "" || scope != "" {
-			continue
-		}
-		var err error
-		if scope, err = m.opts.Store.MakeScope(ctx, p.scope); err != nil {
-			return err
-		}
+		scope = cmp.Or(scope, p.scope)
 	}
 	for _, p := range givers {
 		if err := m.opts.Store.AddProvenance(ctx, d, p.source.Provenance(scope)); err != nil {
@@ -154,15 +149,12 @@ func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, givers []*
 
 // provenancesOf are those that open what was kept to everybody who shares a fetch from some
 // places.
-func (m *Mirror) provenancesOf(ctx context.Context, places []*place) []string {
+func provenancesOf(places []*place) []string {
 	var all []string
 	for _, p := range places {
 		all = append(all, p.source.Provenance(""))
-		if p.scope == "" {
-			continue
-		}
-		if scope, err := m.opts.Store.Scope(ctx, p.scope); err == nil && scope != "" {
-			all = append(all, p.source.Provenance(scope))
+		if p.scope != "" {
+			all = append(all, p.source.Provenance(p.scope))
 		}
 	}
 	return all

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
+	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
@@ -18,8 +19,8 @@ import (
 type place struct {
 	m         *Mirror
 	namespace string
-	// scope is the namespace where its pull secrets may show more than others see, "" for
-	// what everybody sees.
+	// scope is that of the namespace (blobstore.Scope) where its pull secrets may show more
+	// than others see, "" for what everybody sees.
 	scope   string
 	creds   upstream.Credentials
 	source  ociregistry.Source
@@ -58,7 +59,7 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 		byID := rules.Plan(ref.WithID(d.String()))
 		p.sources = namesOf(byID.Sources())
 		if hasSecret(creds, byID.Sources()) {
-			p.scope = namespace
+			m.confine(ctx, &p)
 		}
 		add(&p)
 		// Content is asked for by digest. Mirrors that serve tags only have what their
@@ -68,13 +69,24 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 		if byID.Source != nil && !within(namesOf(byTag.Mirrors), p.sources) {
 			tagged := p
 			tagged.ref, tagged.sources = ref.WithTag("latest"), namesOf(byTag.Sources())
-			if hasSecret(creds, byTag.Sources()) {
-				tagged.scope = namespace
+			if tagged.scope == "" && hasSecret(creds, byTag.Sources()) {
+				m.confine(ctx, &tagged)
 			}
 			add(&tagged)
 		}
 	}
 	return all
+}
+
+// confine has what comes from a place count for its namespace alone. Where storage cannot
+// say what is the namespace's, it is not kept.
+func (m *Mirror) confine(ctx context.Context, p *place) {
+	scope, err := m.opts.Store.MakeScope(ctx, p.namespace)
+	if err != nil {
+		klog.ErrorS(err, "What a pull secret shows is not kept", "namespace", p.namespace)
+		scope, p.source.Mirror = "namespace "+p.namespace, false
+	}
+	p.scope = scope
 }
 
 // hasSecret tells whether a namespace has something to show to one of several registries

@@ -103,7 +103,7 @@ func (c *content) follow(v *version) {
 	old := c.history
 	c.history = h
 	c.epoch++
-	doubtful := c.doubtful()
+	doubtful := c.doubtful(old)
 	for image := range old.of {
 		if !h.has(image) {
 			doubtful = true
@@ -119,10 +119,18 @@ func (c *content) follow(v *version) {
 
 // doubtful forgets images that were somebody else's, of which the history says now that
 // they are in this registry: they have to be proven. It reports whether there are any.
-func (c *content) doubtful() bool {
+func (c *content) doubtful(old *history) bool {
+	var ours []digest.Digest
+	for _, image := range c.history.ours {
+		if !old.ofThisRegistry(image) {
+			ours = append(ours, image)
+		}
+	}
 	found := false
 	for image := range c.nodes {
-		found = c.doubt(image) || found
+		if len(ours) > 0 && slices.ContainsFunc(c.rootsOf(image), func(root digest.Digest) bool { return slices.Contains(ours, root) }) {
+			found = c.doubt(image) || found
+		}
 	}
 	return found
 }
@@ -246,6 +254,11 @@ func (c *content) learn(f *facts) {
 	defer c.mu.Unlock()
 	_, waits := c.waiting[f.image]
 	_, missed := c.absent[f.image]
+	if n := c.nodes[f.image]; n != nil && n.unproven && !f.unproven {
+		delete(c.nodes, f.image)
+		c.rebuild()
+		waits = true
+	}
 	if waits || missed {
 		c.welcome(f)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	digest "github.com/opencontainers/go-digest"
 
@@ -31,11 +32,15 @@ const (
 // find tells how a digest belongs to the stream, nil when it does not. The error is that
 // of an API that does not answer.
 func (c *content) find(ctx context.Context, d digest.Digest, as kind) (*ociregistry.Origin, error) {
+	began := c.clock()
 	for {
 		if o, final := c.answer(d, as); final {
 			return o, nil
 		}
-		more, err := c.explore(ctx, d, as)
+		more, err := c.explore(ctx, d, as, began)
+		if o := c.origin(d, as); o != nil && err != nil {
+			return o, nil // more might open more, this much is sure
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -57,15 +62,20 @@ func (c *content) answer(d digest.Digest, as kind) (o *ociregistry.Origin, final
 func (c *content) mayHoldMore() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if !c.history.mixed {
-		return false
-	}
-	for image := range c.waiting {
-		if slices.ContainsFunc(c.rootsOf(image), c.history.ofThisRegistry) {
-			return true
+	seen := map[digest.Digest]struct{}{}
+	var waits func(image digest.Digest) bool
+	waits = func(image digest.Digest) bool {
+		if _, been := seen[image]; been {
+			return false
 		}
+		seen[image] = struct{}{}
+		if n := c.nodes[image]; n != nil {
+			return slices.ContainsFunc(n.children, func(child descriptor) bool { return waits(child.digest) })
+		}
+		_, waiting := c.waiting[image]
+		return waiting
 	}
-	return false
+	return slices.ContainsFunc(c.history.ours, waits)
 }
 
 // lookUp asks for the facts of an image, and once more for those that are of no use
@@ -87,7 +97,7 @@ func (c *content) lookUp(ctx context.Context, image digest.Digest) (*facts, erro
 
 // explore looks some more Images up, and tells whether that may have brought something
 // to light.
-func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, error) {
+func (c *content) explore(ctx context.Context, d digest.Digest, as kind, began time.Time) (bool, error) {
 	c.mu.RLock()
 	idle := len(c.waiting) == 0 && len(c.absent) == 0
 	c.mu.RUnlock()
@@ -103,7 +113,7 @@ func (c *content) explore(ctx context.Context, d digest.Digest, as kind) (bool, 
 	if _, final := c.answer(d, as); final {
 		return true, nil // found by whoever explored before
 	}
-	batch, err := c.batch(d, as)
+	batch, err := c.batch(d, as, began)
 	if err != nil || len(batch) == 0 {
 		return false, err
 	}
@@ -141,13 +151,13 @@ func (c *content) take(image digest.Digest, f *facts) {
 
 // batch are the next images to look up: the one that is asked for, if it waits; else
 // some that wait; when none does, those that had no Image a while ago.
-func (c *content) batch(d digest.Digest, as kind) ([]digest.Digest, error) {
+func (c *content) batch(d digest.Digest, as kind, began time.Time) ([]digest.Digest, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.weight > maxContentWeight {
 		return nil, fmt.Errorf("the history of the image stream leads to more than %d manifests and blobs: prune it", maxContentWeight)
 	}
-	if as == asManifest && c.isDue(d) {
+	if as == asManifest && c.isDue(d, began) {
 		c.retry(d)
 	}
 	if _, waits := c.waiting[d]; waits {
@@ -155,7 +165,7 @@ func (c *content) batch(d digest.Digest, as kind) ([]digest.Digest, error) {
 	}
 	if len(c.waiting) == 0 && as == asBlob {
 		for image := range c.absent {
-			if c.isDue(image) {
+			if c.isDue(image, began) {
 				c.retry(image)
 			}
 		}
@@ -171,10 +181,11 @@ func (c *content) batch(d digest.Digest, as kind) ([]digest.Digest, error) {
 	return batch, nil
 }
 
-// isDue tells whether an image that had no Image is worth asking for again.
-func (c *content) isDue(d digest.Digest) bool {
+// isDue tells whether an image that had no Image when a search began is worth asking for
+// again. What this search has asked for is not, however long it takes.
+func (c *content) isDue(d digest.Digest, began time.Time) bool {
 	at, missed := c.absent[d]
-	return missed && (c.clock().Sub(at) >= absentFor || c.images.has(d))
+	return missed && (began.Sub(at) >= absentFor || c.images.has(d))
 }
 
 func (c *content) retry(d digest.Digest) {

@@ -176,3 +176,20 @@ func TestChildrenOfLaterLists(t *testing.T) {
 	s.reads(t, asManifest, "index", true)
 	s.wantStanding(t, "image layer", "held")
 }
+
+// A search ends however long it takes to ask for what is not there.
+func TestSearchesEnd(t *testing.T) {
+	w := newWorld()
+	names := numbered("old", 3*maxLookups)
+	for _, name := range names {
+		w.add(plain(name, name+"-layer"))
+	}
+	s, stored := newSite(w), &storage{map[digest.Digest][]byte{}, nil}
+	s.all.images.stored = stored.read // which has none of them: they were taken over
+	w.during = func() { s.clock.pass(absentFor) }
+	s.follow(names)
+	s.reads(t, asBlob, "old1-layer", false)
+	if n := w.requests(); n > 4*len(names) {
+		t.Errorf("the search took %d requests for %d images", n, len(names))
+	}
+}

@@ -64,8 +64,8 @@ type history struct {
 	// roots are the images: heads before the rest, newer before older.
 	roots        []digest.Digest
 	repositories []outside
-	// mixed is true when some images are of this registry and some of others.
-	mixed bool
+	// ours are the images of this registry, where there are others too.
+	ours []digest.Digest
 }
 
 // headOf is the image that a tag leads to: that of its newest event, whatever else is in
@@ -109,8 +109,15 @@ func newHistory(v *version, p policy) *history {
 		}
 	}
 	h.roots = distinct(h.roots)
-	here := slices.ContainsFunc(h.roots, h.ofThisRegistry)
-	h.mixed = here && len(h.repositories) > 0
+	if len(h.repositories) == 0 {
+		return h
+	}
+	for _, root := range h.roots {
+		if h.ofThisRegistry(root) {
+			h.ours = append(h.ours, root)
+		}
+	}
+	h.roots = distinct(append(slices.Clone(h.ours), h.roots...)) // they say more than the others
 	return h
 }
 
@@ -164,10 +171,13 @@ func (r *reader) parseRepository(pullSpec string) int {
 	}
 	neighbour := ""
 	if slices.Contains(r.own, spec.Registry) {
-		if spec.Namespace == r.stream.Namespace && spec.Name == r.stream.Name {
-			return own
+		// What is no repository here is one of nobody.
+		if repo, err := reference.ParseRepository(spec.Namespace + "/" + spec.Name); err == nil {
+			if repo.Namespace == r.stream.Namespace && repo.Stream == r.stream.Name {
+				return own
+			}
+			neighbour = repo.Key()
 		}
-		neighbour = spec.Namespace + "/" + spec.Name
 	}
 	spec = spec.WithDefaults().AsRepository()
 	key := spec.Identity()
