@@ -240,7 +240,9 @@ func TestAccessRevokedRightsEnd(t *testing.T) {
 func TestAccessDeletedAccountsCannotLogIn(t *testing.T) {
 	s := newShop(t)
 	token := s.account(t, "short", "")
-	s.want(t, http.StatusOK, http.MethodGet, "/v2/", basic(token))
+	testenv.Eventually(t, "the API to know the new account", func() error {
+		return answered(http.StatusOK, s.send(t, http.MethodGet, "/v2/", basic(token)))
+	})
 	if err := env.Kube.CoreV1().ServiceAccounts(s.namespace).Delete(t.Context(), "short", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
