@@ -73,15 +73,18 @@ func pieces(content []byte, n, least int) [][]byte {
 	return append(all, content)
 }
 
-// Pushing a blob in chunks: POST, PATCH …, PUT without content.
-func chunksThenPut(c *C) {
-	b := c.content.blob(30_001)
+// pushInChunks pushes a blob of a size in about n chunks, and none of it with the PUT.
+func (c *C) pushInChunks(size, n int) {
+	b := c.content.blob(size)
 	u := c.start(c.repository())
-	for _, piece := range pieces(b.content, 3, u.chunk) {
+	for _, piece := range pieces(b.content, n, u.chunk) {
 		u.wantAppended(u.patch(piece))
 	}
 	c.wantBlob(u.commit(b.digest, nil), b)
 }
+
+// Pushing a blob in chunks: POST, PATCH …, PUT without content.
+func chunksThenPut(c *C) { c.pushInChunks(30_001, 3) }
 
 // Pushing a blob in chunks: "The final chunk … MAY be uploaded in the closing PUT".
 func chunksLastInPut(c *C) {
@@ -94,21 +97,9 @@ func chunksLastInPut(c *C) {
 	c.wantBlob(u.commit(b.digest, all[len(all)-1]), b)
 }
 
-func chunksOne(c *C) {
-	b := c.content.blob(1000)
-	u := c.start(c.repository())
-	u.wantAppended(u.patch(b.content))
-	c.wantBlob(u.commit(b.digest, nil), b)
-}
+func chunksOne(c *C) { c.pushInChunks(1000, 1) }
 
-func chunksMany(c *C) {
-	b := c.content.blob(40)
-	u := c.start(c.repository())
-	for _, piece := range pieces(b.content, 40, u.chunk) {
-		u.wantAppended(u.patch(piece))
-	}
-	c.wantBlob(u.commit(b.digest, nil), b)
-}
+func chunksMany(c *C) { c.pushInChunks(40, 40) }
 
 // Pushing a blob in chunks: OCI-Chunk-Min-Length is a number of bytes, and chunks of
 // just that many are accepted.

@@ -77,13 +77,13 @@ func (d *Driver) SyncFolders(ctx context.Context, paths ...string) error {
 // A folder without others below it is not remembered: there are as many as blobs, and each
 // is synced once.
 func (d *Driver) syncFolders(ctx context.Context, folders ...string) error {
-	todo := make(map[string]struct{}, 2*len(folders)+4)
+	unsynced := make(map[string]struct{}, 2*len(folders)+4)
 	var above []string
 	for _, folder := range folders {
-		todo[folder] = struct{}{}
+		unsynced[folder] = struct{}{}
 		for f := folder; f != d.root; {
 			f = filepath.Dir(f)
-			todo[f] = struct{}{}
+			unsynced[f] = struct{}{}
 			if f == d.root || d.durable.has(f) {
 				break
 			}
@@ -94,7 +94,7 @@ func (d *Driver) syncFolders(ctx context.Context, folders ...string) error {
 	// Together, one write of the filesystem's journal or one flush serves several.
 	var group errgroup.Group
 	group.SetLimit(parallelSyncs)
-	for folder := range todo {
+	for folder := range unsynced {
 		group.Go(func() error { return d.syncFolder(ctx, folder) })
 	}
 	if err := group.Wait(); err != nil {

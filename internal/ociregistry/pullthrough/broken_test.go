@@ -332,14 +332,14 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		code   ociregistry.Code // BLOB_UNKNOWN stands for MANIFEST_UNKNOWN too
 		text   string
 	}{
-		"not there":    {answer(404), ociregistry.CodeBlobUnknown, "because"},
-		"unauthorized": {answer(401), ociregistry.CodeBlobUnknown, "pull secret that it accepts has to be in namespace shop"},
-		"denied":       {answer(403), ociregistry.CodeBlobUnknown, "namespace shop"},
-		"too many":     {answer(429, "Retry-After", "77"), ociregistry.CodeTooManyRequests, "because"},
-		"broken":       {answer(500), ociregistry.CodeUnavailable, "because"},
-		"down for now": {answer(503, "Retry-After", "33"), ociregistry.CodeUnavailable, "because"},
-		"senseless":    {answer(204), ociregistry.CodeUnavailable, "204"},
-		"hangs up":     {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ociregistry.CodeUnavailable, "EOF"},
+		"not there":        {answer(404), ociregistry.CodeBlobUnknown, "because"},
+		"unauthorized":     {answer(401), ociregistry.CodeBlobUnknown, "pull secret that it accepts has to be in namespace shop"},
+		"denied":           {answer(403), ociregistry.CodeBlobUnknown, "namespace shop"},
+		"too many":         {answer(429, "Retry-After", "77"), ociregistry.CodeTooManyRequests, "because"},
+		"broken":           {answer(500), ociregistry.CodeUnavailable, "because"},
+		"down for a while": {answer(503, "Retry-After", "33"), ociregistry.CodeUnavailable, "because"},
+		"senseless":        {answer(204), ociregistry.CodeUnavailable, "204"},
+		"hangs up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ociregistry.CodeUnavailable, "EOF"},
 		"goes in a ring": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 		}, ociregistry.CodeUnavailable, "redirects"},

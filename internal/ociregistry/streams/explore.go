@@ -62,6 +62,9 @@ func (c *content) answer(d digest.Digest, as kind) (o *ociregistry.Origin, final
 func (c *content) mayHoldMore() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if len(c.waiting) == 0 || len(c.history.ours) == 0 {
+		return false // as soon as all was looked at, which is soon
+	}
 	seen := map[digest.Digest]struct{}{}
 	var waits func(image digest.Digest) bool
 	waits = func(image digest.Digest) bool {
