@@ -57,16 +57,20 @@ func maxImageSize(ranges []*corev1.LimitRange) *resource.Quantity {
 	return bound
 }
 
-// imageSize is what the stored Image is going to tell: from manifest and
-// configuration if it comes with them, else as submitted.
+// imageSize is the size that the stored Image is going to have: from manifest and
+// configuration if it comes with them, else as submitted. An image with a manifest is never
+// smaller than its layers: where the manifest cannot be read, nothing else counts them.
 func imageSize(submitted *imagev1.Image, now time.Time) int64 {
 	img := submitted.DeepCopy()
 	// Text that cannot be read does not keep an image from being stored, nor here
 	// from being measured by what it says about itself.
 	_ = dockerimage.Fill(img, now)
-	metadata, err := dockerimage.Metadata(img)
-	if err != nil {
-		return 0
+	var size int64
+	if metadata, err := dockerimage.Metadata(img); err == nil {
+		size = metadata.Size
 	}
-	return metadata.Size
+	if submitted.DockerImageManifest != "" {
+		size = max(size, dockerimage.Size(0, img.DockerImageLayers))
+	}
+	return size
 }

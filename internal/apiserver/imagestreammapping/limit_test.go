@@ -2,6 +2,7 @@ package imagestreammapping
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,17 @@ func sized(size string) imagev1.Image {
 	return imagev1.Image{DockerImageMetadata: runtime.RawExtension{Raw: []byte(`{"Size":` + size + `}`)}}
 }
 
+// withLayers is an image with the layers of manifest, 5000 bytes, and some text as its manifest.
+func withLayers(text, metadata string) imagev1.Image {
+	layer := func(end string, size int64) imagev1.ImageLayer {
+		return imagev1.ImageLayer{Name: "sha256:" + strings.Repeat("0", 63) + end, LayerSize: size}
+	}
+	return imagev1.Image{
+		DockerImageManifest: text, DockerImageConfig: "{}", DockerImageMetadata: runtime.RawExtension{Raw: []byte(metadata)},
+		DockerImageLayers: []imagev1.ImageLayer{layer("2", 3000), layer("2", 3000), layer("3", 2000)},
+	}
+}
+
 func TestImageLimit(t *testing.T) {
 	fromManifest := imagev1.Image{DockerImageManifest: manifest, DockerImageConfig: "{}"}
 	stored := *fromManifest.DeepCopy()
@@ -41,17 +53,29 @@ func TestImageLimit(t *testing.T) {
 		ranges []*corev1.LimitRange
 		want   string
 	}{
-		"no limit":           {sized("5000"), nil, ""},
-		"other type":         {sized("5000"), []*corev1.LimitRange{maxOf(corev1.LimitTypeContainer, corev1.ResourceStorage, "1")}, ""},
-		"other resource":     {sized("5000"), []*corev1.LimitRange{maxOf(imagev1.LimitTypeImage, corev1.ResourceMemory, "1")}, ""},
-		"as sent":            {sized("5000"), []*corev1.LimitRange{image("1Ki")}, "(5000 > 1Ki)"},
-		"just fits":          {sized("1024"), []*corev1.LimitRange{image("1Ki")}, ""},
-		"smallest bound":     {sized("5000"), []*corev1.LimitRange{image("4k"), image("1Ki"), image("2Ki")}, "(5000 > 1Ki)"},
-		"one bound of two":   {sized("3000"), []*corev1.LimitRange{image("1M"), image("2k")}, "(3000 > 2k)"},
-		"from manifest":      {fromManifest, []*corev1.LimitRange{image("5001")}, "(5002 > 5001)"},
-		"manifest just fits": {fromManifest, []*corev1.LimitRange{image("5002")}, ""},
-		"manifest dropped":   {stored, []*corev1.LimitRange{image("1")}, "(5002 > 1)"},
-		"unreadable":         {imagev1.Image{DockerImageManifest: "?"}, []*corev1.LimitRange{image("1")}, ""},
+		"no limit":                     {sized("5000"), nil, ""},
+		"other type":                   {sized("5000"), []*corev1.LimitRange{maxOf(corev1.LimitTypeContainer, corev1.ResourceStorage, "1")}, ""},
+		"other resource":               {sized("5000"), []*corev1.LimitRange{maxOf(imagev1.LimitTypeImage, corev1.ResourceMemory, "1")}, ""},
+		"as sent":                      {sized("5000"), []*corev1.LimitRange{image("1Ki")}, "(5000 > 1Ki)"},
+		"just fits":                    {sized("1024"), []*corev1.LimitRange{image("1Ki")}, ""},
+		"smallest bound":               {sized("5000"), []*corev1.LimitRange{image("4k"), image("1Ki"), image("2Ki")}, "(5000 > 1Ki)"},
+		"one bound of two":             {sized("3000"), []*corev1.LimitRange{image("1M"), image("2k")}, "(3000 > 2k)"},
+		"from manifest":                {fromManifest, []*corev1.LimitRange{image("5001")}, "(5002 > 5001)"},
+		"manifest just fits":           {fromManifest, []*corev1.LimitRange{image("5002")}, ""},
+		"manifest dropped":             {stored, []*corev1.LimitRange{image("1")}, "(5002 > 1)"},
+		"unreadable":                   {imagev1.Image{DockerImageManifest: "?"}, []*corev1.LimitRange{image("1")}, ""},
+		"unreadable, layers":           {withLayers("?", ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"unreadable, layers just fit":  {withLayers("?", ""), []*corev1.LimitRange{image("5k")}, ""},
+		"unreadable, sent size":        {withLayers("?", `{"Size":7000}`), []*corev1.LimitRange{image("6k")}, "(7000 > 6k)"},
+		"unreadable, sent a small one": {withLayers("?", `{"Size":1}`), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"unreadable metadata, layers":  {withLayers("?", `[`), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"Layers behind layers":         {withLayers(strings.TrimSuffix(manifest, "}")+`,"Layers":[]}`, ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"layers twice":                 {withLayers(strings.TrimSuffix(manifest, "}")+`,"layers":[]}`, ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"layers of what calls itself a list": {
+			withLayers(`{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}`, ""),
+			[]*corev1.LimitRange{image("1k")}, "(5000 > 1k)",
+		},
+		"sent without a manifest": {withLayers("", `{"Size":1}`), []*corev1.LimitRange{image("1k")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &imagev1.ImageStreamMapping{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: "ns"}, Image: test.image}

@@ -208,15 +208,18 @@ func TestFillStopsWhenAllIsSet(t *testing.T) {
 
 func TestUnreadableTextStillStores(t *testing.T) {
 	for name, img := range map[string]*imagev1.Image{
-		"no JSON":             named(imagev1.Image{DockerImageManifest: "nonsense"}),
-		"schemaVersion 3":     named(imagev1.Image{DockerImageManifest: `{"schemaVersion":3}`}),
-		"no config":           named(imagev1.Image{DockerImageManifest: schema2("")}),
-		"bad config":          named(imagev1.Image{DockerImageManifest: schema2(""), DockerImageConfig: "["}),
-		"counts differ":       named(imagev1.Image{DockerImageManifest: `{"schemaVersion":1,"fsLayers":[{"blobSum":"a"}],"history":[]}`}),
-		"no history":          named(imagev1.Image{DockerImageManifest: `{"schemaVersion":1}`}),
-		"history is no JSON":  named(imagev1.Image{DockerImageManifest: `{"schemaVersion":1,"fsLayers":[{"blobSum":"a"}],"history":[{"v1Compatibility":"x"}]}`}),
-		"negative layer size": named(imagev1.Image{DockerImageManifest: `{"schemaVersion":2,"layers":[{"size":-1}]}`}),
-		"negative entry size": named(imagev1.Image{DockerImageManifest: `{"schemaVersion":2,"manifests":[{"size":-1}]}`}),
+		"no JSON":              named(imagev1.Image{DockerImageManifest: "nonsense"}),
+		"schemaVersion 3":      named(imagev1.Image{DockerImageManifest: `{"schemaVersion":3}`}),
+		"no config":            named(imagev1.Image{DockerImageManifest: schema2("")}),
+		"bad config":           named(imagev1.Image{DockerImageManifest: schema2(""), DockerImageConfig: "["}),
+		"counts differ":        named(imagev1.Image{DockerImageManifest: `{"schemaVersion":1,"fsLayers":[{"blobSum":"a"}],"history":[]}`}),
+		"no history":           named(imagev1.Image{DockerImageManifest: `{"schemaVersion":1}`}),
+		"history is no JSON":   named(imagev1.Image{DockerImageManifest: `{"schemaVersion":1,"fsLayers":[{"blobSum":"a"}],"history":[{"v1Compatibility":"x"}]}`}),
+		"negative layer size":  named(imagev1.Image{DockerImageManifest: `{"schemaVersion":2,"layers":[{"size":-1}]}`}),
+		"Layers behind layers": named(imagev1.Image{DockerImageManifest: strings.TrimSuffix(schema2(""), "}") + `,"Layers":[]}`, DockerImageConfig: config}),
+		"config twice":         named(imagev1.Image{DockerImageManifest: strings.TrimSuffix(schema2(""), "}") + `,"config":{}}`, DockerImageConfig: config}),
+		"image and list":       named(imagev1.Image{DockerImageManifest: strings.TrimSuffix(schema2(""), "}") + `,"manifests":[]}`, DockerImageConfig: config}),
+		"negative entry size":  named(imagev1.Image{DockerImageManifest: `{"schemaVersion":2,"manifests":[{"size":-1}]}`}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Fill(img, now)

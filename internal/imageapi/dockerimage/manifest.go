@@ -5,38 +5,32 @@ import (
 	"fmt"
 	"slices"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	imagev1 "github.com/openshift/api/image/v1"
+
+	"weir.dev/weir/internal/manifest"
 )
 
-// Media types of manifests and of what they point at, as registries declare them. Those of OCI
-// are in ocispec.
+// Media types, see package manifest.
 const (
-	MediaTypeSchema1        = "application/vnd.docker.distribution.manifest.v1+json"
-	MediaTypeSchema1Signed  = "application/vnd.docker.distribution.manifest.v1+prettyjws"
-	MediaTypeSchema2        = "application/vnd.docker.distribution.manifest.v2+json"
-	MediaTypeManifestList   = "application/vnd.docker.distribution.manifest.list.v2+json"
-	MediaTypeOCIManifest    = ocispec.MediaTypeImageManifest
-	MediaTypeOCIIndex       = ocispec.MediaTypeImageIndex
-	MediaTypeSchema1Layer   = "application/vnd.docker.container.image.rootfs.diff+x-gtar"
-	MediaTypeSchema2Config  = "application/vnd.docker.container.image.v1+json"
-	MediaTypeOCIImageConfig = ocispec.MediaTypeImageConfig
+	MediaTypeSchema1        = manifest.MediaTypeSchema1
+	MediaTypeSchema1Signed  = manifest.MediaTypeSchema1Signed
+	MediaTypeSchema2        = manifest.MediaTypeSchema2
+	MediaTypeManifestList   = manifest.MediaTypeManifestList
+	MediaTypeOCIManifest    = manifest.MediaTypeOCIManifest
+	MediaTypeOCIIndex       = manifest.MediaTypeOCIIndex
+	MediaTypeSchema1Layer   = manifest.MediaTypeSchema1Layer
+	MediaTypeSchema2Config  = manifest.MediaTypeSchema2Config
+	MediaTypeOCIImageConfig = manifest.MediaTypeOCIImageConfig
 )
 
-// IsSchema1 tells the two media types of docker's first format.
-func IsSchema1(mediaType string) bool {
-	return mediaType == MediaTypeSchema1 || mediaType == MediaTypeSchema1Signed
-}
+// IsSchema1 is manifest.IsSchema1.
+func IsSchema1(mediaType string) bool { return manifest.IsSchema1(mediaType) }
 
-// IsImageManifest tells formats that have a configuration blob: docker schema 2, OCI manifest.
-func IsImageManifest(mediaType string) bool {
-	return mediaType == MediaTypeSchema2 || mediaType == MediaTypeOCIManifest
-}
+// IsImageManifest is manifest.IsImageManifest.
+func IsImageManifest(mediaType string) bool { return manifest.IsImageManifest(mediaType) }
 
-// IsList tells manifest lists and OCI indexes.
-func IsList(mediaType string) bool {
-	return mediaType == MediaTypeManifestList || mediaType == MediaTypeOCIIndex
-}
+// IsList is manifest.IsList.
+func IsList(mediaType string) bool { return manifest.IsList(mediaType) }
 
 // Manifest is what matters of a manifest of any known format. Which fields are set depends on
 // the format: Config and Layers for schema 2 and OCI, Layers for schema 1, Manifests for lists.
@@ -55,68 +49,46 @@ type Manifest struct {
 	history []string // schema 1: the v1 documents, newest first
 }
 
-// document holds the keys of all formats; they do not clash.
-type document struct {
-	SchemaVersion int          `json:"schemaVersion"`
-	MediaType     string       `json:"mediaType"`
-	Config        descriptor   `json:"config"`
-	Layers        []descriptor `json:"layers"`
-	Manifests     []descriptor `json:"manifests"`
-	FSLayers      []struct {
-		BlobSum string `json:"blobSum"`
-	} `json:"fsLayers"`
-	History []struct {
-		V1Compatibility string `json:"v1Compatibility"`
-	} `json:"history"`
-}
-
-type descriptor struct {
-	MediaType string `json:"mediaType"`
-	Digest    string `json:"digest"`
-	Size      int64  `json:"size"`
-	Platform  struct {
-		Architecture string `json:"architecture"`
-		OS           string `json:"os"`
-		Variant      string `json:"variant"`
-	} `json:"platform"`
-}
-
-// ParseManifest reads a manifest. It refuses what is no JSON object, an unknown schemaVersion,
-// negative sizes, and schema 1 documents whose history does not go with their layers. It
-// neither verifies digests nor requires fields that Image does not.
+// ParseManifest reads the text of a manifest. It refuses what manifest.Read and FromManifest
+// refuse.
 func ParseManifest(raw []byte) (*Manifest, error) {
-	var doc document
-	if err := json.Unmarshal(raw, &doc); err != nil {
+	read, err := manifest.Read(raw)
+	if err != nil {
 		return nil, fmt.Errorf("reading manifest: %w", err)
 	}
-	m := &Manifest{
-		SchemaVersion:   doc.SchemaVersion,
-		MediaType:       doc.MediaType,
-		ConfigDigest:    doc.Config.Digest,
-		ConfigMediaType: doc.Config.MediaType,
-	}
-	switch doc.SchemaVersion {
-	case 1:
-		return m, m.readSchema1(doc)
-	case 2:
-		return m, m.readSchema2(doc)
-	}
-	return nil, fmt.Errorf("reading manifest: schemaVersion %d is not supported", doc.SchemaVersion)
+	return FromManifest(read)
 }
 
-func (m *Manifest) readSchema2(doc document) error {
-	for i, d := range doc.Layers {
+// FromManifest takes from a manifest what an Image has of it. It refuses an unknown
+// schemaVersion, negative sizes, and schema 1 documents whose history does not go with their
+// layers. It neither verifies digests nor requires fields that Image does not.
+func FromManifest(read *manifest.Manifest) (*Manifest, error) {
+	m := &Manifest{SchemaVersion: read.SchemaVersion, MediaType: read.MediaType}
+	if read.Config != nil {
+		m.ConfigDigest, m.ConfigMediaType = read.Config.Digest.String(), read.Config.MediaType
+	}
+	switch read.SchemaVersion {
+	case 1:
+		return m, m.fillSchema1(read)
+	case 2:
+		return m, m.fillSchema2(read)
+	}
+	return nil, fmt.Errorf("reading manifest: schemaVersion %d is not supported", read.SchemaVersion)
+}
+
+func (m *Manifest) fillSchema2(read *manifest.Manifest) error {
+	for i, d := range read.Layers {
 		if d.Size < 0 {
 			return fmt.Errorf("reading manifest: layers[%d] has size %d", i, d.Size)
 		}
-		m.Layers = append(m.Layers, imagev1.ImageLayer{Name: d.Digest, LayerSize: d.Size, MediaType: d.MediaType})
+		m.Layers = append(m.Layers, imagev1.ImageLayer{Name: d.Digest.String(), LayerSize: d.Size, MediaType: d.MediaType})
 	}
-	for i, d := range doc.Manifests {
+	for i, d := range read.Manifests {
 		if d.Size < 0 {
 			return fmt.Errorf("reading manifest: manifests[%d] has size %d", i, d.Size)
 		}
 		m.Manifests = append(m.Manifests, imagev1.ImageManifest{
-			Digest:       d.Digest,
+			Digest:       d.Digest.String(),
 			MediaType:    d.MediaType,
 			ManifestSize: d.Size,
 			Architecture: d.Platform.Architecture,
@@ -127,17 +99,17 @@ func (m *Manifest) readSchema2(doc document) error {
 	return nil
 }
 
-// readSchema1 turns the layers round: the format lists the newest first. Their sizes stand, if
+// fillSchema1 turns the layers round: the format lists the newest first. Their sizes are, if
 // anywhere, in the v1 document of the same position.
-func (m *Manifest) readSchema1(doc document) error {
-	if len(doc.History) != len(doc.FSLayers) {
-		return fmt.Errorf("reading manifest: schema 1 with %d layers and a history of %d", len(doc.FSLayers), len(doc.History))
+func (m *Manifest) fillSchema1(read *manifest.Manifest) error {
+	if len(read.History) != len(read.FSLayers) {
+		return fmt.Errorf("reading manifest: schema 1 with %d layers and a history of %d", len(read.FSLayers), len(read.History))
 	}
-	for i, layer := range doc.FSLayers {
-		v1 := doc.History[i].V1Compatibility
+	for i, layer := range read.FSLayers {
+		v1 := read.History[i].V1Compatibility
 		m.history = append(m.history, v1)
 		m.Layers = append(m.Layers, imagev1.ImageLayer{
-			Name: layer.BlobSum, LayerSize: v1Size(v1), MediaType: MediaTypeSchema1Layer,
+			Name: layer.BlobSum.String(), LayerSize: v1Size(v1), MediaType: manifest.MediaTypeSchema1Layer,
 		})
 	}
 	slices.Reverse(m.Layers)
