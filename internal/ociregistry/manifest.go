@@ -2,16 +2,15 @@ package ociregistry
 
 import (
 	"cmp"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	casesensitivejson "k8s.io/apimachinery/pkg/util/json"
 
-	"weir.dev/weir/internal/imageapi/dockerimage"
+	imagemanifest "weir.dev/weir/internal/manifest"
 )
 
 // manifest is what a registry needs to know of a manifest: what it refers to.
@@ -28,32 +27,12 @@ type manifest struct {
 	annotations  map[string]string
 }
 
-// descriptor is what a registry looks at of a reference to content.
-type descriptor struct {
-	MediaType string        `json:"mediaType"`
-	Digest    digest.Digest `json:"digest"`
-	Size      int64         `json:"size"`
-	// Data is the content itself, where the manifest brings it along.
-	Data []byte `json:"data"`
-}
+// descriptor points at content. Once it is checked, its digest is valid and its size not
+// negative.
+type descriptor = imagemanifest.Descriptor
 
 // isList reports whether a manifest is an index or a manifest list.
-func (m *manifest) isList() bool { return dockerimage.IsList(m.mediaType) }
-
-// manifestDocument has the keys of all formats. Keys whose presence tells formats apart
-// are raw: an empty list may be written null.
-type manifestDocument struct {
-	SchemaVersion int               `json:"schemaVersion"`
-	MediaType     string            `json:"mediaType"`
-	ArtifactType  string            `json:"artifactType"`
-	Config        json.RawMessage   `json:"config"`
-	Layers        json.RawMessage   `json:"layers"`
-	Manifests     json.RawMessage   `json:"manifests"`
-	FSLayers      json.RawMessage   `json:"fsLayers"`
-	Signatures    json.RawMessage   `json:"signatures"`
-	Subject       *descriptor       `json:"subject"`
-	Annotations   map[string]string `json:"annotations"`
-}
+func (m *manifest) isList() bool { return imagemanifest.IsList(m.mediaType) }
 
 // manifestProblem collects what is wrong with a manifest.
 type manifestProblem struct{ causes []string }
@@ -80,9 +59,9 @@ func invalidManifest(causes ...string) *Error {
 	}
 }
 
-// parseManifest reads a manifest that is pushed, and refuses what no client could use.
-// contentType is the header of the request. What is not mentioned here is not looked at,
-// and stays in the manifest byte for byte.
+// parseManifest reads a manifest that is pushed, and refuses what no client could use and
+// what two readers could read differently. contentType is the header of the request. Keys
+// that are not known stay in the manifest byte for byte.
 //
 // Schema 1 is refused. Its digest is that of a part of the document, so that it can be
 // kept neither as it is nor verified as what it is; nothing in use makes it any more.
@@ -95,35 +74,49 @@ func parseManifest(content []byte, contentType string) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &manifest{mediaType: declared, subject: doc.Subject, annotations: doc.Annotations}
+	m := &manifest{
+		mediaType: declared, config: doc.Config, layers: doc.Layers, children: doc.Manifests,
+		subject: doc.Subject, artifactType: doc.ArtifactType, annotations: doc.Annotations,
+	}
+	if m.artifactType == "" && m.config != nil {
+		m.artifactType = m.config.MediaType
+	}
 	var wrong manifestProblem
+	checkDocument(doc, declared, &wrong)
+	m.checkDescriptors(&wrong)
+	return m, wrong.err()
+}
+
+// readDocument reads the JSON. The error is an *Error with CodeManifestInvalid.
+func readDocument(content []byte) (*imagemanifest.Manifest, error) {
+	doc, err := imagemanifest.Read(content)
+	if invalid := (*imagemanifest.InvalidError)(nil); errors.As(err, &invalid) {
+		return nil, invalidManifest(invalid.Causes...)
+	}
+	return doc, err
+}
+
+// checkDocument checks that a document is of the type that it was declared to be of. A
+// manifest that was verified as one type must not be run as another.
+func checkDocument(doc *imagemanifest.Manifest, declared string, wrong *manifestProblem) {
 	if doc.SchemaVersion != 2 {
 		wrong.add("schemaVersion is %d, not 2", doc.SchemaVersion)
 	}
 	if !strings.HasPrefix(declared, "application/vnd.oci.") && doc.MediaType == "" {
-		// Docker's formats have always named themselves. Without that nobody could tell
-		// them from OCI's when they are read again.
+		// Docker's formats have always named themselves. Without that they could not be
+		// told from OCI's when they are read again.
 		wrong.add("mediaType is missing")
 	}
-	if m.isList() {
-		m.readList(doc, &wrong)
-	} else {
-		m.readImage(doc, &wrong)
+	want := imagemanifest.FormatOf(declared)
+	if doc.Format != imagemanifest.FormatUnknown && doc.Format != want {
+		wrong.add("it is pushed as %s, but has the parts of another format (%s)", declared, doc.Format)
 	}
-	if m.subject != nil {
-		checkDescriptor("subject", *m.subject, &wrong)
+	switch {
+	case want == imagemanifest.FormatList && doc.Format != want:
+		wrong.add("manifests is missing")
+	case want == imagemanifest.FormatImage && doc.Config == nil:
+		wrong.add("config is missing")
 	}
-	return m, wrong.err()
-}
-
-// readDocument reads the JSON. Keys count only in their exact case, as other readers of
-// manifests have it: nothing is to mean one thing here and another there.
-func readDocument(content []byte) (*manifestDocument, error) {
-	doc := &manifestDocument{}
-	if err := casesensitivejson.Unmarshal(content, doc); err != nil {
-		return nil, invalidManifest("it is no JSON of a manifest: " + err.Error())
-	}
-	return doc, nil
 }
 
 // declaredType is the media type of a pushed manifest, from the header and from itself.
@@ -137,62 +130,29 @@ func declaredType(contentType, mediaType string) (string, error) {
 	}
 	declared = cmp.Or(declared, mediaType)
 	switch {
-	case dockerimage.IsImageManifest(declared), dockerimage.IsList(declared):
+	case imagemanifest.IsImageManifest(declared), imagemanifest.IsList(declared):
 		return declared, nil
 	case declared == "":
 		return "", invalidManifest("neither Content-Type nor mediaType says what it is")
-	case dockerimage.IsSchema1(declared):
+	case imagemanifest.IsSchema1(declared):
 		return "", invalidManifest("schema 1 is not accepted; push the image as schema 2 or OCI manifest")
 	}
 	return "", invalidManifest(fmt.Sprintf("its media type %.200q is no manifest's or index's", declared))
 }
 
-// readList reads what is an index. One that can be read as an image as well is refused:
-// whoever verified it as one must not run it as the other.
-func (m *manifest) readList(doc *manifestDocument, wrong *manifestProblem) {
-	m.artifactType = doc.ArtifactType
-	if doc.Manifests == nil {
-		wrong.add("manifests is missing")
-	}
-	if doc.Layers != nil || doc.Config != nil {
-		wrong.add("it has the config or layers of an image besides")
-	}
-	m.children = readDescriptors("manifests", doc.Manifests, wrong)
-}
-
-// readImage reads what has a configuration and layers.
-func (m *manifest) readImage(doc *manifestDocument, wrong *manifestProblem) {
-	if doc.Manifests != nil {
-		wrong.add("it has the manifests of an index besides")
-	}
-	if len(doc.Config) == 0 || string(doc.Config) == "null" {
-		wrong.add("config is missing")
-	} else {
-		m.config = &descriptor{}
-		if err := casesensitivejson.Unmarshal(doc.Config, m.config); err != nil {
-			wrong.add("config: %v", err)
-		}
+func (m *manifest) checkDescriptors(wrong *manifestProblem) {
+	if m.config != nil {
 		checkDescriptor("config", *m.config, wrong)
-		m.artifactType = cmp.Or(doc.ArtifactType, m.config.MediaType)
 	}
-	m.layers = readDescriptors("layers", doc.Layers, wrong)
-}
-
-// readDescriptors reads a list of descriptors. No list, or null, is an empty one: Go's
-// encoders write it like that.
-func readDescriptors(field string, raw json.RawMessage, wrong *manifestProblem) []descriptor {
-	if len(raw) == 0 {
-		return nil
+	for i, layer := range m.layers {
+		checkDescriptor(fmt.Sprintf("layers[%d]", i), layer, wrong)
 	}
-	var all []descriptor
-	if err := casesensitivejson.Unmarshal(raw, &all); err != nil {
-		wrong.add("%s: %v", field, err)
-		return nil
+	for i, child := range m.children {
+		checkDescriptor(fmt.Sprintf("manifests[%d]", i), child, wrong)
 	}
-	for i, d := range all {
-		checkDescriptor(fmt.Sprintf("%s[%d]", field, i), d, wrong)
+	if m.subject != nil {
+		checkDescriptor("subject", *m.subject, wrong)
 	}
-	return all
 }
 
 func checkDescriptor(field string, d descriptor, wrong *manifestProblem) {
@@ -228,13 +188,13 @@ func typeOfStored(content []byte, known string) string {
 		return cmp.Or(known, "application/octet-stream")
 	case doc.MediaType != "":
 		return doc.MediaType
-	case doc.SchemaVersion == 1 && doc.Signatures != nil:
-		return dockerimage.MediaTypeSchema1Signed
+	case doc.SchemaVersion == 1 && doc.Signed:
+		return imagemanifest.MediaTypeSchema1Signed
 	case doc.SchemaVersion == 1:
-		return dockerimage.MediaTypeSchema1
+		return imagemanifest.MediaTypeSchema1
 	case known != "":
 		return known
-	case doc.Manifests != nil:
+	case doc.Format == imagemanifest.FormatList:
 		return ocispec.MediaTypeImageIndex
 	}
 	return ocispec.MediaTypeImageManifest

@@ -57,6 +57,59 @@ func TestManifest(t *testing.T) {
 	})
 }
 
+// TestManifestsWithTwoMeanings: a manifest in which another reader finds other parts is
+// refused, although all the parts that any reader finds are there.
+func TestManifestsWithTwoMeanings(t *testing.T) {
+	r := start(t)
+	image := r.image("shop/web", "one")
+	list := index(t, image)
+	r.push("shop/web", "v1", image)
+	r.push("shop/web", "v2", list)
+	type spelling struct{ content, before, member string }
+	for _, s := range []spelling{
+		{string(image), "{", `"blobs":[]`},
+		{string(image), "{", `"fsLayers":[]`},
+		{string(image), "{", `"manifests":[]`},
+		{string(image), "{", `"Layers":[]`},
+		{string(image), "{", `"layers":[]`},
+		{string(image), "{", `"layer\u017f":[]`},
+		{string(image), "{", `"layerſ":[]`},
+		{string(image), "{", `"Config":null`},
+		{string(image), "{", `"Manifests":[]`},
+		{string(image), "{", `"Blobs":[]`},
+		{string(image), "{", `"annotations":{"a":"1","a":"2"}`},
+		{string(image), `"layers":[{`, `"Digest":""`},
+		{string(image), `"layers":[{`, `"digest":""`},
+		{string(image), `"config":{`, `"Digest":""`},
+		{string(image), `"config":{`, `"ſize":1`},
+		{string(list), "{", `"blobs":[]`},
+		{string(list), "{", `"fsLayers":[]`},
+		{string(list), "{", `"layers":[]`},
+		{string(list), "{", `"config":null`},
+		{string(list), "{", `"Layers":[]`},
+		{string(list), "{", `"layerſ":[]`},
+		{string(list), "{", `"Manifests":[]`},
+		{string(list), "{", `"manifests":[]`},
+		{string(list), "{", `"Config":null`},
+		{string(list), `"manifests":[{`, `"Digest":""`},
+		{string(list), `"manifests":[{`, `"platform":{"OS":"linux"}`},
+	} {
+		t.Run(s.before+s.member, func(t *testing.T) {
+			content := strings.Replace(s.content, s.before, s.before+s.member+",", 1)
+			if content == s.content {
+				t.Fatalf("%s is not in %s", s.before, s.content)
+			}
+			got := r.put("shop/web", "v3", []byte(content), header("Content-Type", mediaTypeIn([]byte(s.content))))
+			if got.status != 400 || !slices.Equal(errorCodes(t, got), []ociregistry.Code{ociregistry.CodeManifestInvalid}) {
+				t.Errorf("the answer is %d: %s", got.status, got.body)
+			}
+			if got := r.do("GET", "/v2/shop/web/manifests/"+digestOf([]byte(content)), nil); got.status != 404 {
+				t.Errorf("it can be read: %d", got.status)
+			}
+		})
+	}
+}
+
 func TestManifestByDigest(t *testing.T) {
 	eachDriver(t, func(t *testing.T, r *registry) {
 		content := r.image("shop/web", "one")
