@@ -1,20 +1,19 @@
 package streams
 
 import (
-	"encoding/json"
 	"fmt"
 	"mime"
 	"regexp"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/openshift/api/image/docker10"
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/manifest"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 )
@@ -25,21 +24,10 @@ const (
 	maxImageBytes = 2 << 20
 	// unknownPart is how build tools fill the platform of what runs nowhere.
 	unknownPart = "unknown"
-	// mediaTypeArtifact is the manifest of the image specification's 1.1 candidates, of
-	// which some are still around.
-	mediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
 )
 
 // mediaTypeGrammar is what the API takes as a media type (RFC 6838, section 4.2).
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
-
-// pushed is what of a manifest goes into its Image beside what package dockerimage reads.
-type pushed struct {
-	ArtifactType string               `json:"artifactType"`
-	Config       ocispec.Descriptor   `json:"config"`
-	Subject      *ocispec.Descriptor  `json:"subject"`
-	Blobs        []ocispec.Descriptor `json:"blobs"`
-}
 
 // imageOf makes the Image of a pushed manifest. It is what the API server would store had
 // it been sent the manifest's text, and without that text: the registry keeps manifests,
@@ -52,8 +40,8 @@ func imageOf(p ociregistry.Push, host string, now time.Time) (*imagev1.Image, er
 	invalid := func(format string, args ...any) error {
 		return ociregistry.NewError(ociregistry.CodeManifestInvalid, "manifest %s: %s", p.Digest, fmt.Sprintf(format, args...))
 	}
-	var m pushed
-	if err := json.Unmarshal(p.Manifest, &m); err != nil {
+	m, err := manifest.Read(p.Manifest)
+	if err != nil {
 		return nil, invalid("it is malformed: %v", err)
 	}
 	img := &imagev1.Image{
@@ -80,7 +68,7 @@ func imageOf(p ociregistry.Push, host string, now time.Time) (*imagev1.Image, er
 	return img, nil
 }
 
-func annotationsOf(mediaType string, m pushed) map[string]string {
+func annotationsOf(mediaType string, m *manifest.Manifest) map[string]string {
 	order := imagev1.DockerImageLayersOrderAscending
 	if dockerimage.IsList(mediaType) {
 		order = "" // a list has no layers; clients of the contract see it so
@@ -101,17 +89,25 @@ func annotationsOf(mediaType string, m pushed) map[string]string {
 
 // artifactType is what an artifact calls itself or, as older tools do, its configuration;
 // "" for a container image.
-func artifactType(mediaType string, m pushed) string {
+func artifactType(mediaType string, m *manifest.Manifest) string {
 	if m.ArtifactType != "" {
 		return m.ArtifactType
 	}
-	if dockerimage.IsImageManifest(mediaType) && !describesImage(m.Config.MediaType) {
-		return m.Config.MediaType
+	if dockerimage.IsImageManifest(mediaType) && !describesImage(configOf(m).MediaType) {
+		return configOf(m).MediaType
 	}
 	return ""
 }
 
-// describesImage tells the media types of configurations of container images. Other
+// configOf is the descriptor of a manifest's configuration, an empty one where it has none.
+func configOf(m *manifest.Manifest) manifest.Descriptor {
+	if m.Config == nil {
+		return manifest.Descriptor{}
+	}
+	return *m.Config
+}
+
+// describesImage reports whether a media type is one of configurations of container images. Other
 // configurations may have any content, and keys that mean something else there.
 func describesImage(mediaType string) bool {
 	if bare, _, err := mime.ParseMediaType(mediaType); err == nil {
@@ -121,16 +117,13 @@ func describesImage(mediaType string) bool {
 }
 
 // describe fills in layers, sub-manifests and metadata.
-func describe(img *imagev1.Image, p ociregistry.Push, m pushed, now time.Time) error {
-	if p.MediaType == mediaTypeArtifact {
-		return describeArtifact(img, m)
-	}
-	parsed, err := dockerimage.ParseManifest(p.Manifest)
+func describe(img *imagev1.Image, p ociregistry.Push, m *manifest.Manifest, now time.Time) error {
+	parsed, err := dockerimage.FromManifest(m)
 	if err != nil {
 		return err
 	}
 	img.DockerImageManifest = string(p.Manifest)
-	if describesImage(m.Config.MediaType) {
+	if describesImage(configOf(m).MediaType) {
 		img.DockerImageConfig = string(p.Config)
 	}
 	unread := dockerimage.Fill(img, now)
@@ -142,19 +135,8 @@ func describe(img *imagev1.Image, p ociregistry.Push, m pushed, now time.Time) e
 	if unread == nil && dockerimage.MetadataID(img) != "" {
 		return nil
 	}
-	size := dockerimage.Size(max(m.Config.Size, 0), parsed.Layers)
+	size := dockerimage.Size(max(configOf(m).Size, 0), parsed.Layers)
 	return dockerimage.SetMetadata(img, docker10.DockerImage{ID: parsed.ConfigDigest, Size: size})
-}
-
-// describeArtifact takes the blobs of an artifact for layers, so that they can be read.
-func describeArtifact(img *imagev1.Image, m pushed) error {
-	for i, b := range m.Blobs {
-		if !reference.ValidDigest(b.Digest.String()) || b.Size < 0 {
-			return fmt.Errorf("blobs[%d] is no descriptor", i)
-		}
-		img.DockerImageLayers = append(img.DockerImageLayers, imagev1.ImageLayer{Name: b.Digest.String(), LayerSize: b.Size, MediaType: b.MediaType})
-	}
-	return dockerimage.SetMetadata(img, docker10.DockerImage{ID: img.Name, Size: dockerimage.Size(0, img.DockerImageLayers)})
 }
 
 // completeList says of each manifest of a list what the API insists on. Lists within

@@ -256,20 +256,6 @@ func TestListsLeadToAllTheirManifests(t *testing.T) {
 	}
 }
 
-func TestArtifactManifest(t *testing.T) {
-	img := prepared(t, pushOf(mediaTypeArtifact, object{
-		"mediaType": mediaTypeArtifact, "artifactType": "application/x", "blobs": []object{descriptorOf("text/plain", "one"), descriptorOf("text/plain", "two")},
-		"subject": descriptorOf(dockerimage.MediaTypeOCIManifest, "subject"),
-	}, ""))
-	f := factsOf(img)
-	if len(f.layers) != 2 || f.layers[1].digest != digest.FromString("two") || img.Annotations[AnnotationSubject] == "" {
-		t.Errorf("%+v, %v", *f, img.Annotations)
-	}
-	if m := metadataOf(t, img); m.Size != 6 {
-		t.Errorf("metadata %+v", m)
-	}
-}
-
 func TestSHA512Manifest(t *testing.T) {
 	p := pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
 	p.Digest = digest.SHA512.FromBytes(p.Manifest)
@@ -294,8 +280,11 @@ func TestManifestsThatMakeNoImage(t *testing.T) {
 		"child of no digest": {dockerimage.MediaTypeOCIIndex, indexOf(entry(dockerimage.MediaTypeOCIManifest, "digest", "latest")), "manifests[0]"},
 		"child of no type":   {dockerimage.MediaTypeOCIIndex, indexOf(entry("")), "manifests[0]"},
 		"too many children":  {dockerimage.MediaTypeOCIIndex, indexOf(huge...), "would take"},
-		"artifact of no blobs": {
-			mediaTypeArtifact, object{"blobs": []object{{"digest": "x"}}}, "blobs[0]",
+		"Layers behind layers": {
+			dockerimage.MediaTypeOCIManifest, manifestOf(helmConfig, "{}", "Layers", []object{descriptorOf("a/b", "other")}), `"Layers" differs`,
+		},
+		"image with blobs": {
+			dockerimage.MediaTypeOCIManifest, manifestOf(helmConfig, "{}", "blobs", []object{descriptorOf("a/b", "other")}), "more than one format",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -327,7 +316,7 @@ func FuzzImageOf(f *testing.F) {
 	add(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
 	add(dockerimage.MediaTypeOCIManifest, manifestOf(helmConfig, "{}", "artifactType", "a/b", "subject", descriptorOf("a/b", "s")), "{}")
 	add(dockerimage.MediaTypeOCIIndex, indexOf(entry(dockerimage.MediaTypeOCIManifest, "platform", object{"os": "linux"})), "")
-	add(mediaTypeArtifact, object{"blobs": []object{descriptorOf("a/b", "x")}}, "")
+	add(dockerimage.MediaTypeOCIManifest, object{"schemaVersion": 2, "blobs": []object{descriptorOf("a/b", "x")}}, "")
 	add(dockerimage.MediaTypeSchema1, object{"schemaVersion": 1, "fsLayers": []object{{"blobSum": "sha256:1"}}, "history": []object{{"v1Compatibility": "{}"}}}, "")
 	f.Fuzz(func(t *testing.T, mediaType string, manifest, config []byte) {
 		p := ociregistry.Push{Repository: repository, Digest: digest.FromBytes(manifest), MediaType: mediaType, Manifest: manifest, Config: config}
