@@ -1,7 +1,8 @@
 package importer
 
 import (
-	"encoding/json"
+	"cmp"
+	"errors"
 	"mime"
 	"regexp"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/manifest"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -35,9 +37,9 @@ type document struct {
 
 // descriptor points at a blob. Digest is valid and Size not negative once parsed.
 type descriptor struct {
-	MediaType string        `json:"mediaType"`
-	Digest    digest.Digest `json:"digest"`
-	Size      int64         `json:"size"`
+	MediaType string
+	Digest    digest.Digest
+	Size      int64
 }
 
 // listEntry is what a list says of one of its manifests.
@@ -62,56 +64,31 @@ func isSingle(mediaType string) bool {
 	return dockerimage.IsImageManifest(mediaType) || dockerimage.IsSchema1(mediaType)
 }
 
-// maxJSONDepth bounds the nesting of manifests and configs. Real ones need about six levels.
-const maxJSONDepth = 64
-
-// envelope has the fields of all formats: what it is must be known before it is believed. Those
-// that tell formats apart are pointers, to see whether they are there.
-type envelope struct {
-	SchemaVersion int              `json:"schemaVersion"`
-	MediaType     string           `json:"mediaType"`
-	Config        *descriptor      `json:"config"`
-	Layers        *[]descriptor    `json:"layers"`
-	Manifests     *[]manifestEntry `json:"manifests"`
-	FSLayers      *[]struct{}      `json:"fsLayers"`
-}
-
-// manifestEntry is an entry of a list as it is written.
-type manifestEntry struct {
-	descriptor
-	Platform struct {
-		Architecture string `json:"architecture"`
-		OS           string `json:"os"`
-		Variant      string `json:"variant"`
-	} `json:"platform"`
-	Annotations map[string]string `json:"annotations"`
-}
-
 // parseDocument reads a manifest of any supported format. contentType is what the registry said it
-// is, "" or a generic type when it did not. A manifest that can be read as two things is refused:
-// whoever verified it as one must not run it as the other.
+// is, "" or a generic type when it did not. A manifest that can be read as two things is refused: one
+// that was verified as one of them must not be run as the other.
 func parseDocument(contentType string, body []byte) (document, error) {
-	if err := checkDepth(body); err != nil {
-		return document{}, contentErrorf("the manifest is malformed: %v", err)
+	m, err := manifest.Read(body)
+	if invalid := (*manifest.InvalidError)(nil); errors.As(err, &invalid) {
+		return document{}, contentErrorf("the manifest is malformed: %s", strings.Join(invalid.Causes, "; "))
 	}
-	var e envelope
-	if err := json.Unmarshal(body, &e); err != nil {
-		return document{}, contentErrorf("the manifest is malformed: %v", err)
-	}
-	mediaType, err := documentType(normalizeType(contentType), e)
 	if err != nil {
 		return document{}, err
 	}
-	if err := e.check(mediaType); err != nil {
+	mediaType, err := documentType(normalizeType(contentType), m)
+	if err != nil {
+		return document{}, err
+	}
+	if err := checkType(mediaType, m); err != nil {
 		return document{}, err
 	}
 	switch {
 	case dockerimage.IsList(mediaType):
-		return parseList(mediaType, e)
+		return parseList(mediaType, m)
 	case dockerimage.IsSchema1(mediaType):
-		return parseSchema1(body)
+		return parseSchema1(m)
 	}
-	return parseImage(mediaType, e)
+	return parseImage(mediaType, m)
 }
 
 // normalizeType drops parameters, and types that say nothing.
@@ -130,18 +107,12 @@ func normalizeType(contentType string) string {
 }
 
 // documentType settles what a manifest is: by its header, its own word, or its shape.
-func documentType(header string, e envelope) (string, error) {
-	own := normalizeType(e.MediaType)
+func documentType(header string, m *manifest.Manifest) (string, error) {
+	own := normalizeType(m.MediaType)
 	if header != "" && own != "" && header != own {
 		return "", contentErrorf("the registry calls the manifest %q, the manifest calls itself %q", header, own)
 	}
-	mediaType := header
-	if mediaType == "" {
-		mediaType = own
-	}
-	if mediaType == "" {
-		mediaType = e.shape()
-	}
+	mediaType := cmp.Or(header, own, shapeOf(m))
 	if mediaType == "" {
 		return "", contentErrorf("unsupported image manifest: neither the registry nor the manifest says what it is")
 	}
@@ -151,73 +122,64 @@ func documentType(header string, e envelope) (string, error) {
 	return mediaType, nil
 }
 
-func (e envelope) shape() string {
+// shapeOf is the media type that the keys of a manifest stand for, "" for none.
+func shapeOf(m *manifest.Manifest) string {
 	switch {
-	case e.SchemaVersion == 1:
+	case m.SchemaVersion == 1:
 		return dockerimage.MediaTypeSchema1
-	case e.SchemaVersion == 2 && e.Manifests != nil:
+	case m.SchemaVersion == 2 && m.Format == manifest.FormatList:
 		return dockerimage.MediaTypeOCIIndex
-	case e.SchemaVersion == 2 && e.Config != nil:
+	case m.SchemaVersion == 2 && m.Config != nil:
 		return dockerimage.MediaTypeOCIManifest
 	}
 	return ""
 }
 
-// check refuses documents whose content is not of the type they claim, or of two types at once.
-func (e envelope) check(mediaType string) error {
+// checkType refuses manifests whose content is not of the type they claim.
+func checkType(mediaType string, m *manifest.Manifest) error {
 	version := 2
 	if mediaType == dockerimage.MediaTypeSchema1 {
 		version = 1
 	}
-	if e.SchemaVersion != version {
-		return contentErrorf("the manifest of type %q has schemaVersion %d", mediaType, e.SchemaVersion)
+	if m.SchemaVersion != version {
+		return contentErrorf("the manifest of type %q has schemaVersion %d", mediaType, m.SchemaVersion)
 	}
-	isImage := e.Config != nil || e.Layers != nil
-	ambiguous := e.Manifests != nil && (isImage || e.FSLayers != nil) || isImage && e.FSLayers != nil
-	if ambiguous {
-		return contentErrorf("the manifest is ambiguous: it has the parts of more than one format")
-	}
-	if dockerimage.IsList(mediaType) && (isImage || e.FSLayers != nil) || !dockerimage.IsList(mediaType) && e.Manifests != nil {
+	if m.Format != manifest.FormatUnknown && m.Format != manifest.FormatOf(mediaType) {
 		return contentErrorf("the manifest of type %q has the content of another format", mediaType)
 	}
 	return nil
 }
 
-func parseList(mediaType string, e envelope) (document, error) {
+func parseList(mediaType string, m *manifest.Manifest) (document, error) {
 	doc := document{kind: kindList, mediaType: mediaType}
-	if e.Manifests == nil {
-		return doc, nil
-	}
-	doc.entries = make([]listEntry, 0, len(*e.Manifests))
-	for i, m := range *e.Manifests {
-		if err := m.descriptor.check(); err != nil {
+	for i, entry := range m.Manifests {
+		d, err := checked(entry)
+		if err != nil {
 			return document{}, contentErrorf("the manifest list is malformed: manifests[%d]: %v", i, err)
 		}
-		entry := listEntry{
-			descriptor:  m.descriptor,
-			Platform:    Platform{m.Platform.Architecture, m.Platform.OS},
-			Variant:     m.Platform.Variant,
-			annotations: m.Annotations,
-		}
-		entry.MediaType = normalizeType(m.MediaType)
-		doc.entries = append(doc.entries, entry)
+		d.MediaType = normalizeType(d.MediaType)
+		doc.entries = append(doc.entries, listEntry{
+			descriptor:  d,
+			Platform:    Platform{entry.Platform.Architecture, entry.Platform.OS},
+			Variant:     entry.Platform.Variant,
+			annotations: entry.Annotations,
+		})
 	}
 	return doc, nil
 }
 
-func parseImage(mediaType string, e envelope) (document, error) {
-	if e.Config == nil {
+func parseImage(mediaType string, m *manifest.Manifest) (document, error) {
+	if m.Config == nil {
 		return document{}, contentErrorf("the manifest is malformed: it has no config")
 	}
-	if err := e.Config.check(); err != nil {
+	config, err := checked(*m.Config)
+	if err != nil {
 		return document{}, contentErrorf("the manifest is malformed: config: %v", err)
 	}
-	doc := document{kind: kindImage, mediaType: mediaType, config: *e.Config}
-	if e.Layers == nil {
-		return doc, nil
-	}
-	for i, l := range *e.Layers {
-		if err := l.check(); err != nil {
+	doc := document{kind: kindImage, mediaType: mediaType, config: config}
+	for i, layer := range m.Layers {
+		l, err := checked(layer)
+		if err != nil {
 			return document{}, contentErrorf("the manifest is malformed: layers[%d]: %v", i, err)
 		}
 		doc.layers = append(doc.layers, imagev1.ImageLayer{Name: l.Digest.String(), LayerSize: l.Size, MediaType: l.MediaType})
@@ -225,36 +187,16 @@ func parseImage(mediaType string, e envelope) (document, error) {
 	return doc, nil
 }
 
-func (d descriptor) check() error {
-	if !reference.ValidDigest(string(d.Digest)) {
-		return contentErrorf("%q is no digest", foreignText(string(d.Digest)))
+// checked is a descriptor whose digest is valid and whose size is not negative.
+func checked(d manifest.Descriptor) (descriptor, error) {
+	if !reference.ValidDigest(d.Digest.String()) {
+		return descriptor{}, contentErrorf("%q is no digest", foreignText(d.Digest.String()))
 	}
 	if d.Size < 0 {
-		return contentErrorf("size %d is negative", d.Size)
+		return descriptor{}, contentErrorf("size %d is negative", d.Size)
 	}
-	return nil
+	return descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, nil
 }
 
 // mediaTypeGrammar is what RFC 6838 allows as type/subtype.
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
-
-// checkDepth refuses JSON that is nested beyond bearing, before anything recursive reads it.
-func checkDepth(body []byte) error {
-	depth, inString := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			if depth++; depth > maxJSONDepth {
-				return contentErrorf("nested more than %d levels deep", maxJSONDepth)
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return nil
-}

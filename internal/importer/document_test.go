@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,6 +41,43 @@ func TestDocumentTypes(t *testing.T) {
 		doc, err := parseDocument(c.header, fmt.Appendf(nil, c.body, own))
 		if err != nil || doc.mediaType != c.want || doc.kind != c.kind {
 			t.Errorf("header %q, own %q: %q, kind %d, %v; want %q", c.header, c.own, doc.mediaType, doc.kind, err, c.want)
+		}
+	}
+}
+
+// TestDocumentsWithTwoMeanings: what another reader would read differently is refused.
+func TestDocumentsWithTwoMeanings(t *testing.T) {
+	desc := `{"digest":"` + someDigest + `","size":2}`
+	image := `{"schemaVersion":2,"config":` + desc + `,"layers":[` + desc + `]}`
+	list := `{"schemaVersion":2,"manifests":[` + desc + `]}`
+	schema1 := `{"schemaVersion":1,"fsLayers":[{"blobSum":"` + someDigest + `"}],"history":[{"v1Compatibility":"{}"}]}`
+	for _, c := range []struct{ mediaType, body, before, member string }{
+		{dockerimage.MediaTypeSchema2, image, "{", `"blobs":[]`},
+		{dockerimage.MediaTypeSchema2, image, "{", `"fsLayers":[]`},
+		{dockerimage.MediaTypeSchema2, image, "{", `"Layers":[]`},
+		{dockerimage.MediaTypeSchema2, image, "{", `"layerſ":[]`},
+		{dockerimage.MediaTypeSchema2, image, "{", `"layers":[]`},
+		{dockerimage.MediaTypeSchema2, image, "{", `"Config":{}`},
+		{dockerimage.MediaTypeSchema2, image, "{", `"Manifests":[]`},
+		{dockerimage.MediaTypeSchema2, image, `"layers":[{`, `"Digest":"x"`},
+		{dockerimage.MediaTypeSchema2, image, `"config":{`, `"Size":1`},
+		{dockerimage.MediaTypeOCIIndex, list, "{", `"blobs":[]`},
+		{dockerimage.MediaTypeOCIIndex, list, "{", `"Layers":[]`},
+		{dockerimage.MediaTypeOCIIndex, list, "{", `"Manifests":[]`},
+		{dockerimage.MediaTypeOCIIndex, list, `"manifests":[{`, `"Digest":"x"`},
+		{dockerimage.MediaTypeOCIIndex, list, `"manifests":[{`, `"platform":{"OS":"linux"}`},
+		{dockerimage.MediaTypeSchema1, schema1, "{", `"FSLayers":[]`},
+		{dockerimage.MediaTypeSchema1, schema1, "{", `"layers":[]`},
+		{dockerimage.MediaTypeSchema1, schema1, `"fsLayers":[{`, `"blobsum":"x"`},
+		{dockerimage.MediaTypeSchema1, schema1, "{", `"history":[]`},
+	} {
+		if _, err := parseDocument(c.mediaType, []byte(c.body)); err != nil {
+			t.Fatalf("%s: %v", c.body, err)
+		}
+		body := strings.Replace(c.body, c.before, c.before+c.member+",", 1)
+		doc, err := parseDocument(c.mediaType, []byte(body))
+		if invalid := (*contentError)(nil); !errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), "the manifest is malformed: ") {
+			t.Errorf("%s: read as %+v, %v", body, doc, err)
 		}
 	}
 }

@@ -49,3 +49,27 @@ func configPlatform(config []byte) Platform {
 	}
 	return Platform{Architecture: c.Architecture, OS: c.OS}
 }
+
+// maxJSONDepth bounds the nesting of configs. Real ones need about six levels.
+const maxJSONDepth = 64
+
+// checkDepth refuses JSON that is nested beyond bearing, before anything recursive reads it.
+func checkDepth(body []byte) error {
+	depth, inString := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxJSONDepth {
+				return contentErrorf("nested more than %d levels deep", maxJSONDepth)
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return nil
+}

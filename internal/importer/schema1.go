@@ -4,6 +4,7 @@ import (
 	"github.com/openshift/api/image/docker10"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/manifest"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -13,22 +14,22 @@ const maxSchema1Layers = 1000
 // parseSchema1 reads a docker schema 1 manifest: the format of registries before 2016, in which the
 // configuration of every layer stands inside the manifest. It is read, never written; signatures
 // in it are not verified, the digest is. Layers are base first, with size 0 where it does not say.
-func parseSchema1(body []byte) (document, error) {
-	manifest, err := dockerimage.ParseManifest(body)
+func parseSchema1(m *manifest.Manifest) (document, error) {
+	image, err := dockerimage.FromManifest(m)
 	if err != nil {
 		return document{}, contentErrorf("the schema 1 manifest is malformed: %v", err)
 	}
-	if n := len(manifest.Layers); n == 0 || n > maxSchema1Layers {
+	if n := len(image.Layers); n == 0 || n > maxSchema1Layers {
 		return document{}, contentErrorf("the schema 1 manifest has %d layers; 1 to %d are possible", n, maxSchema1Layers)
 	}
-	for i, l := range manifest.Layers {
+	for i, l := range image.Layers {
 		if !reference.ValidDigest(l.Name) {
 			return document{}, contentErrorf("the schema 1 manifest is malformed: layer %d: %q is no digest", i, foreignText(l.Name))
 		}
 	}
 	var metadata docker10.DockerImage
-	if metadata, err = dockerimage.MetadataFromSchema1(manifest); err != nil {
+	if metadata, err = dockerimage.MetadataFromSchema1(image); err != nil {
 		return document{}, contentErrorf("the schema 1 manifest is malformed: %v", err)
 	}
-	return document{kind: kindSchema1, mediaType: dockerimage.MediaTypeSchema1, layers: manifest.Layers, metadata: metadata}, nil
+	return document{kind: kindSchema1, mediaType: dockerimage.MediaTypeSchema1, layers: image.Layers, metadata: metadata}, nil
 }
