@@ -136,16 +136,6 @@ func FuzzErrorAnswer(f *testing.F) {
 	})
 }
 
-func FuzzSchema1(f *testing.F) {
-	f.Add([]byte(signed("{\"a\": 1\n}")))
-	f.Add([]byte(`{"signatures":[{"protected":"eyJmb3JtYXRMZW5ndGgiOjF9"}]}`))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		if payload, err := schema1Payload(content); err == nil && len(payload) == 0 {
-			t.Error("empty payload")
-		}
-	})
-}
-
 func FuzzTokenAnswer(f *testing.F) {
 	f.Add([]byte(`{"token":"x","expires_in":300}`))
 	f.Add([]byte(`{"access_token":"x","expires_in":1e309}`))

@@ -9,17 +9,18 @@ import (
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"weir.dev/weir/internal/manifest"
 )
 
 // acceptManifests are the manifest types asked for.
 var acceptManifests = strings.Join([]string{
-	"application/vnd.docker.distribution.manifest.v2+json",
-	"application/vnd.docker.distribution.manifest.list.v2+json",
-	ocispec.MediaTypeImageManifest,
-	ocispec.MediaTypeImageIndex,
-	mediaTypeSignedSchema1,
-	"application/vnd.docker.distribution.manifest.v1+json",
+	manifest.MediaTypeSchema2,
+	manifest.MediaTypeManifestList,
+	manifest.MediaTypeOCIManifest,
+	manifest.MediaTypeOCIIndex,
+	manifest.MediaTypeSchema1Signed,
+	manifest.MediaTypeSchema1,
 }, ", ")
 
 // maxMediaType is the longest media type believed (RFC 6838 allows 127 to each side).
@@ -194,10 +195,8 @@ func verifyManifest(ans *answer, media string, want digest.Digest) ([]byte, dige
 	if err != nil {
 		return nil, "", integrity("%v", err)
 	}
-	if media == mediaTypeSignedSchema1 {
-		if payload, err := schema1Payload(content); err == nil {
-			content = payload
-		}
+	if media == manifest.MediaTypeSchema1Signed {
+		content = unsigned(content)
 	}
 	for _, d := range []digest.Digest{want, announced} {
 		if d == "" {
@@ -211,6 +210,20 @@ func verifyManifest(ans *answer, media string, want digest.Digest) ([]byte, dige
 		want = digest.FromBytes(content)
 	}
 	return content, want, nil
+}
+
+// unsigned is a signed schema 1 manifest without its signatures, which its digest does not
+// cover. What is not one stays as it is, and has the digest that it has.
+func unsigned(content []byte) []byte {
+	m, err := manifest.Read(content)
+	if err != nil {
+		return content
+	}
+	payload, err := m.SignedPayload(content)
+	if err != nil {
+		return content
+	}
+	return payload
 }
 
 // verify compares content with a digest.
