@@ -7,6 +7,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/manifest"
 )
 
 // describe turns the config that d points at into metadata, the size with its layers included. The
@@ -17,8 +18,8 @@ func describe(d descriptor, config []byte, layers []imagev1.ImageLayer) (docker1
 		size := dockerimage.Size(int64(len(config)), layers)
 		return docker10.DockerImage{ID: d.Digest.String(), Size: size}, nil
 	}
-	if err := checkDepth(config); err != nil {
-		return docker10.DockerImage{}, contentErrorf("malformed: %v", err)
+	if manifest.TooDeep(config) {
+		return docker10.DockerImage{}, contentErrorf("malformed: nested more than %d levels deep", manifest.MaxDepth)
 	}
 	metadata, err := dockerimage.MetadataFromConfig(d.Digest.String(), config, layers)
 	if err != nil {
@@ -48,28 +49,4 @@ func configPlatform(config []byte) Platform {
 		return Platform{}
 	}
 	return Platform{Architecture: c.Architecture, OS: c.OS}
-}
-
-// maxJSONDepth bounds the nesting of configs. Real ones need about six levels.
-const maxJSONDepth = 64
-
-// checkDepth refuses JSON that is nested beyond bearing, before anything recursive reads it.
-func checkDepth(body []byte) error {
-	depth, inString := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			if depth++; depth > maxJSONDepth {
-				return contentErrorf("nested more than %d levels deep", maxJSONDepth)
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return nil
 }

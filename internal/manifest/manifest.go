@@ -92,11 +92,14 @@ func (e *InvalidError) Error() string {
 //   - an object with a key that differs from a known one only by case, in Unicode's simple folding
 //   - a document with parts of two formats, or parts that belong neither to its schemaVersion nor
 //     to its mediaType
-//   - nesting of more than 64 levels
+//   - nesting of more than MaxDepth levels
 //
 // Other keys may be there; they are not read. A missing schemaVersion or mediaType is left to
 // callers, which may know the media type from elsewhere.
 func Read(content []byte) (*Manifest, error) {
+	if TooDeep(content) {
+		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it is nested more than %d levels deep", MaxDepth)}}
+	}
 	m := &Manifest{}
 	if err := json.Unmarshal(content, m); err != nil {
 		return nil, &InvalidError{Causes: []string{decodeCause(err)}}

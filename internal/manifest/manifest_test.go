@@ -87,13 +87,14 @@ func TestRead(t *testing.T) {
 		"artifact manifest": {`{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[{"digest":"sha256:b"}]}`, Manifest{
 			Format: FormatArtifact, MediaType: "application/vnd.oci.artifact.manifest.v1+json", Blobs: []Descriptor{of("sha256:b", "", 0)},
 		}, "sha256:b"},
-		"null list":      {`{"schemaVersion":2,"manifests":null}`, Manifest{SchemaVersion: 2, Format: FormatList}, ""},
-		"null config":    {`{"schemaVersion":2,"config":null}`, Manifest{SchemaVersion: 2, Format: FormatImage}, ""},
-		"no parts":       {`{"mediaType":"a/b"}`, Manifest{MediaType: "a/b"}, ""},
-		"nothing":        {` { } `, Manifest{}, ""},
-		"escaped key":    {`{"l\u0061yers":[{"digest":"x"}]}`, Manifest{Format: FormatImage, Layers: []Descriptor{of("x", "", 0)}}, "x"},
-		"unknown keys":   {`{"x":{"Layers":[1,{}],"":-1.5e3,"é":"\"}"},"y":[[],[true,null]],"digest":"x"}`, Manifest{}, ""},
-		"64 levels deep": {`{"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, Manifest{}, ""},
+		"null list":            {`{"schemaVersion":2,"manifests":null}`, Manifest{SchemaVersion: 2, Format: FormatList}, ""},
+		"null config":          {`{"schemaVersion":2,"config":null}`, Manifest{SchemaVersion: 2, Format: FormatImage}, ""},
+		"no parts":             {`{"mediaType":"a/b"}`, Manifest{MediaType: "a/b"}, ""},
+		"nothing":              {` { } `, Manifest{}, ""},
+		"escaped key":          {`{"l\u0061yers":[{"digest":"x"}]}`, Manifest{Format: FormatImage, Layers: []Descriptor{of("x", "", 0)}}, "x"},
+		"unknown keys":         {`{"x":{"Layers":[1,{}],"":-1.5e3,"é":"\"}"},"y":[[],[true,null]],"digest":"x"}`, Manifest{}, ""},
+		"brackets in a string": {`{"x":"` + strings.Repeat("[", 100) + `\"` + strings.Repeat("[", 100) + `"}`, Manifest{}, ""},
+		"64 levels deep":       {`{"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, Manifest{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Read([]byte(test.content))
@@ -198,7 +199,7 @@ func TestReadRefuses(t *testing.T) {
 		"data of no base64":   {`{"config":{"data":"?"}}`, "base64"},
 		"65 levels deep":      {`{"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, "nested more than 64 levels deep"},
 		"65 objects deep":     {strings.Repeat(`{"x":`, 65) + "1" + strings.Repeat("}", 65), "nested more than 64 levels deep"},
-		"too deep to be JSON": {`{"x":` + strings.Repeat("[", 1<<20), "not JSON"},
+		"too deep to be JSON": {`{"x":` + strings.Repeat("[", 1<<20), "nested more than 64 levels deep"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := Read([]byte(test.content))
