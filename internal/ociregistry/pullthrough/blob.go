@@ -1,46 +1,33 @@
 package pullthrough
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
 
 	digest "github.com/opencontainers/go-digest"
-	"k8s.io/klog/v2"
 
-	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
-	"weir.dev/weir/internal/reference"
 )
 
 // Blob implements ociregistry.Upstream. It returns as soon as the blob's size is known
-// and somebody has begun to send it; its readers wait for what has not arrived yet. The
+// and a source has begun to send it; its readers wait for what has not arrived yet. The
 // context is that of the request: as long as it lasts the fetch is not in the background.
-func (m *Mirror) Blob(ctx context.Context, repo reference.Repository, d digest.Digest, o ociregistry.Origin) (ociregistry.Blob, error) {
-	if d.Validate() != nil {
-		return ociregistry.Blob{}, failureOf(ociregistry.CodeBlobUnknown, d, nil)
+func (m *Mirror) Blob(ctx context.Context, w ociregistry.Wanted) (ociregistry.Blob, error) {
+	if w.Digest.Validate() != nil {
+		return ociregistry.Blob{}, failureOf(ociregistry.CodeBlobUnknown, w.Digest, nil)
 	}
-	if size, ok := m.stored(ctx, d, m.provenances(ctx, repo, o)); ok {
-		return ociregistry.Blob{Size: size, Open: func(ctx context.Context, offset int64) (io.ReadCloser, error) {
-			return m.opts.Store.Open(ctx, d, offset)
-		}}, nil
-	}
-	if o.Manifest == d {
-		return m.manifestAsBlob(ctx, repo, d, o)
-	}
-	all := m.places(ctx, repo.Namespace, d, o)
-	if !m.keeps() || !storable(d) {
-		return m.passing(ctx, d, o.Size, all)
+	all := m.places(ctx, w)
+	if !m.keeps() || !storable(w.Digest) {
+		return m.passing(ctx, w.Digest, w.Size, all)
 	}
 	kept := keptOnly(all)
-	f := m.join(ctx, d, o.Size, kept)
+	f := m.join(ctx, w.Digest, w.Size, kept)
 	if f == nil {
-		return m.passing(ctx, d, o.Size, all)
+		return m.passing(ctx, w.Digest, w.Size, all)
 	}
-	b, err := f.blob(ctx, o.Size, kept, all)
+	b, err := f.blob(ctx, w.Size, kept, all)
 	if err != nil && len(kept) < len(all) && ctx.Err() == nil {
-		return m.passing(ctx, d, o.Size, all)
+		return m.passing(ctx, w.Digest, w.Size, all)
 	}
 	return b, err
 }
@@ -51,53 +38,15 @@ func storable(d digest.Digest) bool {
 }
 
 // Stat implements ociregistry.Upstream: it asks for the size, and starts no fetch.
-func (m *Mirror) Stat(ctx context.Context, repo reference.Repository, d digest.Digest, o ociregistry.Origin) (int64, error) {
-	if d.Validate() != nil {
-		return 0, failureOf(ociregistry.CodeBlobUnknown, d, nil)
+func (m *Mirror) Stat(ctx context.Context, w ociregistry.Wanted) (int64, error) {
+	if w.Digest.Validate() != nil {
+		return 0, failureOf(ociregistry.CodeBlobUnknown, w.Digest, nil)
 	}
-	if size, ok := m.stored(ctx, d, m.provenances(ctx, repo, o)); ok {
+	all := m.places(ctx, w)
+	if size := m.arriving(keyOf(w.Digest, keptOnly(all))); size >= 0 && (w.Size < 0 || w.Size == size) {
 		return size, nil
 	}
-	if o.Manifest == d {
-		content, _, err := m.Manifest(ctx, repo, d, o)
-		return int64(len(content)), asBlob(err)
-	}
-	all := m.places(ctx, repo.Namespace, d, o)
-	if size := m.arriving(keyOf(d, keptOnly(all))); size >= 0 && (o.Size < 0 || o.Size == size) {
-		return size, nil
-	}
-	return m.sizeOf(ctx, d, o.Size, all)
-}
-
-// provenances are those that open what was kept to a repository. Where storage does not
-// say, they are those that are everybody's.
-func (m *Mirror) provenances(ctx context.Context, repo reference.Repository, o ociregistry.Origin) []string {
-	scope, err := m.opts.Store.Scope(ctx, repo.Namespace)
-	if err != nil {
-		klog.V(2).InfoS("Storage does not say what is of a namespace", "namespace", repo.Namespace, "err", err)
-	}
-	all := ociregistry.Provenances("", o.Sources)
-	if scope != "" {
-		all = append(all, ociregistry.Provenances(scope, o.Sources)...)
-	}
-	return all
-}
-
-// stored is the size of a blob that storage has from one of some sources. Storage that
-// cannot be asked is no reason not to serve.
-func (m *Mirror) stored(ctx context.Context, d digest.Digest, provenances []string) (int64, bool) {
-	came, err := m.opts.Store.CameFrom(ctx, d, provenances...)
-	if !came {
-		if err != nil {
-			klog.V(2).InfoS("Storage does not say where it has a blob from", "digest", d, "err", err)
-		}
-		return 0, false
-	}
-	size, err := m.opts.Store.Stat(ctx, d)
-	if err != nil && !errors.Is(err, blobstore.ErrUnknown) {
-		klog.V(2).InfoS("Storage does not say whether it has a blob", "digest", d, "err", err)
-	}
-	return size, err == nil
+	return m.sizeOf(ctx, w.Digest, w.Size, all)
 }
 
 // arriving is the size of a blob that is being fetched, -1 when none is known.
@@ -160,29 +109,4 @@ func (m *Mirror) passing(ctx context.Context, d digest.Digest, size int64, all [
 		}
 		return v, nil
 	}}, nil
-}
-
-// manifestAsBlob is a manifest that is asked for by the route of blobs, which not every
-// registry serves.
-func (m *Mirror) manifestAsBlob(ctx context.Context, repo reference.Repository, d digest.Digest, o ociregistry.Origin) (ociregistry.Blob, error) {
-	content, _, err := m.Manifest(ctx, repo, d, o)
-	if err != nil {
-		return ociregistry.Blob{}, asBlob(err)
-	}
-	return ociregistry.Blob{Size: int64(len(content)), Open: func(_ context.Context, offset int64) (io.ReadCloser, error) {
-		r := bytes.NewReader(content)
-		_, err := r.Seek(offset, io.SeekStart)
-		return io.NopCloser(r), err
-	}}, nil
-}
-
-// asBlob makes an unknown manifest an unknown blob.
-func asBlob(err error) error {
-	var e *ociregistry.Error
-	if errors.As(err, &e) && e.Code == ociregistry.CodeManifestUnknown {
-		c := *e
-		c.Code = ociregistry.CodeBlobUnknown
-		return &c
-	}
-	return err
 }

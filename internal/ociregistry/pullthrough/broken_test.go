@@ -348,7 +348,7 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 			r, other := newRig(t), elsewhere(t, content)
 			other.On("/team/app/", func(w http.ResponseWriter, req *http.Request) bool { c.answer(w, req); return true })
 			o := from(t, len(content), other)
-			_, err := r.Blob(t.Context(), app, d, o)
+			_, err := r.Blob(t.Context(), in(app, d, o))
 			check := func(what string, err error, code ociregistry.Code) {
 				t.Helper()
 				e := wantError(t, err, code, other.Host())
@@ -367,13 +367,13 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 				return
 			}
 			check("blob", err, c.code)
-			_, err = r.Stat(t.Context(), app, d, o)
+			_, err = r.Stat(t.Context(), in(app, d, o))
 			check("size", err, c.code)
 			code := c.code
 			if code == ociregistry.CodeBlobUnknown {
 				code = ociregistry.CodeManifestUnknown
 			}
-			_, _, err = r.Manifest(t.Context(), app, manifest, o)
+			_, _, err = r.Manifest(t.Context(), in(app, manifest, o))
 			check("manifest", err, code)
 			r.wantNotStored(d)
 		})
@@ -382,18 +382,18 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		gone := httptest.NewServer(nil)
 		gone.Close()
 		r := newRig(t)
-		o := ociregistry.Origin{Manifest: manifest, Size: -1, Sources: []ociregistry.Source{source(t, strings.TrimPrefix(gone.URL, "http://")+"/team/app")}}
-		_, err := r.Blob(t.Context(), app, d, o)
+		o := ociregistry.Wanted{Size: -1, Sources: []ociregistry.Source{source(t, strings.TrimPrefix(gone.URL, "http://")+"/team/app")}}
+		_, err := r.Blob(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeUnavailable, strings.TrimPrefix(gone.URL, "http://"))
 	})
 	t.Run("nobody is named", func(t *testing.T) {
 		r := newRig(t)
-		o := ociregistry.Origin{Manifest: manifest, Size: -1}
-		_, err := r.Blob(t.Context(), app, d, o)
+		o := ociregistry.Wanted{Size: -1}
+		_, err := r.Blob(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, err = r.Stat(t.Context(), app, d, o)
+		_, err = r.Stat(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, _, err = r.Manifest(t.Context(), app, manifest, o)
+		_, _, err = r.Manifest(t.Context(), in(app, manifest, o))
 		wantError(t, err, ociregistry.CodeManifestUnknown, "")
 	})
 	t.Run("the caller leaves", func(t *testing.T) {
@@ -407,7 +407,7 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		})
 		ctx, leave := context.WithCancel(t.Context())
 		go func() { <-arrived; leave() }()
-		_, err := r.Blob(ctx, app, d, from(t, len(content), other))
+		_, err := r.Blob(ctx, in(app, d, from(t, len(content), other)))
 		wantError(t, err, ociregistry.CodeUnavailable, d.String())
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)

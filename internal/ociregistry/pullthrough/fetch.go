@@ -136,7 +136,7 @@ func (f *fetch) restart() bool {
 // attempt fetches the whole blob once. The error is nil also when readers have to go on
 // by themselves.
 func (f *fetch) attempt() error {
-	if size, ok := f.m.stored(f.ctx, f.d, provenancesOf(f.feed.places)); ok {
+	if size, ok := f.stored(); ok {
 		f.change(func() { f.phase, f.size = done, size })
 		return nil
 	}
@@ -164,6 +164,21 @@ func (f *fetch) attempt() error {
 	f.change(func() { f.phase, f.size = done, f.feed.size })
 	mirroredBytes.Add(float64(f.feed.size))
 	return nil
+}
+
+// stored returns the size of the blob if a fetch from the same places has finished since the
+// caller looked.
+func (f *fetch) stored() (int64, bool) {
+	var provenances []string
+	for _, p := range f.feed.places {
+		provenances = append(provenances, p.source.Provenance(p.scope))
+	}
+	came, err := f.m.opts.Store.CameFrom(f.ctx, f.d, provenances...)
+	if !came || err != nil {
+		return 0, false
+	}
+	size, err := f.m.opts.Store.Stat(f.ctx, f.d)
+	return size, err == nil
 }
 
 // noteProvenance records where the content came from. Without that it is fetched again, and

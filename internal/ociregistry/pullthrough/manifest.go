@@ -11,7 +11,6 @@ import (
 
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
-	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -30,18 +29,14 @@ type fetched struct {
 
 // Manifest implements ociregistry.Upstream. Callers with the same sources and pull
 // secrets share a fetch; what others are refused is not their failure. The content is
-// shared and must not be changed. The media type is "" where storage has it, which does
-// not tell.
-func (m *Mirror) Manifest(ctx context.Context, repo reference.Repository, d digest.Digest, o ociregistry.Origin) ([]byte, string, error) {
-	if d.Validate() != nil {
-		return nil, "", failureOf(ociregistry.CodeManifestUnknown, d, nil)
+// shared and must not be changed.
+func (m *Mirror) Manifest(ctx context.Context, w ociregistry.Wanted) ([]byte, string, error) {
+	if w.Digest.Validate() != nil {
+		return nil, "", failureOf(ociregistry.CodeManifestUnknown, w.Digest, nil)
 	}
-	if content, ok := m.keptManifest(ctx, d, m.provenances(ctx, repo, o)); ok {
-		return content, "", nil
-	}
-	all := m.places(ctx, repo.Namespace, d, o)
-	got, err := shared(ctx, m, keysOf(kindManifest, d, all), d, func(ctx context.Context) (fetched, error) {
-		return m.fetchManifest(ctx, d, all)
+	all := m.places(ctx, w)
+	got, err := shared(ctx, m, keysOf(kindManifest, w.Digest, all), w.Digest, func(ctx context.Context) (fetched, error) {
+		return m.fetchManifest(ctx, w.Digest, all)
 	})
 	return got.content, got.mediaType, err
 }
@@ -102,23 +97,10 @@ func (m *Mirror) fetchManifest(ctx context.Context, d digest.Digest, all []*plac
 	return fetched{}, failureOf(ociregistry.CodeManifestUnknown, d, all)
 }
 
-// maxManifestBytes bounds what is read as a manifest, well above what is imported.
-const maxManifestBytes = 32 << 20
-
-// keptManifest is a manifest that storage has from one of some sources.
-func (m *Mirror) keptManifest(ctx context.Context, d digest.Digest, provenances []string) ([]byte, bool) {
-	came, err := m.opts.Store.CameFrom(ctx, d, provenances...)
-	if !came || err != nil {
-		return nil, false
-	}
-	content, err := m.opts.Store.ReadFetched(ctx, d, maxManifestBytes)
-	return content, err == nil
-}
-
 // keepManifest stores a verified manifest and where it came from. The caller gets it in
 // any case.
 func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte, from *place) {
-	err := m.opts.Store.PutFetched(ctx, d, content)
+	err := m.opts.Store.Put(ctx, d, content)
 	if err == nil {
 		err = m.addProvenances(ctx, d, []*place{from})
 	}
@@ -145,17 +127,4 @@ func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, givers []*
 		}
 	}
 	return nil
-}
-
-// provenancesOf are those that open what was kept to everybody who shares a fetch from some
-// places.
-func provenancesOf(places []*place) []string {
-	var all []string
-	for _, p := range places {
-		all = append(all, p.source.Provenance(""))
-		if p.scope != "" {
-			all = append(all, p.source.Provenance(p.scope))
-		}
-	}
-	return all
 }

@@ -93,7 +93,7 @@ func TestIdleCallerOfAStream(t *testing.T) {
 	content, d := random(8 << 20)
 	r := newRig(t, func(s *setup) { s.Mirror = false; s.upstream.Downloads.Window = 50 * time.Millisecond })
 	other := elsewhere(t, content)
-	b, err := r.Blob(t.Context(), app, d, from(t, len(content), other))
+	b, err := r.Blob(t.Context(), in(app, d, from(t, len(content), other)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,11 +282,11 @@ func TestOtherAlgorithms(t *testing.T) {
 	}
 	r, other := newRig(t), elsewhere(t)
 	for _, d := range []string{"sha1:abc", "sha256:xyz", "", "../../x"} {
-		_, err := r.Blob(t.Context(), app, digestText(d), from(t, layerSize, other))
+		_, err := r.Blob(t.Context(), in(app, digestText(d), from(t, layerSize, other)))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, err = r.Stat(t.Context(), app, digestText(d), from(t, layerSize, other))
+		_, err = r.Stat(t.Context(), in(app, digestText(d), from(t, layerSize, other)))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, _, err = r.Manifest(t.Context(), app, digestText(d), from(t, layerSize, other))
+		_, _, err = r.Manifest(t.Context(), in(app, digestText(d), from(t, layerSize, other)))
 		wantError(t, err, ociregistry.CodeManifestUnknown, "")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
-	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
@@ -19,7 +18,7 @@ import (
 type place struct {
 	m         *Mirror
 	namespace string
-	// scope is that of the namespace (blobstore.Scope) where its pull secrets may show more
+	// scope is ociregistry.Wanted.Scope where its pull secrets may show more
 	// than others see, "" for what everybody sees.
 	scope   string
 	creds   upstream.Credentials
@@ -37,7 +36,7 @@ type place struct {
 }
 
 // places are where a caller's content may come from, best first, each once.
-func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, o ociregistry.Origin) []*place {
+func (m *Mirror) places(ctx context.Context, w ociregistry.Wanted) []*place {
 	chain := upstream.RequestURLs(ctx)
 	rules := m.opts.Upstream.Rules()
 	var creds upstream.Credentials
@@ -47,19 +46,19 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 			all = append(all, p)
 		}
 	}
-	for _, s := range o.Sources {
+	for _, s := range w.Sources {
 		if s.Off {
 			continue
 		}
 		if creds == nil {
-			creds = m.credentials(ctx, namespace)
+			creds = m.credentials(ctx, w.Namespace)
 		}
 		ref := s.Ref.AsRepository()
-		p := place{m: m, namespace: namespace, creds: creds, source: s, ref: ref, chain: chain}
-		byID := rules.Plan(ref.WithID(d.String()))
+		p := place{m: m, namespace: w.Namespace, creds: creds, source: s, ref: ref, chain: chain}
+		byID := rules.Plan(ref.WithID(w.Digest.String()))
 		p.sources = namesOf(byID.Sources())
 		if hasSecret(creds, byID.Sources()) {
-			m.confine(ctx, &p)
+			p.confine(w.Scope)
 		}
 		add(&p)
 		// Content is asked for by digest. Mirrors that serve tags only have what their
@@ -70,7 +69,7 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 			tagged := p
 			tagged.ref, tagged.sources = ref.WithTag("latest"), namesOf(byTag.Sources())
 			if tagged.scope == "" && hasSecret(creds, byTag.Sources()) {
-				m.confine(ctx, &tagged)
+				tagged.confine(w.Scope)
 			}
 			add(&tagged)
 		}
@@ -78,12 +77,10 @@ func (m *Mirror) places(ctx context.Context, namespace string, d digest.Digest, 
 	return all
 }
 
-// confine has what comes from a place count for its namespace alone. Where storage cannot
-// say what is the namespace's, it is not kept.
-func (m *Mirror) confine(ctx context.Context, p *place) {
-	scope, err := m.opts.Store.MakeScope(ctx, p.namespace)
-	if err != nil {
-		klog.ErrorS(err, "What a pull secret shows is not kept", "namespace", p.namespace)
+// confine records what comes from a place for its namespace alone. Without a scope it is
+// not kept.
+func (p *place) confine(scope string) {
+	if scope == "" {
 		scope, p.source.Mirror = "namespace "+p.namespace, false
 	}
 	p.scope = scope

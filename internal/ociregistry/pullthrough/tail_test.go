@@ -85,7 +85,7 @@ func (w slowWriter) Commit(ctx context.Context) error {
 }
 
 // wantPullSoon is wantPull that fails where it waited for something else.
-func (r *rig) wantPullSoon(d digest.Digest, o ociregistry.Origin, want []byte) {
+func (r *rig) wantPullSoon(d digest.Digest, o ociregistry.Wanted, want []byte) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
@@ -177,7 +177,7 @@ func TestStorageFailsAfterVerification(t *testing.T) {
 			r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
 			o := from(t, layerSize, other)
 			open := func() io.ReadCloser {
-				b, err := r.Blob(t.Context(), app, d, o)
+				b, err := r.Blob(t.Context(), in(app, d, o))
 				if err != nil {
 					t.Fatal(err)
 				}
