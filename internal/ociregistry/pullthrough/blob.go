@@ -26,7 +26,7 @@ func (m *Mirror) Blob(ctx context.Context, w ociregistry.Wanted) (ociregistry.Bl
 		return m.passing(ctx, w.Digest, w.Size, all)
 	}
 	b, err := f.blob(ctx, w.Size, kept, all)
-	if err != nil && len(kept) < len(all) && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && (len(kept) < len(all) || isNotStored(err)) {
 		return m.passing(ctx, w.Digest, w.Size, all)
 	}
 	return b, err

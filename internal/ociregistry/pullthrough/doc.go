@@ -13,7 +13,9 @@
 //	                               │  └────▶ reader (joined in the middle)
 //	                               └───────▶ reader (of a range)
 //
-// Where nothing may be kept, or storage has no room, each caller has a stream of its
-// own (verified), which holds its last bytes back in the same way. Manifests are small:
+// Where nothing may be kept, and while storage rests after a failure, each caller has a
+// stream of its own (verified), which holds its last bytes back in the same way. A blob is
+// delivered in one of the two ways: when storage fails in the middle of a fetch, its readers
+// end with an error, and the next attempt of their clients is a stream. Manifests are small:
 // they are fetched whole, verified and stored before they are answered.
 package pullthrough

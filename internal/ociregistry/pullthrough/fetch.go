@@ -3,8 +3,6 @@ package pullthrough
 import (
 	"context"
 	"errors"
-	"hash"
-	"io"
 	"slices"
 	"sync"
 
@@ -21,8 +19,7 @@ type phase int
 const (
 	fetching phase = iota
 	done           // stored
-	failed         // nobody gets more of it
-	spilled        // storage failed: readers go on by themselves
+	failed         // readers get no more than what is verified
 )
 
 // errNobody ends a fetch that nobody waits for and that would be one too many in the
@@ -52,8 +49,7 @@ type fetch struct {
 	verified bool  // they are all there is and right, though perhaps not stored yet
 	given    bool  // some caller knows what only a place has said: content, or a size
 	file     *file
-	hash     hash.Hash // of the readable bytes, once it is spilled
-	err      error     // why it failed
+	err      error // why it failed
 }
 
 // until waits until a condition holds, which is looked at with the lock held.
@@ -133,8 +129,7 @@ func (f *fetch) restart() bool {
 	return true
 }
 
-// attempt fetches the whole blob once. The error is nil also when readers have to go on
-// by themselves.
+// attempt fetches the whole blob once.
 func (f *fetch) attempt() error {
 	if size, ok := f.stored(); ok {
 		f.change(func() { f.phase, f.size = done, size })
@@ -143,20 +138,15 @@ func (f *fetch) attempt() error {
 	if err := f.feed.open(); err != nil {
 		return err
 	}
-	f.change(func() { f.answered, f.size = true, f.feed.size })
 	ingest, err := f.m.opts.Store.Ingest(f.ctx, f.d)
 	if err != nil {
-		f.spill(err)
-		return nil
+		return f.storageFailure(err)
 	}
-	if err := f.receive(ingest); err != nil {
+	temp := f.show(ingest)
+	f.change(func() { f.answered, f.size = true, f.feed.size })
+	if err := f.receive(ingest, temp); err != nil {
 		if dropped := ingest.Cancel(f.ctx); dropped != nil {
 			klog.ErrorS(dropped, "What was written aside stays until it is collected", "digest", f.d)
-		}
-		var broken *storageError
-		if errors.As(err, &broken) {
-			f.spill(broken.err)
-			return nil
 		}
 		return err
 	}
@@ -193,32 +183,12 @@ func (f *fetch) noteProvenance() {
 	}
 }
 
-// spill ends a fetch whose content cannot be kept: readers go on by themselves with the
-// digest of what has arrived, unless all of it is there and verified.
-func (f *fetch) spill(cause error) {
-	if f.ctx.Err() != nil {
-		f.change(func() { f.phase, f.err = failed, context.Cause(f.ctx) })
-		return
-	}
-	f.m.rest(f.d.String(), cause)
-	h := f.d.Algorithm().Hash()
-	var hashed int64
-	switch {
-	case f.verified && f.readable == f.size:
-		hashed = f.readable // and nobody goes on from it
-	case f.file != nil:
-		var err error
-		if hashed, err = io.Copy(h, io.NewSectionReader(f.file, 0, f.readable)); err != nil {
-			klog.ErrorS(err, "What has arrived cannot be read back", "digest", f.d)
-		}
-	}
-	fetchesTotal.WithLabelValues(kindBlob, outcomeNotKept).Inc()
-	f.change(func() { f.phase, f.readable, f.hash = spilled, hashed, h })
-}
-
 // finish tells readers how it ended. err is nil when the phase says it already.
 func (f *fetch) finish(err error) {
 	f.feed.end()
+	if isNotStored(err) {
+		f.m.rest(f.d.String(), err)
+	}
 	f.m.forget(f)
 	f.change(func() {
 		if err != nil {
@@ -236,6 +206,9 @@ func (f *fetch) finish(err error) {
 
 // outcome is that of the metrics: of several places' failures the weightiest.
 func (f *fetch) outcome() string {
+	if isNotStored(f.err) {
+		return outcomeNotKept
+	}
 	if !errors.Is(f.err, errNoPlace) {
 		return outcomeOf(f.err)
 	}
@@ -249,6 +222,9 @@ func (f *fetch) failureFor(places []*place) error {
 	f.mu.Unlock()
 	if errors.Is(err, errNoPlace) {
 		return failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(places))
+	}
+	if isNotStored(err) {
+		return ociregistry.NewError(ociregistry.CodeUnavailable, "storing %s failed while it was fetched: try again, it will be served without being stored", f.d).Because(err)
 	}
 	e := upstreamError(err)
 	if e == nil {

@@ -33,40 +33,15 @@ type verified struct {
 
 // newVerified reads from the places, beginning at an offset.
 func (m *Mirror) newVerified(ctx context.Context, d digest.Digest, size, offset int64, places []*place) *verified {
-	v := m.verify(ctx, d, size, offset, offset, places)
+	v := &verified{m: m, d: d, size: size, pos: offset, places: again(places)}
+	ctx, v.cancel = context.WithCancelCause(ctx)
+	v.stop = context.AfterFunc(m.base, func() { v.cancel(errClosed) })
+	v.feed = m.newFeed(ctx, d, size, offset, v.places)
 	v.src = v.feed
 	if offset == 0 {
 		v.hash = d.Algorithm().Hash()
 		v.src = io.TeeReader(v.feed, v.hash)
 	}
-	return v
-}
-
-// continued reads on from pos: what a fetch has left in a file, then from the places.
-func (m *Mirror) continued(ctx context.Context, f *fetch, pos int64, left *file, places []*place) *verified {
-	f.mu.Lock()
-	size, readable, hashed := f.size, f.readable, f.hash
-	f.mu.Unlock()
-	v := m.verify(ctx, f.d, size, pos, readable, places)
-	// Every reader goes on hashing for itself.
-	if c, ok := hashed.(hash.Cloner); ok {
-		if own, err := c.Clone(); err == nil {
-			v.hash = own
-		}
-	}
-	if v.hash == nil {
-		v.err = errors.New("the digest of what has arrived is lost")
-		return v
-	}
-	v.src = io.MultiReader(io.NewSectionReader(left, pos, readable-pos), io.TeeReader(v.feed, v.hash))
-	return v
-}
-
-func (m *Mirror) verify(ctx context.Context, d digest.Digest, size, pos, from int64, places []*place) *verified {
-	v := &verified{m: m, d: d, size: size, pos: pos, places: again(places)}
-	ctx, v.cancel = context.WithCancelCause(ctx)
-	v.stop = context.AfterFunc(m.base, func() { v.cancel(errClosed) })
-	v.feed = m.newFeed(ctx, d, size, from, v.places)
 	fetchesInFlight.WithLabelValues(kindStream).Inc()
 	return v
 }
