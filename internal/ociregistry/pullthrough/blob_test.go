@@ -174,7 +174,7 @@ func TestSlowReaderDoesNotSlowTheFetch(t *testing.T) {
 	}
 }
 
-// Who leaves does not end what others wait for, and what nobody waits for goes on.
+// A caller that leaves does not end what others wait for, and a fetch without callers goes on.
 func TestFetchGoesOnWithoutCallers(t *testing.T) {
 	content, d := random(1 << 20)
 	r, other := newRig(t), elsewhere(t, content)

@@ -3,14 +3,12 @@ package pullthrough
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 
 	digest "github.com/opencontainers/go-digest"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
-	"weir.dev/weir/internal/ociregistry"
 )
 
 // phase is how far a fetch is.
@@ -22,9 +20,8 @@ const (
 	failed         // readers get no more than what is verified
 )
 
-// errNobody ends a fetch that nobody waits for and that would be one too many in the
-// background.
-var errNobody = errors.New("nobody waits for it")
+// errAbandoned ends a fetch without callers that would be one too many in the background.
+var errAbandoned = errors.New("all callers have left")
 
 // fetch is one blob on its way into storage, and what its readers know of it.
 type fetch struct {
@@ -41,13 +38,13 @@ type fetch struct {
 	over       bool
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed at the next change; nil while nobody waits for one
+	changed  chan struct{} // closed at the next change; nil while none is waited for
 	phase    phase
-	answered bool  // a place has begun to send
+	answered bool  // a source has begun to send
 	size     int64 // -1 until it is known
 	readable int64 // bytes of the blob in file
 	verified bool  // they are all there is and right, though perhaps not stored yet
-	given    bool  // some caller knows what only a place has said: content, or a size
+	given    bool  // some caller knows what only a source has said: content, or a size
 	file     *file
 	err      error // why it failed
 }
@@ -84,7 +81,7 @@ func (f *fetch) change(apply func()) {
 	}
 }
 
-// run fetches. A place that sent something else is given up, and as long as no reader
+// run fetches. A source that sent something else is given up, and as long as no reader
 // has any of that the next one is tried.
 func (f *fetch) run() {
 	fetchesInFlight.WithLabelValues(kindBlob).Inc()
@@ -97,21 +94,13 @@ func (f *fetch) run() {
 			f.finish(err)
 			return
 		}
-		klog.ErrorS(err, "Another registry sent wrong content", "digest", f.d, "from", f.feed.used)
-		wrong := integrity(firstOf(f.feed.used), "the content has digest %s", mismatch.Got)
-		f.feed.lied()
+		wrong := f.feed.wrong(mismatch.Got)
+		klog.ErrorS(err, "Another registry sent wrong content", "digest", f.d, "from", wrong.Source)
 		if !f.restart() {
 			f.finish(wrong)
 			return
 		}
 	}
-}
-
-func firstOf(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
 }
 
 // restart forgets what has arrived; false when a reader has got some of it.
@@ -121,7 +110,7 @@ func (f *fetch) restart() bool {
 	if f.given {
 		return false
 	}
-	f.readable, f.size, f.answered = 0, f.feed.want, false
+	f.readable, f.size, f.answered = 0, f.feed.job.Size, false
 	if f.file != nil {
 		f.file.release()
 		f.file = nil
@@ -156,12 +145,12 @@ func (f *fetch) attempt() error {
 	return nil
 }
 
-// stored returns the size of the blob if a fetch from the same places has finished since the
-// caller looked.
+// stored returns the size of the blob if a fetch from the same sources has finished since
+// the caller looked.
 func (f *fetch) stored() (int64, bool) {
 	var provenances []string
-	for _, p := range f.feed.places {
-		provenances = append(provenances, p.source.Provenance(p.scope))
+	for _, c := range f.feed.candidates {
+		provenances = append(provenances, c.source.Provenance(c.scope))
 	}
 	came, err := f.m.opts.Store.CameFrom(f.ctx, f.d, provenances...)
 	if !came || err != nil {
@@ -174,20 +163,19 @@ func (f *fetch) stored() (int64, bool) {
 // noteProvenance records where the content came from. Without that it is fetched again, and
 // served, like content that is not stored.
 func (f *fetch) noteProvenance() {
-	givers := f.feed.givers
-	if len(givers) == 0 { // no bytes, which everybody has
-		givers = f.feed.places
+	servedBy := f.feed.servedBy
+	if len(servedBy) == 0 { // no bytes, which all of them have
+		servedBy = f.feed.candidates
 	}
-	if err := f.m.addProvenances(context.WithoutCancel(f.ctx), f.d, givers); err != nil {
+	if err := f.m.addProvenances(context.WithoutCancel(f.ctx), f.d, servedBy); err != nil {
 		klog.ErrorS(err, "It could not be recorded where a blob came from", "digest", f.d)
 	}
 }
 
 // finish tells readers how it ended. err is nil when the phase says it already.
 func (f *fetch) finish(err error) {
-	f.feed.end()
 	if isNotStored(err) {
-		f.m.rest(f.d.String(), err)
+		f.m.pauseStorage(f.d.String(), err)
 	}
 	f.m.forget(f)
 	f.change(func() {
@@ -204,36 +192,13 @@ func (f *fetch) finish(err error) {
 	f.cancel(nil)
 }
 
-// outcome is that of the metrics: of several places' failures the weightiest.
+// outcome is that of the metrics: of several sources' failures the weightiest.
 func (f *fetch) outcome() string {
-	if isNotStored(f.err) {
+	switch {
+	case isNotStored(f.err):
 		return outcomeNotKept
+	case isUpstream(f.err):
+		return outcomeOf(f.feed.job.failure(f.err))
 	}
-	if !errors.Is(f.err, errNoPlace) {
-		return outcomeOf(f.err)
-	}
-	return outcomeOf(failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(f.feed.places)))
-}
-
-// failureFor is what a caller with those places is told when the fetch has failed.
-func (f *fetch) failureFor(places []*place) error {
-	f.mu.Lock()
-	err := f.err
-	f.mu.Unlock()
-	if errors.Is(err, errNoPlace) {
-		return failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(places))
-	}
-	if isNotStored(err) {
-		return ociregistry.NewError(ociregistry.CodeUnavailable, "storing %s failed while it was fetched: try again, it will be served without being stored", f.d).Because(err)
-	}
-	e := upstreamError(err)
-	if e == nil {
-		return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", f.d).Because(err)
-	}
-	for _, p := range places {
-		if slices.Contains(p.sources, e.Source) {
-			return toError(ociregistry.CodeBlobUnknown, f.d, p, e)
-		}
-	}
-	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s has failed", f.d).Because(err)
+	return outcomeOf(f.err)
 }

@@ -72,7 +72,7 @@ func onSmallDisk(t *testing.T) {
 			r.wantStored(d, layer)
 		}
 		// The room is there again, all of it.
-		r.resting.Store(0)
+		r.pausedUntil.Store(0)
 		r.wantPull(d2, from(t, len(fits), other), fits)
 		r.wantStored(d2, fits)
 		if err := r.store.Delete(t.Context(), d2); err != nil {

@@ -55,7 +55,7 @@ func TestStreamOfOneCallerIsVerified(t *testing.T) {
 	for _, size := range []int{1, heldBack, heldBack + 1, layerSize} {
 		content, d := random(size)
 		r, other := newRig(t, func(s *setup) { s.Mirror = false }), elsewhere(t, content)
-		blobScript(other, d, liar(content, 0))
+		blobScript(other, d, sendWrong(content, 0))
 		got, err := r.pull(d, from(t, size, other))
 		wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 		if len(got) > max(size-heldBack, 0) {
@@ -199,7 +199,7 @@ func TestFullDisk(t *testing.T) {
 				t.Error("storage is not left alone")
 			}
 			left.Store(10 * layerSize)
-			r.resting.Store(0)
+			r.pausedUntil.Store(0)
 			r.wantPull(d, o, content)
 			r.wantStored(d, content)
 			r.wantNothingAside()
@@ -208,7 +208,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 // What is served without storage is verified from the first byte.
-func TestFullDiskAndALiar(t *testing.T) {
+func TestFullDiskAndWrongContent(t *testing.T) {
 	content, d := random(layerSize)
 	var left atomic.Int64
 	left.Store(200_000)
@@ -218,7 +218,7 @@ func TestFullDiskAndALiar(t *testing.T) {
 		}
 	})
 	other := elsewhere(t, content)
-	blobScript(other, d, liar(content, 10))
+	blobScript(other, d, sendWrong(content, 10))
 	for r.keeps() { // this one finds out that there is no room
 		_, _ = r.pull(d, from(t, layerSize, other))
 	}
@@ -276,7 +276,7 @@ func TestOtherAlgorithms(t *testing.T) {
 		if !r.keeps() {
 			t.Error("storage is taken for broken")
 		}
-		blobScript(other, d, liar(content, 0))
+		blobScript(other, d, sendWrong(content, 0))
 	}
 	r, other := newRig(t), elsewhere(t)
 	for _, d := range []string{"sha1:abc", "sha256:xyz", "", "../../x"} {

@@ -14,7 +14,7 @@ type reader struct {
 	f      *fetch
 	ctx    context.Context
 	pos    int64
-	places []*place
+	job    *job
 	file   *file         // nil when the fetch has none to read from
 	stored io.ReadCloser // read instead of the file from now on
 }
@@ -61,7 +61,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	case r.pos < v.limit:
 		return r.read(p[:min(int64(len(p)), v.limit-r.pos)])
 	case v.phase == failed:
-		return 0, r.f.failureFor(r.places)
+		return 0, r.job.failure(r.f.cause())
 	}
 	stored, err := r.f.m.opts.Store.Open(r.ctx, r.f.d, r.pos)
 	if err != nil {
@@ -93,10 +93,17 @@ func (r *reader) Close() error {
 	return nil
 }
 
+// cause is why it failed.
+func (f *fetch) cause() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
 // open reads from an offset on. Of a blob that is stored by now the reader is storage's;
 // one that could not be stored is read without it.
-func (f *fetch) open(ctx context.Context, offset int64, places []*place) (io.ReadCloser, error) {
-	r := &reader{f: f, ctx: ctx, pos: offset, places: places}
+func (f *fetch) open(ctx context.Context, offset int64, j *job) (io.ReadCloser, error) {
+	r := &reader{f: f, ctx: ctx, pos: offset, job: j}
 	f.mu.Lock()
 	now, err, size := f.phase, f.err, f.size
 	if (now == fetching || f.verified) && f.file != nil && f.file.acquire() {
@@ -111,31 +118,33 @@ func (f *fetch) open(ctx context.Context, offset int64, places []*place) (io.Rea
 	case now == fetching, r.file != nil:
 		return r, nil
 	case isNotStored(err):
-		return f.m.newVerified(ctx, f.d, size, offset, places), nil
+		sized := *j
+		sized.Size = size
+		return f.m.openVerified(ctx, &sized, offset)
 	}
-	return nil, f.failureFor(places)
+	return nil, j.failure(err)
 }
 
 // blob waits until a caller can be answered: until it is known how large the blob is and,
 // of a small one, that it is right.
-func (f *fetch) blob(ctx context.Context, size int64, kept, all []*place) (ociregistry.Blob, error) {
+func (f *fetch) blob(ctx context.Context, j *job) (ociregistry.Blob, error) {
 	var now phase
 	var verified bool
 	var b ociregistry.Blob
 	err := f.until(ctx, func() bool {
 		now, verified, b.Size = f.phase, f.verified, f.size
-		answer := now != fetching || verified || f.answered && f.size > heldBack && (size < 0 || size == f.size)
-		f.given = f.given || answer && f.feed.want < 0
+		answer := now != fetching || verified || f.answered && f.size > heldBack && (j.Size < 0 || j.Size == f.size)
+		f.given = f.given || answer && j.Size < 0
 		return answer
 	})
 	if err != nil {
 		return b, err
 	}
 	if now == failed && !verified {
-		return b, f.failureFor(kept)
+		return b, j.failure(f.cause())
 	}
 	b.Open = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
-		return f.open(ctx, offset, all)
+		return f.open(ctx, offset, j)
 	}
 	return b, nil
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	digest "github.com/opencontainers/go-digest"
+
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
@@ -119,6 +121,43 @@ func TestNamespacesDoNotFailForEachOther(t *testing.T) {
 	}
 }
 
+// A pull secret that its registry refuses, in whichever way, does not hide what every
+// namespace may read, and what was read without it is recorded for all.
+func TestRefusedSecretHidesNothing(t *testing.T) {
+	content, d := random(layerSize)
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
+		r := newRig(t, secrets(map[string]string{app: "old"}))
+		other := upstreamregistry.Start(t)
+		manifest := putLayers(t, other, "team/app:1", content)
+		other.On("/v2/", func(w http.ResponseWriter, req *http.Request) bool {
+			switch _, password, _ := req.BasicAuth(); {
+			case req.URL.Path == "/v2/":
+				w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+				w.WriteHeader(http.StatusUnauthorized)
+				return true
+			case password == "old":
+				w.WriteHeader(status)
+				return true
+			}
+			return false
+		})
+		w := from(t, layerSize, other)
+		if size, err := r.Stat(t.Context(), in(app, d, w)); err != nil || size != layerSize {
+			t.Errorf("%d: size %d, %v", status, size, err)
+		}
+		r.wantPull(d, w, content)
+		r.wantStored(d, content)
+		if got, _, err := r.Manifest(t.Context(), in(app, manifest, w)); err != nil || digest.FromBytes(got) != manifest {
+			t.Errorf("%d: %v", status, err)
+		}
+		for _, d := range []digest.Digest{d, manifest} {
+			if came, err := r.store.CameFrom(t.Context(), d, w.Sources[0].Provenance("")); err != nil || !came {
+				t.Errorf("%d: %s is not recorded for all: %v", status, d, err)
+			}
+		}
+	}
+}
+
 // What another namespace was told of its registries is not told to this one.
 func TestFailuresOfOthersAreNotTold(t *testing.T) {
 	content, d := random(layerSize)
@@ -171,12 +210,12 @@ func TestUnreadableSecrets(t *testing.T) {
 	if asked.Load() != 1 {
 		t.Errorf("asked %d times", asked.Load())
 	}
-	if r.silenced.Len() != 1 {
+	if r.warned.Len() != 1 {
 		t.Error("the log hears of it every time")
 	}
 	r.opts.Credentials = func(context.Context, string) (upstream.Credentials, error) { return upstream.Anonymous, nil }
 	r.credentials(t.Context(), "shop")
-	if r.silenced.Len() != 0 {
+	if r.warned.Len() != 0 {
 		t.Error("the log does not hear of it the next time")
 	}
 }

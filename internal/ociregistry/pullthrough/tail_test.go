@@ -147,7 +147,7 @@ func TestVerifiedBlobsAreNotGivenUp(t *testing.T) {
 		r.wantPullSoon(d, from(t, len(content), elsewhere(t, content)), content)
 		blobs[d] = content
 	}
-	r.eventually("nobody waits any more", func() bool {
+	r.eventually("all callers have left", func() bool {
 		for d := range blobs {
 			if r.holdersOf(d) != 0 {
 				return false
@@ -199,7 +199,7 @@ func TestStorageFailsAfterVerification(t *testing.T) {
 			r.eventually("it is being stored", func() bool { return slow.begun.Load() == 1 })
 			slow.open()
 			r.eventually("it is given up", func() bool { return r.holdersOf(d) < 0 })
-			if r.resting.Load() == 0 {
+			if r.pausedUntil.Load() == 0 {
 				t.Error("storage is not left alone")
 			}
 			if !shown {
@@ -240,7 +240,7 @@ func TestWrongContentIsNotCommitted(t *testing.T) {
 				defer slow.open() // before the rig is closed
 				content, d := random(layerSize)
 				r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
-				blobScript(other, d, liar(content, layerSize-1))
+				blobScript(other, d, sendWrong(content, layerSize-1))
 				o := from(t, layerSize, other)
 				if !known {
 					o.Size = -1
