@@ -14,6 +14,9 @@ import (
 type SourceFailure struct {
 	At  Source
 	Err *Error
+
+	told  *Candidate // whose failure it is
+	final bool       // no credential helps
 }
 
 // FailedError says that no candidate gave what was asked for: one failure for each source,
@@ -47,10 +50,10 @@ func (c *Candidate) self() *Candidate { return c }
 // to those who may not see it, the next credential is tried; after any other failure the
 // next source. The error is a *FailedError.
 func First[C candidate, V any](ctx context.Context, candidates []C, get func(context.Context, C) (V, error)) (v V, winner C, err error) {
-	var failures sourceFailures
+	failed := &FailedError{}
 	for _, asked := range candidates {
 		c := asked.self()
-		if failures.final(c) {
+		if known := failed.at(c); known != nil && known.final {
 			continue
 		}
 		failure := chainOf(ctx).check(c.Source)
@@ -64,58 +67,37 @@ func First[C candidate, V any](ctx context.Context, candidates []C, get func(con
 		}
 		failure = failure.at(c.ref, c.Repository())
 		c.remember(failure)
-		failures.add(c, failure)
+		failed.add(c, failure)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return v, winner, failures.failed()
+	return v, winner, failed
 }
 
-// sourceFailures collects the failures of candidates by source.
-type sourceFailures []candidateFailure
-
-type candidateFailure struct {
-	*Candidate
-	told  *Error // of the source
-	final bool   // no credential helps
-}
-
-func (f sourceFailures) index(c *Candidate) int {
-	return slices.IndexFunc(f, func(g candidateFailure) bool {
-		return g.Repository() == c.Repository() && g.Insecure == c.Insecure
+// at is the failure of a candidate's source so far; nil without one.
+func (e *FailedError) at(c *Candidate) *SourceFailure {
+	i := slices.IndexFunc(e.Sources, func(s SourceFailure) bool {
+		return s.At.Repository() == c.Repository() && s.At.Insecure == c.Insecure
 	})
-}
-
-// final reports whether the source of a candidate failed in a way that no credential changes.
-func (f sourceFailures) final(c *Candidate) bool {
-	i := f.index(c)
-	return i >= 0 && f[i].final
+	if i < 0 {
+		return nil
+	}
+	return &e.Sources[i]
 }
 
 // add notes a failure. A source's first failure other than a refusal is told, for with that
 // credential it said what it has. If all were refused it is the failure of the best match,
 // because that credential is the one meant for the repository.
-func (f *sourceFailures) add(c *Candidate, err *Error) {
-	final := !err.refused() && !err.unknown()
-	i := f.index(c)
-	if i < 0 {
-		*f = append(*f, candidateFailure{c, err, final})
-		return
+func (e *FailedError) add(c *Candidate, err *Error) {
+	known := e.at(c)
+	if known == nil {
+		e.Sources = append(e.Sources, SourceFailure{At: c.Source, Err: err, told: c})
+		known = e.at(c)
+	} else if known.Err.refused() && (!err.refused() || c.rank < known.told.rank) {
+		known.Err, known.told = err, c
 	}
-	known := &(*f)[i]
-	known.final = final
-	if known.told.refused() && (!err.refused() || c.rank < known.rank) {
-		known.Candidate, known.told = c, err
-	}
-}
-
-func (f sourceFailures) failed() *FailedError {
-	e := &FailedError{Sources: make([]SourceFailure, len(f))}
-	for i, g := range f {
-		e.Sources[i] = SourceFailure{At: g.Source, Err: g.told}
-	}
-	return e
+	known.final = !err.refused() && !err.unknown()
 }
 
 // fetch asks the sources of a tag or digest in order; the first success wins.

@@ -53,8 +53,8 @@ func (m *Mirror) arriving(key fetchKey) int64 {
 // wanted one is a failure of its source.
 func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 	key := j.key(kindSize)
-	if size, ok := m.sizes.get(key); ok && (j.Size < 0 || size == j.Size) {
-		return size, nil
+	if known, ok := m.sizes.Get(key); ok && (j.Size < 0 || known.(int64) == j.Size) {
+		return known.(int64), nil
 	}
 	return shared(ctx, m, j, kindSize, func(ctx context.Context) (int64, error) {
 		size, _, err := first(ctx, j, j.candidates, remembering(m, j, kindBlob, func(ctx context.Context, c candidate) (int64, error) {
@@ -65,7 +65,7 @@ func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 			return size, err
 		}))
 		if err == nil {
-			m.sizes.put(key, size)
+			m.sizes.Add(key, size, m.opts.Remember)
 		}
 		return size, err
 	})

@@ -119,13 +119,13 @@ func remembering[V any](m *Mirror, j *job, what string, get func(context.Context
 	return func(ctx context.Context, c candidate) (V, error) {
 		asked := job{Wanted: j.Wanted, chain: j.chain, candidates: []candidate{c}}
 		key := asked.key(what)
-		if missing, ok := m.misses.get(key); ok {
+		if missing, ok := m.misses.Get(key); ok {
 			var zero V
-			return zero, missing
+			return zero, missing.(*upstream.Error)
 		}
 		v, err := get(ctx, c)
 		if e := upstreamError(err); e != nil && isUnknown(e.Code) {
-			m.misses.put(key, e)
+			m.misses.Add(key, e, m.opts.Remember)
 		}
 		return v, err
 	}

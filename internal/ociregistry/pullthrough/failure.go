@@ -81,6 +81,9 @@ func (j *job) unknown() ociregistry.Code {
 // several sources it is the one that leaves most open, for where one source could not say
 // it is not true that none has it.
 func (j *job) failure(err error) error {
+	if err == nil {
+		return nil
+	}
 	if isNotStored(err) {
 		return ociregistry.NewError(ociregistry.CodeUnavailable, "storing %s failed while it was fetched: try again, it will be served without being stored", j.Digest).Because(err)
 	}
@@ -140,10 +143,12 @@ func outcomeOf(err error) string {
 		return upstream.OutcomeSuccess
 	case code != nil:
 		return string(code.Code)
-	case errors.As(err, &e):
-		return string(e.Code)
+	case isNotStored(err):
+		return outcomeNotKept
 	case errors.Is(err, context.Canceled), errors.Is(err, errClosed), errors.Is(err, errAbandoned):
 		return string(upstream.CodeCanceled)
+	case errors.As(err, &e):
+		return string(e.Code)
 	}
 	return "Failed"
 }

@@ -41,7 +41,7 @@ type feed struct {
 	servedBy   []candidate
 
 	failures []upstream.SourceFailure // the last one of each source
-	last     []upstream.SourceFailure // those since it was asked last
+	wait     time.Duration            // what they asked for, -1 for too long
 	breaks   int                      // in a row, with hardly any progress between them
 	since    int64                    // where the last of them was
 	brokeAt  string                   // the source of the last broken stream
@@ -50,8 +50,7 @@ type feed struct {
 // newFeed reads from a position on. Sources that sent wrong content are asked last.
 func (m *Mirror) newFeed(ctx context.Context, j *job, pos int64) *feed {
 	f := &feed{m: m, ctx: ctx, job: j, size: j.Size, pos: pos, candidates: slices.Clone(j.candidates)}
-	bad, _ := m.badSources.get(j.Digest.String())
-	f.askLast(bad...)
+	f.askLast(m.badSourcesOf(j.Digest)...)
 	return f
 }
 
@@ -198,38 +197,23 @@ func (f *feed) broke(err error) {
 	f.brokeAt = source
 }
 
-// failed notes failures.
+// failed notes failures, and how long the sources ask to wait.
 func (f *feed) failed(failures []upstream.SourceFailure) {
 	if f.pos-f.since >= enoughProgress {
 		f.breaks = 0
 	}
-	f.breaks, f.since, f.last = f.breaks+1, f.pos, failures
+	f.breaks, f.since, f.wait = f.breaks+1, f.pos, -1
 	for _, s := range failures {
-		i := slices.IndexFunc(f.failures, func(known upstream.SourceFailure) bool { return known.At == s.At })
-		if i < 0 {
-			f.failures = append(f.failures, s)
-		} else {
-			f.failures[i] = s
+		f.failures = append(slices.DeleteFunc(f.failures, func(known upstream.SourceFailure) bool { return known.At == s.At }), s)
+		if s.Err.RetryAfter <= longestPause {
+			f.wait = max(f.wait, s.Err.RetryAfter)
 		}
 	}
 }
 
 // exhausted reports whether asking again is of no use.
 func (f *feed) exhausted() bool {
-	if f.breaks == 0 {
-		return false
-	}
-	soon := func(s upstream.SourceFailure) bool { return s.Err.RetryAfter <= longestPause }
-	return !f.began || f.breaks >= f.m.opts.Attempts*f.sources() || !slices.ContainsFunc(f.last, soon)
-}
-
-// sources counts the sources of the candidates.
-func (f *feed) sources() int {
-	seen := map[string]bool{}
-	for _, c := range f.candidates {
-		seen[c.Repository()] = true
-	}
-	return len(seen)
+	return f.breaks > 0 && (!f.began || f.wait < 0 || f.breaks >= f.m.opts.Attempts+len(f.candidates)-1)
 }
 
 // pause waits after a failure.
@@ -238,13 +222,7 @@ func (f *feed) pause() error {
 		return nil
 	}
 	wait := min(f.m.opts.RetryBase<<min(f.breaks-1, 16), f.m.opts.RetryMax)
-	wait = wait/2 + rand.N(wait+1)
-	for _, s := range f.last {
-		if s.Err.RetryAfter <= longestPause {
-			wait = max(wait, s.Err.RetryAfter)
-		}
-	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(max(wait/2+rand.N(wait+1), f.wait))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -275,8 +253,14 @@ func (f *feed) wrong(got digest.Digest) *upstream.Error {
 
 // markBad has a source asked for a digest after all others for a while.
 func (m *Mirror) markBad(d digest.Digest, source string) {
-	known, _ := m.badSources.get(d.String())
+	known := m.badSourcesOf(d)
 	if !slices.Contains(known, source) {
-		m.badSources.put(d.String(), append(slices.Clip(known), source))
+		m.badSources.Add(d, append(slices.Clip(known), source), m.opts.AvoidFor)
 	}
+}
+
+func (m *Mirror) badSourcesOf(d digest.Digest) []string {
+	known, _ := m.badSources.Get(d)
+	sources, _ := known.([]string)
+	return sources
 }

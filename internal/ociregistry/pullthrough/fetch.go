@@ -183,22 +183,11 @@ func (f *fetch) finish(err error) {
 			f.phase, f.err = failed, err
 		}
 		if f.phase == failed || f.answered && f.phase == done {
-			fetchesTotal.WithLabelValues(kindBlob, f.outcome()).Inc()
+			fetchesTotal.WithLabelValues(kindBlob, outcomeOf(f.feed.job.failure(f.err))).Inc()
 		}
 		if f.file != nil {
 			f.file.release()
 		}
 	})
 	f.cancel(nil)
-}
-
-// outcome is that of the metrics: of several sources' failures the weightiest.
-func (f *fetch) outcome() string {
-	switch {
-	case isNotStored(f.err):
-		return outcomeNotKept
-	case isUpstream(f.err):
-		return outcomeOf(f.feed.job.failure(f.err))
-	}
-	return outcomeOf(f.err)
 }

@@ -1,6 +1,7 @@
 package pullthrough
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
@@ -47,8 +49,8 @@ type Options struct {
 	// MaxBackground is how many blobs are fetched to their end although all callers
 	// have gone; default 8. One more is given up.
 	MaxBackground int
-	// Attempts is how often, for each of its sources, a blob may break off in a row, with
-	// hardly any progress, before it is given up; default 4.
+	// Attempts is how often a blob may break off in a row, with hardly any progress, before
+	// it is given up, and once more for every other way to get it; default 4.
 	Attempts int
 	// RetryBase is the pause before the first attempt to go on with a blob that broke
 	// off, doubled for the next ones up to RetryMax and jittered by half; default
@@ -65,15 +67,15 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.MaxTempBytes, 20<<30)
-	setDefault(&o.MaxBlobBytes, 100<<30)
-	setDefault(&o.MaxBackground, 8)
-	setDefault(&o.Attempts, 4)
-	setDefault(&o.RetryBase, 200*time.Millisecond)
-	setDefault(&o.RetryMax, 5*time.Second)
-	setDefault(&o.Remember, 5*time.Second)
-	setDefault(&o.AvoidFor, 10*time.Minute)
-	setDefault(&o.StoragePause, 10*time.Second)
+	o.MaxTempBytes = cmp.Or(o.MaxTempBytes, 20<<30)
+	o.MaxBlobBytes = cmp.Or(o.MaxBlobBytes, 100<<30)
+	o.MaxBackground = cmp.Or(o.MaxBackground, 8)
+	o.Attempts = cmp.Or(o.Attempts, 4)
+	o.RetryBase = cmp.Or(o.RetryBase, 200*time.Millisecond)
+	o.RetryMax = cmp.Or(o.RetryMax, 5*time.Second)
+	o.Remember = cmp.Or(o.Remember, 5*time.Second)
+	o.AvoidFor = cmp.Or(o.AvoidFor, 10*time.Minute)
+	o.StoragePause = cmp.Or(o.StoragePause, 10*time.Second)
 	return o
 }
 
@@ -94,23 +96,16 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// setDefault sets *v to def when it is zero.
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
-}
-
 // Mirror implements ociregistry.Upstream. It is safe for concurrent use.
 type Mirror struct {
 	opts Options
 
 	// flights are manifests and sizes that are being asked for.
-	flights    singleflight.Group
-	misses     *memory[*upstream.Error]
-	sizes      *memory[int64]
-	badSources *memory[[]string]
+	flights singleflight.Group
+	// Facts that are believed for a while: misses are the *upstream.Error of registries that
+	// do not have something, sizes the int64 of blobs, and badSources the []string of
+	// sources that sent wrong content for a digest.
+	misses, sizes, badSources *cache.LRUExpireCache
 	// warned are namespaces of whose unreadable pull secrets the log knows already.
 	warned *lru.Cache[string, struct{}]
 
@@ -147,9 +142,7 @@ func New(opts Options) (*Mirror, error) {
 		return nil, fmt.Errorf("pull-through options: %w", err)
 	}
 	m := &Mirror{opts: opts.withDefaults(), fetches: map[fetchKey]*fetch{}}
-	m.misses = newMemory[*upstream.Error](m.opts.Remember)
-	m.sizes = newMemory[int64](m.opts.Remember)
-	m.badSources = newMemory[[]string](m.opts.AvoidFor)
+	m.misses, m.sizes, m.badSources = cache.NewLRUExpireCache(remembered), cache.NewLRUExpireCache(remembered), cache.NewLRUExpireCache(remembered)
 	var err error
 	if m.warned, err = lru.New[string, struct{}](remembered); err != nil {
 		return nil, fmt.Errorf("pull-through: %w", err)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	"k8s.io/component-base/metrics/legacyregistry"
@@ -235,21 +234,6 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Errorf("%v does not tell of %s", err, word)
 			}
 		}
-	}
-}
-
-func TestMemoryForgets(t *testing.T) {
-	m := newMemory[int](20 * time.Millisecond)
-	m.put("a", 1)
-	if v, ok := m.get("a"); !ok || v != 1 {
-		t.Error("forgotten at once")
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for _, ok := m.get("a"); ok; _, ok = m.get("a") {
-		if time.Now().After(deadline) {
-			t.Fatal("never forgotten")
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
