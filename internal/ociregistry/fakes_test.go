@@ -363,13 +363,13 @@ func (o *outside) take(from map[digest.Digest][]byte, d digest.Digest, code ocir
 	return nil, ociregistry.NewError(code, "%s is not there either", d)
 }
 
-func (o *outside) Manifest(_ context.Context, _ reference.Repository, d digest.Digest, _ ociregistry.Origin) ([]byte, string, error) {
-	content, err := o.take(o.manifests, d, ociregistry.CodeManifestUnknown)
+func (o *outside) Manifest(_ context.Context, w ociregistry.Wanted) ([]byte, string, error) {
+	content, err := o.take(o.manifests, w.Digest, ociregistry.CodeManifestUnknown)
 	return content, mediaTypeIn(content), err
 }
 
-func (o *outside) Blob(_ context.Context, _ reference.Repository, d digest.Digest, _ ociregistry.Origin) (ociregistry.Blob, error) {
-	content, err := o.take(o.blobs, d, ociregistry.CodeBlobUnknown)
+func (o *outside) Blob(_ context.Context, w ociregistry.Wanted) (ociregistry.Blob, error) {
+	content, err := o.take(o.blobs, w.Digest, ociregistry.CodeBlobUnknown)
 	if err != nil {
 		return ociregistry.Blob{}, err
 	}
@@ -384,14 +384,14 @@ func (o *outside) Blob(_ context.Context, _ reference.Repository, d digest.Diges
 				if o.keep == nil {
 					return nil
 				}
-				return o.keep(ctx, d, content)
+				return o.keep(ctx, w.Digest, content)
 			}}, nil
 		},
 	}, nil
 }
 
-func (o *outside) Stat(_ context.Context, _ reference.Repository, d digest.Digest, _ ociregistry.Origin) (int64, error) {
-	content, err := o.take(o.blobs, d, ociregistry.CodeBlobUnknown)
+func (o *outside) Stat(_ context.Context, w ociregistry.Wanted) (int64, error) {
+	content, err := o.take(o.blobs, w.Digest, ociregistry.CodeBlobUnknown)
 	return int64(len(content)), err
 }
 

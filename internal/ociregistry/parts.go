@@ -154,7 +154,7 @@ func (x *exchange) findPart(ctx context.Context, d digest.Digest) (foundPart, er
 		return foundPart{}, err
 	}
 	if size = origin.Size; size < 0 {
-		size, err = x.Upstream.Stat(ctx, x.repo, d, origin)
+		size, err = x.Upstream.Stat(ctx, x.wanted(ctx, x.repo, d, origin))
 	}
 	return foundPart{size: size, origin: origin}, err
 }
@@ -188,7 +188,7 @@ func (x *exchange) keepPart(ctx context.Context, d digest.Digest, found foundPar
 
 // fetchPart lets a blob pass through, so that it is kept.
 func (x *exchange) fetchPart(ctx context.Context, d digest.Digest, found foundPart) error {
-	blob, err := x.Upstream.Blob(ctx, x.repo, d, found.origin)
+	blob, err := x.Upstream.Blob(ctx, x.wanted(ctx, x.repo, d, found.origin))
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package ociregistry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	digest "github.com/opencontainers/go-digest"
+	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/reference"
@@ -179,6 +181,33 @@ func (h *Handler) origin(ctx context.Context, repo reference.Repository, d diges
 	return *s.origin, nil
 }
 
+// wanted describes content of a repository for Upstream. origin.Manifest is the digest
+// itself for a manifest, as Directory.Manifest has it.
+func (h *Handler) wanted(ctx context.Context, repo reference.Repository, d digest.Digest, origin Origin) Wanted {
+	scope, err := h.Store.MakeScope(ctx, repo.Namespace)
+	if err != nil {
+		klog.ErrorS(err, "Content that a pull secret opens is not kept", "namespace", repo.Namespace)
+	}
+	return Wanted{
+		Digest: d, Manifest: origin.Manifest == d, Size: origin.Size,
+		Namespace: repo.Namespace, Scope: scope, Sources: origin.Sources,
+	}
+}
+
+// manifestAsBlob fetches a manifest that is asked for by the route of blobs: other
+// registries need not serve it there. CodeBlobUnknown when it is nowhere to be had.
+func (h *Handler) manifestAsBlob(ctx context.Context, repo reference.Repository, d digest.Digest, origin Origin) (Blob, error) {
+	content, _, err := h.Upstream.Manifest(ctx, h.wanted(ctx, repo, d, origin))
+	if e := (*Error)(nil); errors.As(err, &e) && e.Code == CodeManifestUnknown {
+		unknown := *e
+		unknown.Code = CodeBlobUnknown
+		return Blob{}, &unknown
+	}
+	return Blob{Size: int64(len(content)), Open: func(_ context.Context, offset int64) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content[offset:])), nil
+	}}, err
+}
+
 // storedBlob is a blob of the store. The error is blobstore.ErrUnknown where it is not there.
 func (h *Handler) storedBlob(ctx context.Context, d digest.Digest) (Blob, error) {
 	size, err := h.Store.Stat(ctx, d)
@@ -210,7 +239,11 @@ func (h *Handler) openBlob(ctx context.Context, repo reference.Repository, d dig
 	if err != nil {
 		return Blob{}, false, err
 	}
-	b, err = h.Upstream.Blob(ctx, repo, d, origin)
+	if origin.Manifest == d {
+		b, err = h.manifestAsBlob(ctx, repo, d, origin)
+		return b, false, err
+	}
+	b, err = h.Upstream.Blob(ctx, h.wanted(ctx, repo, d, origin))
 	return b, false, err
 }
 
@@ -233,7 +266,11 @@ func (h *Handler) sizeOfBlob(ctx context.Context, repo reference.Repository, d d
 	if err != nil {
 		return 0, err
 	}
-	return h.Upstream.Stat(ctx, repo, d, origin)
+	if origin.Manifest == d {
+		b, err := h.manifestAsBlob(ctx, repo, d, origin)
+		return b.Size, err
+	}
+	return h.Upstream.Stat(ctx, h.wanted(ctx, repo, d, origin))
 }
 
 // manifestByTag is the manifest that a tag leads to.
@@ -278,7 +315,7 @@ func (h *Handler) loadManifest(ctx context.Context, repo reference.Repository, d
 		if err != nil {
 			return nil, err
 		}
-		if content, mediaType, err = h.Upstream.Manifest(ctx, repo, d, origin); err != nil {
+		if content, mediaType, err = h.Upstream.Manifest(ctx, h.wanted(ctx, repo, d, origin)); err != nil {
 			return nil, err
 		}
 		h.passed.saw(linkOf(repo, d))
@@ -301,7 +338,12 @@ func (h *Handler) readManifest(ctx context.Context, d digest.Digest, s standing)
 	most := max(h.MaxManifestBytes, maxStoredManifestBytes)
 	switch {
 	case s.kept:
-		return h.Store.ReadFetched(ctx, d, most)
+		content, err := h.Store.Read(ctx, d, most)
+		if errors.Is(err, blobstore.ErrUnknown) {
+			// Where earlier versions put manifests that passed through.
+			return h.Store.ReadFetched(ctx, d, most)
+		}
+		return content, err
 	case s.open:
 		return h.Store.Read(ctx, d, most)
 	}

@@ -199,16 +199,33 @@ type Blob struct {
 	Open func(ctx context.Context, offset int64) (io.ReadCloser, error)
 }
 
-// Upstream fetches what a stream refers to and this registry does not have.
+// Wanted is content to be fetched from other registries for a repository.
+type Wanted struct {
+	Digest   digest.Digest
+	Manifest bool  // it is a manifest; else a blob
+	Size     int64 // -1 when not known
+	// Namespace is the one whose pull secrets are shown to the sources.
+	Namespace string
+	// Scope identifies that namespace in the provenance of content that one of its pull
+	// secrets opened: it is recorded for that namespace alone. Such content is not kept
+	// when Scope is "".
+	Scope string
+	// Sources are tried in their order. Those with Off are not contacted.
+	Sources []Source
+}
+
+// Upstream fetches content that streams refer to from other registries. It does not decide
+// what a repository may read: the caller has looked into storage before.
 type Upstream interface {
-	// Manifest fetches a manifest by digest, and keeps it. mediaType is what the
-	// upstream called it. Errors: CodeManifestUnknown, CodeTooManyRequests, CodeUnavailable.
-	Manifest(ctx context.Context, repo reference.Repository, d digest.Digest, o Origin) (content []byte, mediaType string, err error)
-	// Blob opens a blob, which is kept while it passes through: many callers share
-	// one fetch. Errors as above with CodeBlobUnknown.
-	Blob(ctx context.Context, repo reference.Repository, d digest.Digest, o Origin) (Blob, error)
-	// Stat asks for a blob's size only.
-	Stat(ctx context.Context, repo reference.Repository, d digest.Digest, o Origin) (int64, error)
+	// Manifest fetches a manifest, and keeps it with its provenance if its source has
+	// Mirror set. mediaType is the Content-Type of the response. Errors:
+	// CodeManifestUnknown, CodeTooManyRequests, CodeUnavailable.
+	Manifest(ctx context.Context, w Wanted) (content []byte, mediaType string, err error)
+	// Blob opens a blob, which is kept in the same way while it is read: callers that want
+	// it from the same sources share one fetch. Errors as above, with CodeBlobUnknown.
+	Blob(ctx context.Context, w Wanted) (Blob, error)
+	// Stat asks for the size of a blob in bytes and fetches nothing.
+	Stat(ctx context.Context, w Wanted) (int64, error)
 }
 
 // Clock is time.Now, or a test's.

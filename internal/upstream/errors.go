@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -65,6 +66,9 @@ type Error struct {
 	Text string
 	// Err is the cause when it is a Go error, such as context.DeadlineExceeded.
 	Err error
+
+	// realm is set when the response came from the token realm.
+	realm bool
 }
 
 // Error is the reason in words; callers put the pull spec in front.
@@ -90,10 +94,20 @@ func CodeOf(err error) Code {
 	return ""
 }
 
-// refused says whether another credential could change the answer.
+// refused reports whether the credential was not accepted, by the registry or its token
+// realm.
 func (e *Error) refused() bool {
 	switch e.Code {
 	case CodeUnauthorized, CodeBadCredentials, CodeDenied:
+		return true
+	}
+	return e.realm && e.HTTPStatus == http.StatusBadRequest
+}
+
+// unknown reports whether the registry said that it does not have the content.
+func (e *Error) unknown() bool {
+	switch e.Code {
+	case CodeManifestUnknown, CodeBlobUnknown, CodeNameUnknown:
 		return true
 	}
 	return false

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -10,41 +9,114 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// fetch asks the sources of a tag or digest in order; the first success wins.
-func fetch[V any](ctx context.Context, r *Repository, tagOrDigest string, get func(context.Context, *source) (V, error)) (V, error) {
-	return fetchAvoiding(ctx, r, tagOrDigest, nil, get)
+// SourceFailure is why one source did not give what was asked of it, whichever credential
+// it was shown.
+type SourceFailure struct {
+	At  Source
+	Err *Error
+
+	told  *Candidate // whose failure it is
+	final bool       // no credential helps
 }
 
-// fetchAvoiding is fetch that asks some sources, named by host/repository, after all others.
-func fetchAvoiding[V any](ctx context.Context, r *Repository, tagOrDigest string, avoid []string, get func(context.Context, *source) (V, error)) (V, error) {
-	var zero V
-	spec, name, err := r.refer(tagOrDigest)
-	if err != nil {
-		return zero, err
+// FailedError says that no candidate gave what was asked for: one failure for each source,
+// in the order in which they were asked.
+type FailedError struct{ Sources []SourceFailure }
+
+// Error lists the failures; callers put the pull spec in front.
+func (e *FailedError) Error() string {
+	if len(e.Sources) == 0 {
+		return "there is no source to fetch from"
 	}
-	plan := r.rules.plan(spec, spec.ID != "" && !r.byTag)
-	sources := plan.Sources()
-	if len(sources) == 0 {
-		return zero, r.blockedError(name, plan)
+	return summarize(e.Sources).Error()
+}
+
+// Unwrap returns the failures of all sources.
+func (e *FailedError) Unwrap() []error {
+	errs := make([]error, len(e.Sources))
+	for i, s := range e.Sources {
+		errs[i] = s.Err
 	}
-	slices.SortStableFunc(sources, func(a, b Source) int {
-		return cmp.Compare(flag(slices.Contains(avoid, a.Repository())), flag(slices.Contains(avoid, b.Repository())))
-	})
-	var failures []*Error
-	for _, at := range sources {
-		if !at.Mirror {
-			at.Insecure = at.Insecure || r.insecure
+	return errs
+}
+
+// candidate is *Candidate, or a type that embeds one.
+type candidate interface{ self() *Candidate }
+
+func (c *Candidate) self() *Candidate { return c }
+
+// First asks candidates in order; the first success wins, and winner is whose it is. After
+// a refusal, or the word that the content is unknown, which may be all that a registry says
+// to those who may not see it, the next credential is tried; after any other failure the
+// next source. The error is a *FailedError.
+func First[C candidate, V any](ctx context.Context, candidates []C, get func(context.Context, C) (V, error)) (v V, winner C, err error) {
+	failed := &FailedError{}
+	for _, asked := range candidates {
+		c := asked.self()
+		if known := failed.at(c); known != nil && known.final {
+			continue
 		}
-		v, err := atSource(ctx, r, at, name, get)
-		if err == nil {
-			return v, nil
+		failure := chainOf(ctx).check(c.Source)
+		if failure == nil {
+			v, err := get(ctx, asked)
+			if err == nil {
+				c.remember(nil)
+				return v, asked, nil
+			}
+			failure = asError(err)
 		}
-		failures = append(failures, err)
+		failure = failure.at(c.ref, c.Repository())
+		c.remember(failure)
+		failed.add(c, failure)
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return zero, summarize(failures, sources)
+	return v, winner, failed
+}
+
+// at is the failure of a candidate's source so far; nil without one.
+func (e *FailedError) at(c *Candidate) *SourceFailure {
+	i := slices.IndexFunc(e.Sources, func(s SourceFailure) bool {
+		return s.At.Repository() == c.Repository() && s.At.Insecure == c.Insecure
+	})
+	if i < 0 {
+		return nil
+	}
+	return &e.Sources[i]
+}
+
+// add notes a failure. A source's first failure other than a refusal is told, for with that
+// credential it said what it has. If all were refused it is the failure of the best match,
+// because that credential is the one meant for the repository.
+func (e *FailedError) add(c *Candidate, err *Error) {
+	known := e.at(c)
+	if known == nil {
+		e.Sources = append(e.Sources, SourceFailure{At: c.Source, Err: err, told: c})
+		known = e.at(c)
+	} else if known.Err.refused() && (!err.refused() || c.rank < known.told.rank) {
+		known.Err, known.told = err, c
+	}
+	known.final = !err.refused() && !err.unknown()
+}
+
+// fetch asks the sources of a tag or digest in order; the first success wins.
+func fetch[V any](ctx context.Context, r *Repository, tagOrDigest string, get func(context.Context, *source) (V, error)) (V, error) {
+	candidates, err := r.candidates(tagOrDigest)
+	if err != nil {
+		var zero V
+		return zero, err
+	}
+	return fetchFrom(ctx, candidates, get)
+}
+
+// fetchFrom is First with one *Error for all sources.
+func fetchFrom[V any](ctx context.Context, candidates []*Candidate, get func(context.Context, *source) (V, error)) (V, error) {
+	v, _, err := First(ctx, candidates, func(ctx context.Context, c *Candidate) (V, error) { return get(ctx, &c.source) })
+	if failed := (*FailedError)(nil); errors.As(err, &failed) {
+		return v, summarize(failed.Sources)
+	}
+	return v, nil
 }
 
 // refer makes a pull spec of the repository and a tag or digest.
@@ -67,84 +139,19 @@ func (r *Repository) refer(tagOrDigest string) (spec reference.PullSpec, name st
 // summarize picks the error to return: the source's, for it is the authority
 // on what exists; the first mirror's when the source may not be asked. The
 // other reasons follow in its text.
-func summarize(failures []*Error, sources []Source) *Error {
-	main := max(slices.IndexFunc(sources[:len(failures)], func(s Source) bool { return !s.Mirror }), 0)
-	e := *failures[main]
+func summarize(failures []SourceFailure) *Error {
+	main := max(slices.IndexFunc(failures, func(f SourceFailure) bool { return !f.At.Mirror }), 0)
+	e := *failures[main].Err
 	var others []string
 	for i, f := range failures {
 		if i != main {
-			others = append(others, sources[i].Repository()+": "+f.Error())
+			others = append(others, f.At.Repository()+": "+f.Err.Error())
 		}
 	}
 	if len(others) > 0 {
 		e.Text = e.Error() + " (also tried: " + strings.Join(others, "; ") + ")"
 	}
 	return &e
-}
-
-// atSource asks one source with every credential that matches it, the last
-// time with none: a wrong pull secret must not hide a public image. An answer
-// other than a refusal decides. If all are refused, the first one's error is
-// returned, because that credential is the one meant for the repository.
-func atSource[V any](ctx context.Context, r *Repository, at Source, name string, get func(context.Context, *source) (V, error)) (V, *Error) {
-	var zero V
-	if err := chainOf(ctx).check(at); err != nil {
-		return zero, err.at(name, at.Repository())
-	}
-	c := r.client
-	creds := distinct(append(slices.Clip(r.creds.Lookup(at.CredentialHost, at.Path)), Credential{Origin: "nobody"}))
-	set := c.credentialSetKey(at, creds)
-	order := c.preferredFirst(set, creds)
-	failures := make(map[string]*Error, len(order))
-	for _, cred := range order {
-		v, err := get(ctx, &source{client: c, Source: at, cred: cred})
-		if err == nil {
-			c.preferred.Add(set, cred.identity())
-			return v, nil
-		}
-		failure := asError(err).at(name, at.Repository())
-		if !failure.refused() || ctx.Err() != nil {
-			return zero, failure
-		}
-		failures[cred.identity()] = failure
-	}
-	c.preferred.Remove(set)
-	return zero, failures[creds[0].identity()]
-}
-
-// credentialSetKey is the cache key of "this source with these credentials".
-func (c *Client) credentialSetKey(at Source, creds []Credential) string {
-	ids := make([]string, len(creds))
-	for i, cred := range creds {
-		ids[i] = cred.identity()
-	}
-	return key(at.Repository(), flag(at.Insecure), strings.Join(ids, ","))
-}
-
-// preferredFirst puts the credential that worked last time in front, so that
-// asking again costs no refusals.
-func (c *Client) preferredFirst(set string, creds []Credential) []Credential {
-	worked, ok := c.preferred.Get(set)
-	if !ok {
-		return creds
-	}
-	i := slices.IndexFunc(creds, func(cred Credential) bool { return cred.identity() == worked })
-	if i <= 0 {
-		return creds
-	}
-	order := []Credential{creds[i]}
-	return append(append(order, creds[:i]...), creds[i+1:]...)
-}
-
-// distinct drops repeated credentials.
-func distinct(creds []Credential) []Credential {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(creds, func(c Credential) bool {
-		id := c.identity()
-		dup := seen[id]
-		seen[id] = true
-		return dup
-	})
 }
 
 // blocked is the error of a repository none of whose sources may be contacted,

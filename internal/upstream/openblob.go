@@ -6,25 +6,19 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	digest "github.com/opencontainers/go-digest"
 )
 
-// OpenBlob begins to stream a blob from an offset on, in bytes. Sources are tried in the
-// order of the rules, those in avoid (as BlobStream.Source names them) after all others;
-// once one has answered, the stream is that one's alone. Everything up to the answer's
-// header is bounded and repeated as in other calls, and the body has no limit but
-// Options.Downloads.
+// OpenBlob begins to stream the blob from an offset on, in bytes. Everything up to the
+// response's header is bounded and repeated as in other calls, and the body has no limit
+// but Options.Downloads.
 //
 // Nothing is verified: the caller compares what it read with the digest. The context
 // bounds the whole stream; the caller closes it.
-func (r *Repository) OpenBlob(ctx context.Context, d digest.Digest, offset int64, avoid ...string) (*BlobStream, error) {
+func (c *Candidate) OpenBlob(ctx context.Context, offset int64) (*BlobStream, error) {
 	if offset < 0 {
-		return nil, &Error{Code: CodeName, Ref: r.name.String(), Text: fmt.Sprintf("a blob has no byte %d", offset)}
+		return nil, &Error{Code: CodeName, Text: fmt.Sprintf("a blob has no byte %d", offset)}
 	}
-	return fetchAvoiding(ctx, r, d.String(), avoid, func(ctx context.Context, s *source) (*BlobStream, error) {
-		return s.openBlob(ctx, offset)
-	})
+	return c.openBlob(ctx, offset)
 }
 
 // errHeaderLate is the end of a request whose answer does not begin.

@@ -32,10 +32,23 @@ func blobs(content []byte) http.HandlerFunc {
 	}
 }
 
+// openBlob opens a blob at the first source that gives it, as an *Error.
+func openBlob(ctx context.Context, r *Repository, d digest.Digest, offset int64) (*BlobStream, error) {
+	candidates, err := r.Candidates(d)
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := First(ctx, candidates, func(ctx context.Context, c *Candidate) (*BlobStream, error) { return c.OpenBlob(ctx, offset) })
+	if failed := (*FailedError)(nil); errors.As(err, &failed) {
+		return nil, summarize(failed.Sources)
+	}
+	return b, nil
+}
+
 // readStream opens and reads a blob to its end.
 func readStream(t *testing.T, r *Repository, d digest.Digest, offset int64) (*BlobStream, []byte, error) {
 	t.Helper()
-	b, err := r.OpenBlob(t.Context(), d, offset)
+	b, err := openBlob(t.Context(), r, d, offset)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -261,7 +274,7 @@ func TestForgottenStreamGivesItsTurnBack(t *testing.T) {
 	content, d := layer(1 << 20)
 	s := serve(t, v2(blobs(content)))
 	c := newTestClient(t, func(o *Options) { o.Downloads.Window = 30 * time.Millisecond })
-	b, err := open(t, c, s.host+"/a/b").OpenBlob(t.Context(), d, 0)
+	b, err := openBlob(t.Context(), open(t, c, s.host+"/a/b"), d, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +327,7 @@ func TestDownloadsAreBoundedApartFromRequests(t *testing.T) {
 	// A caller that gives up does not keep its place.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := r.OpenBlob(ctx, d, 0)
+	_, err := openBlob(ctx, r, d, 0)
 	wantCode(t, err, CodeCanceled)
 	close(release)
 	work.Wait()
@@ -329,11 +342,11 @@ func TestWaitingForADownloadIsBounded(t *testing.T) {
 	s := serveHeld(t, content, 1)
 	c := newTestClient(t, func(o *Options) { o.Downloads.Concurrency, o.Downloads.MaxWait = 1, 20*time.Millisecond })
 	r := open(t, c, s.host+"/a/b")
-	first, err := r.OpenBlob(t.Context(), d, 0)
+	first, err := openBlob(t.Context(), r, d, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = r.OpenBlob(t.Context(), d, 0)
+	_, err = openBlob(t.Context(), r, d, 0)
 	if e := wantCode(t, err, CodeTooManyRequests); e.Text != "too many downloads from "+s.host+" are waiting" {
 		t.Errorf("%+v", e)
 	}
@@ -341,7 +354,7 @@ func TestWaitingForADownloadIsBounded(t *testing.T) {
 	if _, err := first.Read(make([]byte, 1)); CodeOf(err) != CodeCanceled {
 		t.Errorf("reading what was closed: %v", err)
 	}
-	if second, err := r.OpenBlob(t.Context(), d, 0); err != nil {
+	if second, err := openBlob(t.Context(), r, d, 0); err != nil {
 		t.Error(err)
 	} else {
 		second.Close()
@@ -354,7 +367,7 @@ func TestStreamEndsWithItsContextAndItsClient(t *testing.T) {
 	c := newTestClient(t)
 	r := open(t, c, s.host+"/a/b")
 	ctx, cancel := context.WithCancel(t.Context())
-	b, err := r.OpenBlob(ctx, d, 0)
+	b, err := openBlob(ctx, r, d, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +377,7 @@ func TestStreamEndsWithItsContextAndItsClient(t *testing.T) {
 	wantCode(t, err, CodeCanceled)
 	wantNoDownloads(t, c) // although nobody closed it
 
-	b, err = r.OpenBlob(t.Context(), d, 0)
+	b, err = openBlob(t.Context(), r, d, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +386,7 @@ func TestStreamEndsWithItsContextAndItsClient(t *testing.T) {
 	if _, err = b.Read(make([]byte, 10)); CodeOf(err) != CodeCanceled || !errors.Is(err, errClosed) {
 		t.Errorf("%v", err)
 	}
-	_, err = r.OpenBlob(t.Context(), d, 0)
+	_, err = openBlob(t.Context(), r, d, 0)
 	wantCode(t, err, CodeCanceled)
 	wantNoDownloads(t, c)
 }
@@ -382,7 +395,7 @@ func TestHeaderOfAStreamIsBoundedInTime(t *testing.T) {
 	_, d := layer(10)
 	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	c := newTestClient(t, func(o *Options) { o.Timeouts.Call = 50 * time.Millisecond })
-	_, err := open(t, c, s.host+"/a/b").OpenBlob(t.Context(), d, 0)
+	_, err := openBlob(t.Context(), open(t, c, s.host+"/a/b"), d, 0)
 	if e := wantCode(t, err, CodeUnavailable); e.Text != "timed out" || !errors.Is(e, context.DeadlineExceeded) {
 		t.Errorf("%+v", e)
 	}
@@ -437,7 +450,7 @@ func TestStreamIsRedirected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := r.OpenBlob(WithRequestURLs(t.Context(), nil), d, 600)
+	b, err := openBlob(WithRequestURLs(t.Context(), nil), r, d, 600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,8 +477,8 @@ func TestStreamOfMirrorsAndTheirSource(t *testing.T) {
 	c := newTestClient(t)
 	c.SetRules(rules)
 	r := open(t, c, source.host+"/a/b")
-	from := func(avoid ...string) string {
-		b, err := r.OpenBlob(t.Context(), d, 0, avoid...)
+	from := func() string {
+		b, err := openBlob(t.Context(), r, d, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -476,18 +489,12 @@ func TestStreamOfMirrorsAndTheirSource(t *testing.T) {
 	if got := from(); got != atMirror {
 		t.Errorf("from %s", got)
 	}
-	if got := from(atMirror); got != atSource {
-		t.Errorf("although it is to be avoided, from %s", got)
-	}
-	if got := from(atMirror, atSource); got != atMirror {
-		t.Errorf("when all are to be avoided, from %s", got)
-	}
 	mirror.Server.Close()
 	if got := from(); got != atSource {
 		t.Errorf("without the mirror, from %s", got)
 	}
 	source.Server.Close()
-	_, err := r.OpenBlob(t.Context(), d, 0, atSource)
+	_, err := openBlob(t.Context(), r, d, 0)
 	if e := wantCode(t, err, CodeUnavailable); e.Source != atSource || !strings.Contains(e.Text, "also tried: "+atMirror) {
 		t.Errorf("%+v", e)
 	}

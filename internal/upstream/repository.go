@@ -89,13 +89,7 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	if plan.Source == nil {
 		return nil, r.blockedError(r.name.String(), plan)
 	}
-	s := *plan.Source
-	s.Insecure = s.Insecure || r.insecure
-	tags, err := atSource(ctx, r, s, r.name.String(), func(ctx context.Context, src *source) ([]string, error) {
+	return fetchFrom(ctx, r.candidatesAt([]Source{*plan.Source}, r.name.String()), func(ctx context.Context, src *source) ([]string, error) {
 		return src.tags(ctx)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return tags, nil
 }

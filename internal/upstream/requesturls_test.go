@@ -25,7 +25,7 @@ func TestRequestsSayWhatLedToThem(t *testing.T) {
 			return err
 		},
 		"/v2/a/b/blobs/" + d.String(): func() error {
-			b, err := r.OpenBlob(WithRequestURLs(t.Context(), []string{"https://edge.test/v2/x", "bad\nvalue"}), d, 0)
+			b, err := openBlob(WithRequestURLs(t.Context(), []string{"https://edge.test/v2/x", "bad\nvalue"}), r, d, 0)
 			if err == nil {
 				b.Close()
 			}
@@ -83,7 +83,7 @@ func TestCirclesAreNotGoneIn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.reset()
-			b, err := r.OpenBlob(WithRequestURLs(t.Context(), c.urls), d, 0)
+			b, err := openBlob(WithRequestURLs(t.Context(), c.urls), r, d, 0)
 			if CodeOf(err) != c.code {
 				t.Errorf("got %v, want %q", err, c.code)
 			}

@@ -91,7 +91,9 @@ func (s *source) requestToken(ctx context.Context, realm *url.URL, ch challenge,
 		}
 	}
 	if !ans.ok() {
-		return token{}, errorOf(ans, KindToken, s.client.opts.Limits.RetryAfter)
+		err := errorOf(ans, KindToken, s.client.opts.Limits.RetryAfter)
+		err.realm = true
+		return token{}, err
 	}
 	return parseToken(ans.body, time.Now())
 }

@@ -55,10 +55,10 @@ func fileServer(b *testing.B, folder string, rate int) *httptest.Server {
 }
 
 // registryOf serves a Mirror's blobs over HTTP, as the registry does.
-func registryOf(b *testing.B, m *Mirror, o ociregistry.Origin) *httptest.Server {
+func registryOf(b *testing.B, m *Mirror, o ociregistry.Wanted) *httptest.Server {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := digest.Digest(strings.TrimPrefix(r.URL.Path, "/"))
-		blob, err := m.Blob(r.Context(), app, d, o)
+		blob, err := m.Blob(r.Context(), in(app, d, o))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -128,7 +128,7 @@ func BenchmarkPullThrough(b *testing.B) {
 			}
 			b.Cleanup(m.Close)
 			host := strings.TrimPrefix(other.URL, "http://")
-			here := registryOf(b, m, ociregistry.Origin{Size: size, Sources: []ociregistry.Source{source(b, host+"/team/app")}})
+			here := registryOf(b, m, ociregistry.Wanted{Size: size, Sources: []ociregistry.Source{source(b, host+"/team/app")}})
 			var direct, cold, warm time.Duration
 			content := make([]byte, size)
 			b.SetBytes(size)

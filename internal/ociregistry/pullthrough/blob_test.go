@@ -69,7 +69,7 @@ func TestFirstByteDoesNotWaitForTheLast(t *testing.T) {
 			r, other := newRig(t, func(s *setup) { s.driver = driver }), elsewhere(t, content)
 			answer, release := held(content, 500_000)
 			blobScript(other, d, answer)
-			b, err := r.Blob(t.Context(), app, d, from(t, len(content), other))
+			b, err := r.Blob(t.Context(), in(app, d, from(t, len(content), other)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +150,7 @@ func TestSlowReaderDoesNotSlowTheFetch(t *testing.T) {
 			r, other := newRig(t, func(s *setup) { s.driver = driver }), elsewhere(t, content)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			b, err := r.Blob(ctx, app, d, from(t, len(content), other))
+			b, err := r.Blob(ctx, in(app, d, from(t, len(content), other)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,14 +174,14 @@ func TestSlowReaderDoesNotSlowTheFetch(t *testing.T) {
 	}
 }
 
-// Who leaves does not end what others wait for, and what nobody waits for goes on.
+// A caller that leaves does not end what others wait for, and a fetch without callers goes on.
 func TestFetchGoesOnWithoutCallers(t *testing.T) {
 	content, d := random(1 << 20)
 	r, other := newRig(t), elsewhere(t, content)
 	answer, release := held(content, 100_000)
 	blobScript(other, d, answer)
 	ctx, leave := context.WithCancel(t.Context())
-	b, err := r.Blob(ctx, app, d, from(t, len(content), other))
+	b, err := r.Blob(ctx, in(app, d, from(t, len(content), other)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,13 +225,13 @@ func TestBackgroundIsBounded(t *testing.T) {
 	blobScript(other, d1, answer1)
 	blobScript(other, d2, answer2)
 	ctx, leave := context.WithCancel(t.Context())
-	if _, err := r.Blob(ctx, app, d1, from(t, len(one), other)); err != nil {
+	if _, err := r.Blob(ctx, in(app, d1, from(t, len(one), other))); err != nil {
 		t.Fatal(err)
 	}
 	leave()
 	r.eventually("one is in the background", func() bool { return r.holdersOf(d1) == 0 })
 	ctx, leave = context.WithCancel(t.Context())
-	if _, err := r.Blob(ctx, app, d2, from(t, len(two), other)); err != nil {
+	if _, err := r.Blob(ctx, in(app, d2, from(t, len(two), other))); err != nil {
 		t.Fatal(err)
 	}
 	leave()
@@ -279,7 +279,7 @@ func TestCloseDuringADownload(t *testing.T) {
 			answer, _ := held(content, 100_000)
 			blobScript(other, d, answer)
 			o := from(t, len(content), other)
-			b, err := r.Blob(t.Context(), app, d, o)
+			b, err := r.Blob(t.Context(), in(app, d, o))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -293,12 +293,12 @@ func TestCloseDuringADownload(t *testing.T) {
 			wantError(t, err, ociregistry.CodeUnavailable, d.String())
 			reader.Close()
 			r.wantNotStored(d)
-			_, err = r.Blob(t.Context(), app, d, o)
+			_, err = r.Blob(t.Context(), in(app, d, o))
 			if err == nil {
 				_, err = r.pull(d, o)
 			}
 			wantError(t, err, ociregistry.CodeUnavailable, d.String())
-			_, _, err = r.Manifest(t.Context(), app, d, o)
+			_, _, err = r.Manifest(t.Context(), in(app, d, o))
 			wantError(t, err, ociregistry.CodeUnavailable, d.String())
 		})
 	}

@@ -153,8 +153,8 @@ func TestStalledLayer(t *testing.T) {
 	}
 }
 
-// liar answers with content of the right size and another digest.
-func liar(content []byte, at int) func(http.ResponseWriter, *http.Request, int) bool {
+// sendWrong answers with content of the right size and another digest.
+func sendWrong(content []byte, at int) func(http.ResponseWriter, *http.Request, int) bool {
 	other := bytes.Clone(content)
 	other[at] ^= 1
 	return func(w http.ResponseWriter, r *http.Request, _ int) bool {
@@ -170,7 +170,7 @@ func TestWrongContent(t *testing.T) {
 			t.Run(fmt.Sprint(size, " at ", at), func(t *testing.T) {
 				content, d := random(size)
 				r, other := newRig(t), elsewhere(t, content)
-				blobScript(other, d, liar(content, at))
+				blobScript(other, d, sendWrong(content, at))
 				o := from(t, size, other)
 				got, err := r.pull(d, o)
 				wantError(t, err, ociregistry.CodeUnavailable, other.Host())
@@ -207,17 +207,17 @@ func TestWrongLength(t *testing.T) {
 		known  bool
 		served bool
 	}{
-		"announced longer":         {announced(longer), true, false},
-		"announced shorter":        {announced(content[:layerSize-1]), true, false},
-		"longer, not announced":    {chunked(longer), true, true}, // cut at the size, which is right
-		"shorter, not announced":   {chunked(content[:layerSize-1]), true, false},
-		"right, not announced":     {chunked(content), true, true},
-		"longer of unknown size":   {announced(longer), false, false},
-		"shorter of unknown size":  {announced(content[:layerSize-1]), false, false},
-		"nobody knows, longer":     {chunked(longer), false, false},
-		"nobody knows, shorter":    {chunked(content[:layerSize-1]), false, false},
-		"nobody knows, all right":  {chunked(content), false, true},
-		"nobody knows, and no end": {chunked(make([]byte, 2*layerSize)), false, false},
+		"announced longer":          {announced(longer), true, false},
+		"announced shorter":         {announced(content[:layerSize-1]), true, false},
+		"longer, not announced":     {chunked(longer), true, true}, // cut at the size, which is right
+		"shorter, not announced":    {chunked(content[:layerSize-1]), true, false},
+		"right, not announced":      {chunked(content), true, true},
+		"longer of unknown size":    {announced(longer), false, false},
+		"shorter of unknown size":   {announced(content[:layerSize-1]), false, false},
+		"no size known, longer":     {chunked(longer), false, false},
+		"no size known, shorter":    {chunked(content[:layerSize-1]), false, false},
+		"no size known, all right":  {chunked(content), false, true},
+		"no size known, and no end": {chunked(make([]byte, 2*layerSize)), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, other := newRig(t, func(s *setup) { s.MaxBlobBytes = layerSize + 1000 }), elsewhere(t, content)
@@ -279,18 +279,18 @@ func TestNextSource(t *testing.T) {
 	}
 	t.Run("lies in a small blob", func(t *testing.T) {
 		r, first, second := newRig(t), elsewhere(t, small), elsewhere(t, small)
-		blobScript(first, ds, liar(small, 0))
+		blobScript(first, ds, sendWrong(small, 0))
 		r.wantPull(ds, from(t, 1000, first, second), small)
 		r.wantStored(ds, small)
 	})
-	// Whoever has read wrong content cannot be helped; the next caller can.
+	// A caller that has read wrong content gets an error; the next one is served.
 	t.Run("lies in a layer", func(t *testing.T) {
 		r, first, second := newRig(t), elsewhere(t, content), elsewhere(t, content)
 		blobScript(first, d, func(w http.ResponseWriter, req *http.Request, n int) bool {
 			w.Header().Set("Content-Length", fmt.Sprint(layerSize))
 			w.Write(make([]byte, layerSize/2))
 			w.(http.Flusher).Flush()
-			r.eventually("somebody has read that", func() bool {
+			r.eventually("a caller has read that", func() bool {
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				fetches := r.fetchesOf(d)
@@ -314,7 +314,31 @@ func TestNextSource(t *testing.T) {
 	})
 }
 
-// What a caller is told when nobody has it, or nobody can say.
+// A registry that sent wrong content for a digest is asked last for it, for a while.
+func TestBadSourceIsAskedLast(t *testing.T) {
+	content, d := random(layerSize)
+	r := newRig(t, func(s *setup) { s.Mirror, s.AvoidFor = false, 200*time.Millisecond })
+	first, second := elsewhere(t, content), elsewhere(t, content)
+	blobScript(first, d, sendWrong(content, 0))
+	w := from(t, layerSize, first, second)
+	_, err := r.pull(d, w)
+	wantError(t, err, ociregistry.CodeUnavailable, first.Host())
+	asked := gets(first, d)
+	r.wantPull(d, w, content)
+	if n := gets(first, d) - asked; n != 0 {
+		t.Errorf("the bad source was asked %d times", n)
+	}
+	// Where it is the only one left it is asked again.
+	first.Off()
+	r.wantPull(d, from(t, layerSize, first), content)
+	asked = gets(first, d)
+	r.eventually("it is asked first again", func() bool {
+		r.wantPull(d, w, content)
+		return gets(first, d) > asked
+	})
+}
+
+// What a caller is told when no registry has it, or none can say.
 func TestFailuresOfOtherRegistries(t *testing.T) {
 	content, d := random(1000)
 	manifest := putLayers(t, elsewhere(t, content), "team/app:1", content)
@@ -348,7 +372,7 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 			r, other := newRig(t), elsewhere(t, content)
 			other.On("/team/app/", func(w http.ResponseWriter, req *http.Request) bool { c.answer(w, req); return true })
 			o := from(t, len(content), other)
-			_, err := r.Blob(t.Context(), app, d, o)
+			_, err := r.Blob(t.Context(), in(app, d, o))
 			check := func(what string, err error, code ociregistry.Code) {
 				t.Helper()
 				e := wantError(t, err, code, other.Host())
@@ -367,33 +391,33 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 				return
 			}
 			check("blob", err, c.code)
-			_, err = r.Stat(t.Context(), app, d, o)
+			_, err = r.Stat(t.Context(), in(app, d, o))
 			check("size", err, c.code)
 			code := c.code
 			if code == ociregistry.CodeBlobUnknown {
 				code = ociregistry.CodeManifestUnknown
 			}
-			_, _, err = r.Manifest(t.Context(), app, manifest, o)
+			_, _, err = r.Manifest(t.Context(), in(app, manifest, o))
 			check("manifest", err, code)
 			r.wantNotStored(d)
 		})
 	}
-	t.Run("nobody is there", func(t *testing.T) {
+	t.Run("no server is there", func(t *testing.T) {
 		gone := httptest.NewServer(nil)
 		gone.Close()
 		r := newRig(t)
-		o := ociregistry.Origin{Manifest: manifest, Size: -1, Sources: []ociregistry.Source{source(t, strings.TrimPrefix(gone.URL, "http://")+"/team/app")}}
-		_, err := r.Blob(t.Context(), app, d, o)
+		o := ociregistry.Wanted{Size: -1, Sources: []ociregistry.Source{source(t, strings.TrimPrefix(gone.URL, "http://")+"/team/app")}}
+		_, err := r.Blob(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeUnavailable, strings.TrimPrefix(gone.URL, "http://"))
 	})
-	t.Run("nobody is named", func(t *testing.T) {
+	t.Run("no source is named", func(t *testing.T) {
 		r := newRig(t)
-		o := ociregistry.Origin{Manifest: manifest, Size: -1}
-		_, err := r.Blob(t.Context(), app, d, o)
+		o := ociregistry.Wanted{Size: -1}
+		_, err := r.Blob(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, err = r.Stat(t.Context(), app, d, o)
+		_, err = r.Stat(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, _, err = r.Manifest(t.Context(), app, manifest, o)
+		_, _, err = r.Manifest(t.Context(), in(app, manifest, o))
 		wantError(t, err, ociregistry.CodeManifestUnknown, "")
 	})
 	t.Run("the caller leaves", func(t *testing.T) {
@@ -407,7 +431,7 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		})
 		ctx, leave := context.WithCancel(t.Context())
 		go func() { <-arrived; leave() }()
-		_, err := r.Blob(ctx, app, d, from(t, len(content), other))
+		_, err := r.Blob(ctx, in(app, d, from(t, len(content), other)))
 		wantError(t, err, ociregistry.CodeUnavailable, d.String())
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)

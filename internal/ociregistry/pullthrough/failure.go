@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
@@ -21,7 +22,7 @@ func upstreamError(err error) *upstream.Error {
 	return nil
 }
 
-// isUnknown says whether a registry said that it does not have something.
+// isUnknown reports whether a registry said that it does not have something.
 func isUnknown(code upstream.Code) bool {
 	switch code {
 	case upstream.CodeManifestUnknown, upstream.CodeBlobUnknown, upstream.CodeNameUnknown:
@@ -52,37 +53,58 @@ func opennessOf(code upstream.Code) openness {
 	return hasNot
 }
 
-// failureOf is what a caller is told when none of its places gave the content: the failure
-// that leaves most open, for where one place could not say it is not true that nobody has
-// it. unknown is the code for content that is nowhere to be had.
-func failureOf(unknown ociregistry.Code, d digest.Digest, all []*place) error {
-	var main *place
+// isUpstream reports whether other registries are to blame for an error.
+func isUpstream(err error) bool {
+	return upstreamError(err) != nil || errors.As(err, new(*upstream.FailedError))
+}
+
+// failuresOf are the failures of sources in an error.
+func failuresOf(err error) []upstream.SourceFailure {
+	if failed := (*upstream.FailedError)(nil); errors.As(err, &failed) {
+		return failed.Sources
+	}
+	if e := upstreamError(err); e != nil {
+		return []upstream.SourceFailure{{Err: e}}
+	}
+	return nil
+}
+
+// unknown is the code for content that is nowhere to be had.
+func (j *job) unknown() ociregistry.Code {
+	if j.Manifest {
+		return ociregistry.CodeManifestUnknown
+	}
+	return ociregistry.CodeBlobUnknown
+}
+
+// failure is what a caller is told when the content could not be fetched. Of the failures of
+// several sources it is the one that leaves most open, for where one source could not say
+// it is not true that none has it.
+func (j *job) failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	if isNotStored(err) {
+		return ociregistry.NewError(ociregistry.CodeUnavailable, "storing %s failed while it was fetched: try again, it will be served without being stored", j.Digest).Because(err)
+	}
+	if !isUpstream(err) {
+		return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", j.Digest).Because(err)
+	}
 	var cause *upstream.Error
-	for _, p := range all {
-		e := upstreamError(p.failure)
-		if e == nil {
-			if p.failure != nil {
-				return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s from %s failed", d, p.name()).Because(p.failure)
-			}
-			continue
-		}
-		if cause == nil || opennessOf(e.Code) > opennessOf(cause.Code) {
-			main, cause = p, e
+	for _, s := range slices.Concat(failuresOf(err), j.blocked) {
+		if cause == nil || opennessOf(s.Err.Code) > opennessOf(cause.Code) {
+			cause = s.Err
 		}
 	}
 	if cause == nil {
-		return ociregistry.NewError(unknown, "%q is not stored here, and no other registry is known to have it", d)
+		return ociregistry.NewError(j.unknown(), "%q is not stored here, and no other registry is known to have it", j.Digest)
 	}
-	return toError(unknown, d, main, cause)
+	return j.toError(cause)
 }
 
 // toError puts a registry's failure into this registry's terms.
-func toError(unknown ociregistry.Code, d digest.Digest, p *place, cause *upstream.Error) *ociregistry.Error {
-	at := cause.Source
-	if at == "" {
-		at = p.name()
-	}
-	text := fmt.Sprintf("fetching %s from %s: %s", d, at, cause.Error())
+func (j *job) toError(cause *upstream.Error) *ociregistry.Error {
+	text := fmt.Sprintf("fetching %s from %s: %s", j.Digest, cause.Source, cause.Error())
 	switch opennessOf(cause.Code) {
 	case notReached, senseless:
 		e := ociregistry.NewError(ociregistry.CodeUnavailable, "%s", text).Because(cause)
@@ -92,10 +114,10 @@ func toError(unknown ociregistry.Code, d digest.Digest, p *place, cause *upstrea
 		}
 		return e
 	case refused:
-		text += "; a pull secret that it accepts has to be in namespace " + p.namespace
+		text += "; a pull secret that it accepts has to be in namespace " + j.Namespace
 	case hasNot:
 	}
-	return ociregistry.NewError(unknown, "%s", text).Because(cause)
+	return ociregistry.NewError(j.unknown(), "%s", text).Because(cause)
 }
 
 // gaveUp is the error of a caller that left, or of a process that ends.
@@ -104,9 +126,13 @@ func gaveUp(ctx context.Context, d digest.Digest) error {
 	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", d).Because(cause)
 }
 
-// integrity is the failure of a place that sent something else than what was asked for.
+// integrity is the failure of a source that sent something else than what was asked for.
 func integrity(source, format string, args ...any) *upstream.Error {
 	return &upstream.Error{Code: upstream.CodeIntegrity, Source: source, Text: fmt.Sprintf(format, args...)}
+}
+
+func wrongSize(source string, got, want int64) *upstream.Error {
+	return integrity(source, "the blob is announced with %d bytes instead of %d", got, want)
 }
 
 // outcomeOf is a failure for the metrics.
@@ -117,10 +143,12 @@ func outcomeOf(err error) string {
 		return upstream.OutcomeSuccess
 	case code != nil:
 		return string(code.Code)
+	case isNotStored(err):
+		return outcomeNotKept
+	case errors.Is(err, context.Canceled), errors.Is(err, errClosed), errors.Is(err, errAbandoned):
+		return string(upstream.CodeCanceled)
 	case errors.As(err, &e):
 		return string(e.Code)
-	case errors.Is(err, context.Canceled), errors.Is(err, errClosed), errors.Is(err, errNobody):
-		return string(upstream.CodeCanceled)
 	}
 	return "Failed"
 }

@@ -4,167 +4,128 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
-	"sync"
+	"time"
 
 	digest "github.com/opencontainers/go-digest"
 
 	"weir.dev/weir/internal/upstream"
 )
 
-var (
-	// errNoPlace ends a feed none of whose places goes on; each place has its own reason.
-	errNoPlace = errors.New("no place is left to fetch from")
-	// errLied is the cause with a registry that sent wrong content to this feed before:
-	// it is asked after all others, so its place has nobody else.
-	errLied = errors.New("sent wrong content before")
+const (
+	// enoughProgress is how many bytes make earlier failures forgotten.
+	enoughProgress = 1 << 20
+	// longestPause is the longest Retry-After that is waited for in the middle of a blob.
+	longestPause = 30 * time.Second
 )
 
-// feed reads one blob from the places that have it, one after the other. When a
-// connection breaks it goes on where that stopped: once more at the same place, then at
-// the next, with growing pauses and a bounded number of times. Nothing is verified but
-// the size. Only over and failuresOf may be called while another goroutine reads.
+// feed reads one blob from its candidates. When a connection breaks it goes on where that
+// stopped, at the same candidate first, with growing pauses and a bounded number of times.
+// Before anything has arrived each candidate is asked once: the client has repeated what
+// was worth it, and a caller waits for an answer. In the middle of a blob patience is
+// cheaper than to begin anew. Nothing is verified but the size. It is used by one goroutine.
 type feed struct {
 	m    *Mirror
 	ctx  context.Context
-	d    digest.Digest
-	want int64 // size of the whole blob as the stream knows it, -1 when it does not
-	size int64 // the same, or what a place has announced
+	job  *job
+	size int64 // of the whole blob: job.Size, or what a source has announced
 	pos  int64 // the next byte
 
-	stream *upstream.BlobStream
-	from   *place // whose the stream is
-	began  bool   // some place has answered
-	pauses int    // since there was progress
-	avoid  []string
-	used   []string // who sent something
-	givers []*place // whose content that was
-	liars  []string // who sent something else
+	candidates []candidate // in the order in which they are asked
+	stream     *upstream.BlobStream
+	from       candidate // whose the stream is
+	began      bool      // a source has answered
+	servedBy   []candidate
 
-	mu     sync.Mutex
-	places []*place
-	at     int
-	ended  bool // nobody may join
+	failures []upstream.SourceFailure // the last one of each source
+	wait     time.Duration            // what they asked for, -1 for too long
+	breaks   int                      // in a row, with hardly any progress between them
+	since    int64                    // where the last of them was
+	brokeAt  string                   // the source of the last broken stream
 }
 
-func (m *Mirror) newFeed(ctx context.Context, d digest.Digest, size, pos int64, places []*place) *feed {
-	liars, _ := m.liars.get(d.String())
-	// Places that have nobody else come last.
-	slices.SortStableFunc(places, func(a, b *place) int {
-		return cmp.Compare(trust(a, liars), trust(b, liars))
-	})
-	return &feed{m: m, ctx: ctx, d: d, want: size, size: size, pos: pos, places: places, avoid: slices.Clone(liars)}
+// newFeed reads from a position on. Sources that sent wrong content are asked last.
+func (m *Mirror) newFeed(ctx context.Context, j *job, pos int64) *feed {
+	f := &feed{m: m, ctx: ctx, job: j, size: j.Size, pos: pos, candidates: slices.Clone(j.candidates)}
+	f.askLast(m.badSourcesOf(j.Digest)...)
+	return f
 }
 
-func trust(p *place, liars []string) int {
-	if len(liars) > 0 && within(p.sources, liars) {
-		return 1
-	}
-	return 0
-}
-
-// over tells whether it has given up.
-func (f *feed) over() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.ended
-}
-
-// failuresOf are a caller's places with what became of them here.
-func (f *feed) failuresOf(places []*place) []*place {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	tried := again(places)
-	for _, p := range tried {
-		i := slices.IndexFunc(f.places, func(own *place) bool { return own.site() == p.site() })
-		if i >= 0 {
-			p.failure = f.places[i].failure
+// askLast moves the candidates of some sources behind all others.
+func (f *feed) askLast(sources ...string) {
+	rank := func(c candidate) int {
+		if slices.Contains(sources, c.Repository()) {
+			return 1
 		}
+		return 0
 	}
-	return tried
-}
-
-// next is the place to ask, nil when none is left.
-func (f *feed) next() *place {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for range f.places {
-		p := f.places[f.at%len(f.places)]
-		if !p.gone {
-			return p
-		}
-		f.at++
-	}
-	f.ended = true
-	return nil
-}
-
-// end keeps others from joining.
-func (f *feed) end() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ended = true
+	slices.SortStableFunc(f.candidates, func(a, b candidate) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
 // open connects, unless there is nothing to read any more. Afterwards size is known if
-// anybody tells it.
+// a source tells it. The error is an *upstream.FailedError or the context's cause.
 func (f *feed) open() error {
 	for f.stream == nil && (f.size < 0 || f.pos < f.size) {
-		p := f.next()
-		if p == nil {
-			return errNoPlace
+		if f.exhausted() {
+			return &upstream.FailedError{Sources: f.failures}
 		}
-		if err := f.pause(p); err != nil {
+		if err := f.pause(); err != nil {
 			return err
 		}
-		b, err := p.openBlob(f.ctx, f.d, f.pos, f.avoid, f.began)
-		if err == nil {
-			err = f.accept(p, b)
-		}
+		b, from, err := first(f.ctx, f.job, f.candidates, f.connect)
 		if f.ctx.Err() != nil {
-			if b != nil {
+			if err == nil {
 				_ = b.Close()
 			}
 			return context.Cause(f.ctx)
 		}
 		if err != nil {
-			f.failed(p, err)
+			f.failed(failuresOf(err))
+			continue
 		}
+		f.accept(b, from)
 	}
 	return nil
 }
 
-// accept takes a stream whose size is right.
-func (f *feed) accept(p *place, b *upstream.BlobStream) error {
-	if slices.Contains(f.liars, b.Source) {
-		_ = b.Close()
-		e := integrity(b.Source, "it sends content with another digest")
-		e.Err = errLied
-		return e
+// connect begins a stream whose size is right. What a candidate said a moment ago counts
+// only until the blob has begun: then it is known that it was there.
+func (f *feed) connect(ctx context.Context, c candidate) (*upstream.BlobStream, error) {
+	open := func(ctx context.Context, c candidate) (*upstream.BlobStream, error) { return c.OpenBlob(ctx, f.pos) }
+	if !f.began {
+		open = remembering(f.m, f.job, kindBlob, open)
+	}
+	b, err := open(ctx, c)
+	if err != nil {
+		return nil, err
 	}
 	if f.size >= 0 && b.Size >= 0 && b.Size != f.size {
 		_ = b.Close()
-		f.m.distrust(f.d, b.Source)
-		f.shun(b.Source)
-		return integrity(b.Source, "the blob is announced with %d bytes instead of %d", b.Size, f.size)
+		f.m.markBad(f.job.Digest, b.Source)
+		return nil, wrongSize(b.Source, b.Size, f.size)
 	}
+	return b, nil
+}
+
+func (f *feed) accept(b *upstream.BlobStream, from candidate) {
 	if f.size < 0 && b.Size >= 0 {
 		f.size = b.Size
 	}
 	if f.began {
 		resumesTotal.Inc()
 	}
-	f.stream, f.from, f.began = b, p, true
-	if !slices.Contains(f.used, b.Source) {
-		f.used = append(f.used, b.Source)
-	}
-	return nil
+	f.stream, f.from, f.began = b, from, true
+	// It is the first to be asked for the rest.
+	i := slices.IndexFunc(f.candidates, func(c candidate) bool { return c.Key() == from.Key() })
+	f.candidates = slices.Insert(slices.Delete(f.candidates, i, i+1), 0, from)
 }
 
-// Read implements io.Reader. Its errors are errNoPlace, the context's cause, an
-// *upstream.Error for more than a blob of unknown size may have, and io.EOF, which is given
-// at the right size only, or where the size is unknown.
+// Read implements io.Reader. Its errors are those of open, an *upstream.Error for more than
+// a blob of unknown size may have, and io.EOF, which is given at the right size only, or
+// where the size is unknown.
 func (f *feed) Read(p []byte) (int, error) {
 	for len(p) > 0 {
 		if f.size >= 0 && f.pos >= f.size {
@@ -178,11 +139,7 @@ func (f *feed) Read(p []byte) (int, error) {
 			p = p[:f.size-f.pos] // whatever comes behind that is not looked at
 		}
 		n, err := f.stream.Read(p)
-		f.pos += int64(n)
-		receivedBytes.Add(float64(n))
-		if n > 0 && !slices.Contains(f.givers, f.from) {
-			f.givers = append(f.givers, f.from)
-		}
+		f.received(n)
 		if err != nil {
 			if f.size < 0 && errors.Is(err, io.EOF) {
 				f.size = f.pos
@@ -191,7 +148,7 @@ func (f *feed) Read(p []byte) (int, error) {
 			}
 		}
 		if f.size < 0 && f.pos > f.m.opts.MaxBlobBytes {
-			return 0, &upstream.Error{Code: upstream.CodeTooLarge, Source: firstOf(f.used), Text: "the blob is larger than a blob may be"}
+			return 0, &upstream.Error{Code: upstream.CodeTooLarge, Source: f.from.Repository(), Text: "the blob is larger than a blob may be"}
 		}
 		if n > 0 {
 			return n, nil
@@ -203,9 +160,107 @@ func (f *feed) Read(p []byte) (int, error) {
 	return 0, nil
 }
 
+func (f *feed) received(n int) {
+	f.pos += int64(n)
+	receivedBytes.Add(float64(n))
+	if n > 0 && !slices.ContainsFunc(f.servedBy, func(c candidate) bool { return c.Key() == f.from.Key() }) {
+		f.servedBy = append(f.servedBy, f.from)
+	}
+}
+
 func (f *feed) close() {
 	if f.stream != nil {
 		_ = f.stream.Close()
 		f.stream = nil
 	}
+}
+
+// broke gives up a stream that does not go on. A source whose streams broke twice in a row
+// is asked last from then on.
+func (f *feed) broke(err error) {
+	f.close()
+	if f.ctx.Err() != nil {
+		return
+	}
+	source := f.from.Repository()
+	e := upstreamError(err)
+	if e == nil {
+		e = &upstream.Error{
+			Code: upstream.CodeUnavailable, Source: source,
+			Text: fmt.Sprintf("the blob ended after %d bytes of %d", f.pos, f.size),
+		}
+	}
+	f.failed([]upstream.SourceFailure{{At: f.from.Source, Err: e}})
+	if f.breaks > 1 && f.brokeAt == source {
+		f.askLast(source)
+	}
+	f.brokeAt = source
+}
+
+// failed notes failures, and how long the sources ask to wait.
+func (f *feed) failed(failures []upstream.SourceFailure) {
+	if f.pos-f.since >= enoughProgress {
+		f.breaks = 0
+	}
+	f.breaks, f.since, f.wait = f.breaks+1, f.pos, -1
+	for _, s := range failures {
+		f.failures = append(slices.DeleteFunc(f.failures, func(known upstream.SourceFailure) bool { return known.At == s.At }), s)
+		if s.Err.RetryAfter <= longestPause {
+			f.wait = max(f.wait, s.Err.RetryAfter)
+		}
+	}
+}
+
+// exhausted reports whether asking again is of no use.
+func (f *feed) exhausted() bool {
+	return f.breaks > 0 && (!f.began || f.wait < 0 || f.breaks >= f.m.opts.Attempts+len(f.candidates)-1)
+}
+
+// pause waits after a failure.
+func (f *feed) pause() error {
+	if f.breaks == 0 {
+		return nil
+	}
+	wait := min(f.m.opts.RetryBase<<min(f.breaks-1, 16), f.m.opts.RetryMax)
+	timer := time.NewTimer(max(wait/2+rand.N(wait+1), f.wait))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-f.ctx.Done():
+		return context.Cause(f.ctx)
+	}
+}
+
+// wrong is called when the content turned out to have another digest. It goes back to the
+// beginning without the sources that sent it, and returns the failure of the first of them.
+func (f *feed) wrong(got digest.Digest) *upstream.Error {
+	f.close()
+	var failures []upstream.SourceFailure
+	for _, c := range f.servedBy {
+		f.m.markBad(f.job.Digest, c.Repository())
+		f.candidates = slices.DeleteFunc(f.candidates, func(o candidate) bool { return o.Repository() == c.Repository() })
+		failures = append(failures, upstream.SourceFailure{At: c.Source, Err: integrity(c.Repository(), "the content has digest %s", got)})
+	}
+	f.failed(failures)
+	f.pos, f.size, f.servedBy = 0, f.job.Size, nil
+	f.began, f.breaks, f.since, f.brokeAt = false, 0, 0, ""
+	if len(failures) == 0 {
+		return integrity("", "the content has digest %s", got)
+	}
+	return failures[0].Err
+}
+
+// markBad has a source asked for a digest after all others for a while.
+func (m *Mirror) markBad(d digest.Digest, source string) {
+	known := m.badSourcesOf(d)
+	if !slices.Contains(known, source) {
+		m.badSources.Add(d, append(slices.Clip(known), source), m.opts.AvoidFor)
+	}
+}
+
+func (m *Mirror) badSourcesOf(d digest.Digest) []string {
+	known, _ := m.badSources.Get(d)
+	sources, _ := known.([]string)
+	return sources
 }

@@ -3,16 +3,12 @@ package pullthrough
 import (
 	"context"
 	"errors"
-	"hash"
-	"io"
-	"slices"
 	"sync"
 
 	digest "github.com/opencontainers/go-digest"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
-	"weir.dev/weir/internal/ociregistry"
 )
 
 // phase is how far a fetch is.
@@ -21,13 +17,11 @@ type phase int
 const (
 	fetching phase = iota
 	done           // stored
-	failed         // nobody gets more of it
-	spilled        // storage failed: readers go on by themselves
+	failed         // readers get no more than what is verified
 )
 
-// errNobody ends a fetch that nobody waits for and that would be one too many in the
-// background.
-var errNobody = errors.New("nobody waits for it")
+// errAbandoned ends a fetch without callers that would be one too many in the background.
+var errAbandoned = errors.New("all callers have left")
 
 // fetch is one blob on its way into storage, and what its readers know of it.
 type fetch struct {
@@ -44,16 +38,15 @@ type fetch struct {
 	over       bool
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed at the next change; nil while nobody waits for one
+	changed  chan struct{} // closed at the next change; nil while none is waited for
 	phase    phase
-	answered bool  // a place has begun to send
+	answered bool  // a source has begun to send
 	size     int64 // -1 until it is known
 	readable int64 // bytes of the blob in file
 	verified bool  // they are all there is and right, though perhaps not stored yet
-	given    bool  // some caller knows what only a place has said: content, or a size
+	given    bool  // some caller knows what only a source has said: content, or a size
 	file     *file
-	hash     hash.Hash // of the readable bytes, once it is spilled
-	err      error     // why it failed
+	err      error // why it failed
 }
 
 // until waits until a condition holds, which is looked at with the lock held.
@@ -88,7 +81,7 @@ func (f *fetch) change(apply func()) {
 	}
 }
 
-// run fetches. A place that sent something else is given up, and as long as no reader
+// run fetches. A source that sent something else is given up, and as long as no reader
 // has any of that the next one is tried.
 func (f *fetch) run() {
 	fetchesInFlight.WithLabelValues(kindBlob).Inc()
@@ -101,21 +94,13 @@ func (f *fetch) run() {
 			f.finish(err)
 			return
 		}
-		klog.ErrorS(err, "Another registry sent wrong content", "digest", f.d, "from", f.feed.used)
-		wrong := integrity(firstOf(f.feed.used), "the content has digest %s", mismatch.Got)
-		f.feed.lied()
+		wrong := f.feed.wrong(mismatch.Got)
+		klog.ErrorS(err, "Another registry sent wrong content", "digest", f.d, "from", wrong.Source)
 		if !f.restart() {
 			f.finish(wrong)
 			return
 		}
 	}
-}
-
-func firstOf(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
 }
 
 // restart forgets what has arrived; false when a reader has got some of it.
@@ -125,7 +110,7 @@ func (f *fetch) restart() bool {
 	if f.given {
 		return false
 	}
-	f.readable, f.size, f.answered = 0, f.feed.want, false
+	f.readable, f.size, f.answered = 0, f.feed.job.Size, false
 	if f.file != nil {
 		f.file.release()
 		f.file = nil
@@ -133,30 +118,24 @@ func (f *fetch) restart() bool {
 	return true
 }
 
-// attempt fetches the whole blob once. The error is nil also when readers have to go on
-// by themselves.
+// attempt fetches the whole blob once.
 func (f *fetch) attempt() error {
-	if size, ok := f.m.stored(f.ctx, f.d, provenancesOf(f.feed.places)); ok {
+	if size, ok := f.stored(); ok {
 		f.change(func() { f.phase, f.size = done, size })
 		return nil
 	}
 	if err := f.feed.open(); err != nil {
 		return err
 	}
-	f.change(func() { f.answered, f.size = true, f.feed.size })
 	ingest, err := f.m.opts.Store.Ingest(f.ctx, f.d)
 	if err != nil {
-		f.spill(err)
-		return nil
+		return f.storageFailure(err)
 	}
-	if err := f.receive(ingest); err != nil {
+	temp := f.show(ingest)
+	f.change(func() { f.answered, f.size = true, f.feed.size })
+	if err := f.receive(ingest, temp); err != nil {
 		if dropped := ingest.Cancel(f.ctx); dropped != nil {
 			klog.ErrorS(dropped, "What was written aside stays until it is collected", "digest", f.d)
-		}
-		var broken *storageError
-		if errors.As(err, &broken) {
-			f.spill(broken.err)
-			return nil
 		}
 		return err
 	}
@@ -166,83 +145,49 @@ func (f *fetch) attempt() error {
 	return nil
 }
 
+// stored returns the size of the blob if a fetch from the same sources has finished since
+// the caller looked.
+func (f *fetch) stored() (int64, bool) {
+	var provenances []string
+	for _, c := range f.feed.candidates {
+		provenances = append(provenances, c.source.Provenance(c.scope))
+	}
+	came, err := f.m.opts.Store.CameFrom(f.ctx, f.d, provenances...)
+	if !came || err != nil {
+		return 0, false
+	}
+	size, err := f.m.opts.Store.Stat(f.ctx, f.d)
+	return size, err == nil
+}
+
 // noteProvenance records where the content came from. Without that it is fetched again, and
 // served, like content that is not stored.
 func (f *fetch) noteProvenance() {
-	givers := f.feed.givers
-	if len(givers) == 0 { // no bytes, which everybody has
-		givers = f.feed.places
+	servedBy := f.feed.servedBy
+	if len(servedBy) == 0 { // no bytes, which all of them have
+		servedBy = f.feed.candidates
 	}
-	if err := f.m.addProvenances(context.WithoutCancel(f.ctx), f.d, givers); err != nil {
+	if err := f.m.addProvenances(context.WithoutCancel(f.ctx), f.d, servedBy); err != nil {
 		klog.ErrorS(err, "It could not be recorded where a blob came from", "digest", f.d)
 	}
 }
 
-// spill ends a fetch whose content cannot be kept: readers go on by themselves with the
-// digest of what has arrived, unless all of it is there and verified.
-func (f *fetch) spill(cause error) {
-	if f.ctx.Err() != nil {
-		f.change(func() { f.phase, f.err = failed, context.Cause(f.ctx) })
-		return
-	}
-	f.m.rest(f.d.String(), cause)
-	h := f.d.Algorithm().Hash()
-	var hashed int64
-	switch {
-	case f.verified && f.readable == f.size:
-		hashed = f.readable // and nobody goes on from it
-	case f.file != nil:
-		var err error
-		if hashed, err = io.Copy(h, io.NewSectionReader(f.file, 0, f.readable)); err != nil {
-			klog.ErrorS(err, "What has arrived cannot be read back", "digest", f.d)
-		}
-	}
-	fetchesTotal.WithLabelValues(kindBlob, outcomeNotKept).Inc()
-	f.change(func() { f.phase, f.readable, f.hash = spilled, hashed, h })
-}
-
 // finish tells readers how it ended. err is nil when the phase says it already.
 func (f *fetch) finish(err error) {
-	f.feed.end()
+	if isNotStored(err) {
+		f.m.pauseStorage(f.d.String(), err)
+	}
 	f.m.forget(f)
 	f.change(func() {
 		if err != nil {
 			f.phase, f.err = failed, err
 		}
 		if f.phase == failed || f.answered && f.phase == done {
-			fetchesTotal.WithLabelValues(kindBlob, f.outcome()).Inc()
+			fetchesTotal.WithLabelValues(kindBlob, outcomeOf(f.feed.job.failure(f.err))).Inc()
 		}
 		if f.file != nil {
 			f.file.release()
 		}
 	})
 	f.cancel(nil)
-}
-
-// outcome is that of the metrics: of several places' failures the weightiest.
-func (f *fetch) outcome() string {
-	if !errors.Is(f.err, errNoPlace) {
-		return outcomeOf(f.err)
-	}
-	return outcomeOf(failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(f.feed.places)))
-}
-
-// failureFor is what a caller with those places is told when the fetch has failed.
-func (f *fetch) failureFor(places []*place) error {
-	f.mu.Lock()
-	err := f.err
-	f.mu.Unlock()
-	if errors.Is(err, errNoPlace) {
-		return failureOf(ociregistry.CodeBlobUnknown, f.d, f.feed.failuresOf(places))
-	}
-	e := upstreamError(err)
-	if e == nil {
-		return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", f.d).Because(err)
-	}
-	for _, p := range places {
-		if slices.Contains(p.sources, e.Source) {
-			return toError(ociregistry.CodeBlobUnknown, f.d, p, e)
-		}
-	}
-	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s has failed", f.d).Because(err)
 }

@@ -4,39 +4,34 @@ import (
 	"context"
 
 	digest "github.com/opencontainers/go-digest"
-
-	"weir.dev/weir/internal/upstream"
 )
 
 // fetchKey tells fetches apart. Content that is only said to be somewhere is given to
-// those who say so of the same places, and would be shown the same there: that another
+// those who say so of the same sources, and would be shown the same there: that another
 // namespace is about to have it proves nothing.
 type fetchKey struct {
-	digest digest.Digest
-	sites  string
+	digest  digest.Digest
+	sources string
 }
 
-func keyOf(d digest.Digest, places []*place) fetchKey { return fetchKey{d, sitesOf(places)} }
-
-// join finds the fetch of a digest from the caller's places whose content may be kept, or
-// begins one. The caller holds the fetch until its context ends. Nil when the caller has to
-// fetch by itself: it brings no place, or waiting could be waiting for itself.
-func (m *Mirror) join(ctx context.Context, d digest.Digest, size int64, places []*place) *fetch {
-	if len(places) == 0 {
+// join finds the fetch of a job, or begins one. The caller holds the fetch until its context
+// ends. Nil when the caller has to fetch by itself: there is no candidate, or waiting could
+// be waiting for itself.
+func (m *Mirror) join(ctx context.Context, j *job) *fetch {
+	if len(j.candidates) == 0 {
 		return nil
 	}
-	key := keyOf(d, places)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f, found := m.fetches[key]
-	if found && !f.begun() && len(upstream.RequestURLs(ctx)) > 0 {
+	f, found := m.fetches[j.shareKey()]
+	if found && !f.begun() && len(j.chain) > 0 {
 		// Another registry asks. It may do so because this very fetch asked it, and
-		// then nobody would ever answer.
+		// then neither would ever be answered.
 		return nil
 	}
-	if found && !f.feed.over() {
+	if found {
 		sharedTotal.Inc()
-	} else if f = m.begin(key, size, places); f == nil {
+	} else if f = m.begin(j); f == nil {
 		return nil
 	}
 	f.holders++
@@ -46,15 +41,15 @@ func (m *Mirror) join(ctx context.Context, d digest.Digest, size int64, places [
 }
 
 // begin starts a fetch; nil after Close. m.mu is held.
-func (m *Mirror) begin(key fetchKey, size int64, places []*place) *fetch {
-	f := &fetch{m: m, key: key, d: key.digest, size: size}
+func (m *Mirror) begin(j *job) *fetch {
+	f := &fetch{m: m, key: j.shareKey(), d: j.Digest, size: j.Size}
 	f.ctx, f.cancel = context.WithCancelCause(m.base)
-	f.feed = m.newFeed(f.ctx, f.d, size, 0, again(places))
+	f.feed = m.newFeed(f.ctx, j, 0)
 	if !m.start(f.run) {
 		f.cancel(nil)
 		return nil
 	}
-	m.fetches[key] = f
+	m.fetches[f.key] = f
 	return f
 }
 
@@ -64,8 +59,8 @@ func (f *fetch) begun() bool {
 	return f.answered
 }
 
-// release ends a caller's hold. A fetch that nobody holds goes on in the background:
-// who pulled once comes again. One too many there is given up.
+// release ends a caller's hold. A fetch without callers goes on in the background:
+// a client that pulled once comes again. One too many there is given up.
 func (m *Mirror) release(f *fetch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,7 +75,7 @@ func (m *Mirror) release(f *fetch) {
 		if m.fetches[f.key] == f {
 			delete(m.fetches, f.key)
 		}
-		f.cancel(errNobody)
+		f.cancel(errAbandoned)
 	}
 }
 

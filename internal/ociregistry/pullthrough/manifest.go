@@ -11,7 +11,6 @@ import (
 
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
-	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -22,7 +21,7 @@ const (
 	mediaTypeSchema1       = "application/vnd.docker.distribution.manifest.v1+json"
 )
 
-// fetched is a manifest as a place gave it.
+// fetched is a manifest as a source gave it.
 type fetched struct {
 	content   []byte
 	mediaType string
@@ -30,27 +29,21 @@ type fetched struct {
 
 // Manifest implements ociregistry.Upstream. Callers with the same sources and pull
 // secrets share a fetch; what others are refused is not their failure. The content is
-// shared and must not be changed. The media type is "" where storage has it, which does
-// not tell.
-func (m *Mirror) Manifest(ctx context.Context, repo reference.Repository, d digest.Digest, o ociregistry.Origin) ([]byte, string, error) {
-	if d.Validate() != nil {
-		return nil, "", failureOf(ociregistry.CodeManifestUnknown, d, nil)
-	}
-	if content, ok := m.keptManifest(ctx, d, m.provenances(ctx, repo, o)); ok {
-		return content, "", nil
-	}
-	all := m.places(ctx, repo.Namespace, d, o)
-	got, err := shared(ctx, m, keysOf(kindManifest, d, all), d, func(ctx context.Context) (fetched, error) {
-		return m.fetchManifest(ctx, d, all)
+// shared and must not be changed.
+func (m *Mirror) Manifest(ctx context.Context, w ociregistry.Wanted) ([]byte, string, error) {
+	w.Manifest = true
+	j := m.newJob(ctx, w)
+	got, err := shared(ctx, m, j, kindManifest, func(ctx context.Context) (fetched, error) {
+		return m.fetchManifest(ctx, j)
 	})
 	return got.content, got.mediaType, err
 }
 
-// shared does work once for all who ask for a key meanwhile. The work belongs to none of
+// shared does work once for all who want the same meanwhile. The work belongs to none of
 // them: it ends with the Mirror, and by the limits of the calls that it makes.
-func shared[V any](ctx context.Context, m *Mirror, key string, d digest.Digest, work func(context.Context) (V, error)) (V, error) {
+func shared[V any](ctx context.Context, m *Mirror, j *job, what string, work func(context.Context) (V, error)) (V, error) {
 	var zero V
-	result := m.flights.DoChan(key, func() (any, error) {
+	result := m.flights.DoChan(j.key(what), func() (any, error) {
 		value, err := zero, error(nil)
 		done := make(chan struct{})
 		if !m.start(func() {
@@ -62,100 +55,75 @@ func shared[V any](ctx context.Context, m *Mirror, key string, d digest.Digest, 
 			}()
 			value, err = work(m.base)
 		}) {
-			return zero, gaveUp(m.base, d)
+			return zero, gaveUp(m.base, j.Digest)
 		}
 		<-done
-		return value, err
+		if err != nil && m.base.Err() != nil {
+			return zero, gaveUp(m.base, j.Digest)
+		}
+		if err != nil {
+			return zero, j.failure(err)
+		}
+		return value, nil
 	})
 	select {
 	case r := <-result:
 		value, _ := r.Val.(V)
 		return value, r.Err
 	case <-ctx.Done():
-		return zero, gaveUp(ctx, d)
+		return zero, gaveUp(ctx, j.Digest)
 	}
 }
 
-func (m *Mirror) fetchManifest(ctx context.Context, d digest.Digest, all []*place) (fetched, error) {
+func (m *Mirror) fetchManifest(ctx context.Context, j *job) (fetched, error) {
 	fetchesInFlight.WithLabelValues(kindManifest).Inc()
 	defer fetchesInFlight.WithLabelValues(kindManifest).Dec()
-	for _, p := range all {
-		got, err := p.manifest(ctx, d)
-		if err != nil {
-			p.failure = err
-			fetchesTotal.WithLabelValues(kindManifest, outcomeOf(err)).Inc()
-			continue
-		}
-		fetchesTotal.WithLabelValues(kindManifest, upstream.OutcomeSuccess).Inc()
-		receivedBytes.Add(float64(len(got.Bytes)))
-		if p.source.Mirror && m.keeps() && storable(d) {
-			m.keepManifest(ctx, d, got.Bytes, p)
-		}
-		if got.MediaType == mediaTypeSignedSchema1 {
-			got.MediaType = mediaTypeSchema1
-		}
-		return fetched{content: got.Bytes, mediaType: got.MediaType}, nil
+	got, from, err := first(ctx, j, j.candidates, remembering(m, j, kindManifest, func(ctx context.Context, c candidate) (upstream.Manifest, error) {
+		return c.Manifest(ctx)
+	}))
+	if err != nil {
+		fetchesTotal.WithLabelValues(kindManifest, outcomeOf(j.failure(err))).Inc()
+		return fetched{}, err
 	}
-	if ctx.Err() != nil {
-		return fetched{}, gaveUp(ctx, d)
+	fetchesTotal.WithLabelValues(kindManifest, upstream.OutcomeSuccess).Inc()
+	receivedBytes.Add(float64(len(got.Bytes)))
+	if from.keep && m.keeps() {
+		m.keepManifest(ctx, j.Digest, got.Bytes, from)
 	}
-	return fetched{}, failureOf(ociregistry.CodeManifestUnknown, d, all)
-}
-
-// maxManifestBytes bounds what is read as a manifest, well above what is imported.
-const maxManifestBytes = 32 << 20
-
-// keptManifest is a manifest that storage has from one of some sources.
-func (m *Mirror) keptManifest(ctx context.Context, d digest.Digest, provenances []string) ([]byte, bool) {
-	came, err := m.opts.Store.CameFrom(ctx, d, provenances...)
-	if !came || err != nil {
-		return nil, false
+	if got.MediaType == mediaTypeSignedSchema1 {
+		got.MediaType = mediaTypeSchema1
 	}
-	content, err := m.opts.Store.ReadFetched(ctx, d, maxManifestBytes)
-	return content, err == nil
+	return fetched{content: got.Bytes, mediaType: got.MediaType}, nil
 }
 
 // keepManifest stores a verified manifest and where it came from. The caller gets it in
 // any case.
-func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte, from *place) {
-	err := m.opts.Store.PutFetched(ctx, d, content)
+func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte, from candidate) {
+	err := m.opts.Store.Put(ctx, d, content)
 	if err == nil {
-		err = m.addProvenances(ctx, d, []*place{from})
+		err = m.addProvenances(ctx, d, []candidate{from})
 	}
 	switch {
 	case err == nil:
 		mirroredBytes.Add(float64(len(content)))
 	case errors.Is(err, blobstore.ErrFull):
-		m.rest(d.String(), err)
+		m.pauseStorage(d.String(), err)
 	default:
 		klog.ErrorS(err, "A manifest that passed through was not kept", "digest", d)
 	}
 }
 
-// addProvenances records which places gave content. If one of them needed a pull secret,
+// addProvenances records which candidates gave content. If one of them needed a pull secret,
 // all count for its namespace alone: what each of them has is not known.
-func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, givers []*place) error {
+func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, servedBy []candidate) error {
 	scope := ""
-	for _, p := range givers {
-		scope = cmp.Or(scope, p.scope)
+	for _, c := range servedBy {
+		scope = cmp.Or(scope, c.scope)
 	}
-	for _, p := range givers {
-		if err := m.opts.Store.AddProvenance(ctx, d, p.source.Provenance(scope)); err != nil {
+	for _, c := range servedBy {
+		if err := m.opts.Store.AddProvenance(ctx, d, c.source.Provenance(scope)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// provenancesOf are those that open what was kept to everybody who shares a fetch from some
-// places.
-func provenancesOf(places []*place) []string {
-	var all []string
-	for _, p := range places {
-		all = append(all, p.source.Provenance(""))
-		if p.scope != "" {
-			all = append(all, p.source.Provenance(p.scope))
-		}
-	}
-	return all
 }

@@ -14,6 +14,9 @@ const (
 	kindStream   = "stream" // a blob that is not kept
 )
 
+// kindSize is what only a size is asked for; it is no label.
+const kindSize = "size"
+
 // outcomeNotKept is the outcome of a fetch whose content went to callers and could not
 // be kept.
 const outcomeNotKept = "NotKept"
@@ -32,7 +35,7 @@ var (
 	}, []string{"kind"})
 	backgroundFetches = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "background_fetches",
-		Help:           "Blobs being fetched that nobody waits for any more.",
+		Help:           "Blobs being fetched whose callers have all left.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	sharedTotal = metrics.NewCounter(&metrics.CounterOpts{

@@ -1,6 +1,7 @@
 package pullthrough
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
@@ -30,7 +32,7 @@ type Options struct {
 	// Store is where what passes through is kept.
 	Store *blobstore.Store
 	// Credentials finds the pull secrets of a namespace. It is asked once for every
-	// call that may contact somebody; after an error that call goes without.
+	// call that may contact a registry; after an error that call goes without.
 	Credentials func(ctx context.Context, namespace string) (upstream.Credentials, error)
 	// Mirror keeps what passes through, unless its source says otherwise.
 	Mirror bool
@@ -47,8 +49,8 @@ type Options struct {
 	// MaxBackground is how many blobs are fetched to their end although all callers
 	// have gone; default 8. One more is given up.
 	MaxBackground int
-	// Attempts is how often a place may fail in a row, in the middle of a blob and
-	// with hardly any progress, before it is given up; default 4.
+	// Attempts is how often a blob may break off in a row, with hardly any progress, before
+	// it is given up, and once more for every other way to get it; default 4.
 	Attempts int
 	// RetryBase is the pause before the first attempt to go on with a blob that broke
 	// off, doubled for the next ones up to RetryMax and jittered by half; default
@@ -57,23 +59,23 @@ type Options struct {
 	// Remember is how long it is believed that a registry does not have something;
 	// default 5 s.
 	Remember time.Duration
-	// Distrust is how long a registry that sent wrong content for a digest is asked
+	// AvoidFor is how long a registry that sent wrong content for a digest is asked
 	// after all others; default 10 min.
-	Distrust time.Duration
-	// StorageRest is how long nothing is written to a storage that failed; default 10 s.
-	StorageRest time.Duration
+	AvoidFor time.Duration
+	// StoragePause is how long nothing is written to a storage that failed; default 10 s.
+	StoragePause time.Duration
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.MaxTempBytes, 20<<30)
-	setDefault(&o.MaxBlobBytes, 100<<30)
-	setDefault(&o.MaxBackground, 8)
-	setDefault(&o.Attempts, 4)
-	setDefault(&o.RetryBase, 200*time.Millisecond)
-	setDefault(&o.RetryMax, 5*time.Second)
-	setDefault(&o.Remember, 5*time.Second)
-	setDefault(&o.Distrust, 10*time.Minute)
-	setDefault(&o.StorageRest, 10*time.Second)
+	o.MaxTempBytes = cmp.Or(o.MaxTempBytes, 20<<30)
+	o.MaxBlobBytes = cmp.Or(o.MaxBlobBytes, 100<<30)
+	o.MaxBackground = cmp.Or(o.MaxBackground, 8)
+	o.Attempts = cmp.Or(o.Attempts, 4)
+	o.RetryBase = cmp.Or(o.RetryBase, 200*time.Millisecond)
+	o.RetryMax = cmp.Or(o.RetryMax, 5*time.Second)
+	o.Remember = cmp.Or(o.Remember, 5*time.Second)
+	o.AvoidFor = cmp.Or(o.AvoidFor, 10*time.Minute)
+	o.StoragePause = cmp.Or(o.StoragePause, 10*time.Second)
 	return o
 }
 
@@ -85,7 +87,7 @@ func (o Options) validate() error {
 	for name, v := range map[string]int64{
 		"maxTempBytes": o.MaxTempBytes, "maxBlobBytes": o.MaxBlobBytes,
 		"maxBackground": int64(o.MaxBackground), "attempts": int64(o.Attempts), "retryBase": int64(o.RetryBase),
-		"retryMax": int64(o.RetryMax), "remember": int64(o.Remember), "distrust": int64(o.Distrust), "storageRest": int64(o.StorageRest),
+		"retryMax": int64(o.RetryMax), "remember": int64(o.Remember), "avoidFor": int64(o.AvoidFor), "storagePause": int64(o.StoragePause),
 	} {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("%s: must not be negative", name))
@@ -94,33 +96,26 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// setDefault sets *v to def when it is zero.
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
-}
-
 // Mirror implements ociregistry.Upstream. It is safe for concurrent use.
 type Mirror struct {
 	opts Options
 
 	// flights are manifests and sizes that are being asked for.
 	flights singleflight.Group
-	misses  *memory[*upstream.Error]
-	sizes   *memory[int64]
-	liars   *memory[[]string]
-	// silenced are namespaces of whose unreadable pull secrets the log knows already.
-	silenced *lru.Cache[string, struct{}]
+	// Facts that are believed for a while: misses are the *upstream.Error of registries that
+	// do not have something, sizes the int64 of blobs, and badSources the []string of
+	// sources that sent wrong content for a digest.
+	misses, sizes, badSources *cache.LRUExpireCache
+	// warned are namespaces of whose unreadable pull secrets the log knows already.
+	warned *lru.Cache[string, struct{}]
 
 	mu         sync.Mutex
 	fetches    map[fetchKey]*fetch
 	background int
 
 	temp atomic.Int64 // bytes in temporary files
-	// resting is until when storage is left alone, in Unix nanoseconds.
-	resting atomic.Int64
+	// pausedUntil is until when storage is left alone, in Unix nanoseconds.
+	pausedUntil atomic.Int64
 
 	base   context.Context
 	cancel context.CancelCauseFunc
@@ -147,11 +142,9 @@ func New(opts Options) (*Mirror, error) {
 		return nil, fmt.Errorf("pull-through options: %w", err)
 	}
 	m := &Mirror{opts: opts.withDefaults(), fetches: map[fetchKey]*fetch{}}
-	m.misses = newMemory[*upstream.Error](m.opts.Remember)
-	m.sizes = newMemory[int64](m.opts.Remember)
-	m.liars = newMemory[[]string](m.opts.Distrust)
+	m.misses, m.sizes, m.badSources = cache.NewLRUExpireCache(remembered), cache.NewLRUExpireCache(remembered), cache.NewLRUExpireCache(remembered)
 	var err error
-	if m.silenced, err = lru.New[string, struct{}](remembered); err != nil {
+	if m.warned, err = lru.New[string, struct{}](remembered); err != nil {
 		return nil, fmt.Errorf("pull-through: %w", err)
 	}
 	m.base, m.cancel = context.WithCancelCause(context.Background())
@@ -179,16 +172,16 @@ func (m *Mirror) start(work func()) bool {
 	return true
 }
 
-// keeps says whether storage is to be written to now.
+// keeps reports whether storage is to be written to now.
 func (m *Mirror) keeps() bool {
-	return m.opts.Mirror && time.Now().UnixNano() >= m.resting.Load()
+	return m.opts.Mirror && time.Now().UnixNano() >= m.pausedUntil.Load()
 }
 
-// rest leaves storage alone for a while after it failed: each attempt would fetch much
-// of a blob for nothing, and a full disk does not empty itself within a moment.
-func (m *Mirror) rest(what string, err error) {
+// pauseStorage writes nothing for a while after storage failed: each attempt would fetch
+// much of a blob for nothing, and a full disk does not empty itself within a moment.
+func (m *Mirror) pauseStorage(what string, err error) {
 	klog.ErrorS(err, "Content that passes through cannot be kept", "digest", what)
-	m.resting.Store(time.Now().Add(m.opts.StorageRest).UnixNano())
+	m.pausedUntil.Store(time.Now().Add(m.opts.StoragePause).UnixNano())
 }
 
 // credentials are a namespace's pull secrets; none when they cannot be read, which the
@@ -198,10 +191,10 @@ func (m *Mirror) credentials(ctx context.Context, namespace string) upstream.Cre
 	defer cancel()
 	creds, err := m.opts.Credentials(ctx, namespace)
 	if err == nil {
-		m.silenced.Remove(namespace)
+		m.warned.Remove(namespace)
 		return creds
 	}
-	if known, _ := m.silenced.ContainsOrAdd(namespace, struct{}{}); !known {
+	if known, _ := m.warned.ContainsOrAdd(namespace, struct{}{}); !known {
 		klog.ErrorS(err, "Pull secrets cannot be read, pulling through without", "namespace", namespace)
 	}
 	return upstream.Anonymous

@@ -55,7 +55,7 @@ func TestStreamOfOneCallerIsVerified(t *testing.T) {
 	for _, size := range []int{1, heldBack, heldBack + 1, layerSize} {
 		content, d := random(size)
 		r, other := newRig(t, func(s *setup) { s.Mirror = false }), elsewhere(t, content)
-		blobScript(other, d, liar(content, 0))
+		blobScript(other, d, sendWrong(content, 0))
 		got, err := r.pull(d, from(t, size, other))
 		wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 		if len(got) > max(size-heldBack, 0) {
@@ -93,7 +93,7 @@ func TestIdleCallerOfAStream(t *testing.T) {
 	content, d := random(8 << 20)
 	r := newRig(t, func(s *setup) { s.Mirror = false; s.upstream.Downloads.Window = 50 * time.Millisecond })
 	other := elsewhere(t, content)
-	b, err := r.Blob(t.Context(), app, d, from(t, len(content), other))
+	b, err := r.Blob(t.Context(), in(app, d, from(t, len(content), other)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,8 +170,8 @@ func (f fullWriter) Commit(ctx context.Context) error {
 	return f.FileWriter.Commit(ctx)
 }
 
-// A full disk keeps nothing and takes nothing from callers; when there is room again,
-// content is kept again.
+// A full disk ends the readers of a fetch, whose next attempt does without it; when there
+// is room again, content is kept again.
 func TestFullDisk(t *testing.T) {
 	content, d := random(layerSize)
 	for name, room := range map[string]int64{
@@ -181,7 +181,6 @@ func TestFullDisk(t *testing.T) {
 			var left atomic.Int64
 			left.Store(room)
 			r := newRig(t, func(s *setup) {
-				s.StorageRest = 100 * time.Millisecond
 				s.driver = func(folder string) storagedriver.StorageDriver {
 					return fullDisk{onDisk(folder).(*disk.Driver), &left}
 				}
@@ -191,19 +190,16 @@ func TestFullDisk(t *testing.T) {
 			var work sync.WaitGroup
 			for i := range 8 {
 				work.Go(func() {
-					offset := int64(i%2) * 270_000
-					if got, err := r.pullFrom(app, d, o, offset); err != nil || !bytes.Equal(got, content[offset:]) {
-						t.Errorf("from %d: %d bytes, %v", offset, len(got), err)
-					}
+					r.pullAgain(d, o, int64(i%2)*270_000, content)
 				})
 			}
 			work.Wait()
 			r.wantNotStored(d)
-			if r.resting.Load() == 0 {
+			if r.keeps() {
 				t.Error("storage is not left alone")
 			}
 			left.Store(10 * layerSize)
-			r.eventually("storage is used again", r.keeps)
+			r.pausedUntil.Store(0)
 			r.wantPull(d, o, content)
 			r.wantStored(d, content)
 			r.wantNothingAside()
@@ -211,9 +207,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// Without room for what has arrived, readers go on, and what they are given is verified
-// from the first byte.
-func TestFullDiskAndALiar(t *testing.T) {
+// What is served without storage is verified from the first byte.
+func TestFullDiskAndWrongContent(t *testing.T) {
 	content, d := random(layerSize)
 	var left atomic.Int64
 	left.Store(200_000)
@@ -223,7 +218,10 @@ func TestFullDiskAndALiar(t *testing.T) {
 		}
 	})
 	other := elsewhere(t, content)
-	blobScript(other, d, liar(content, 10))
+	blobScript(other, d, sendWrong(content, 10))
+	for r.keeps() { // this one finds out that there is no room
+		_, _ = r.pull(d, from(t, layerSize, other))
+	}
 	got, err := r.pull(d, from(t, layerSize, other))
 	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 	if len(got) > layerSize-heldBack {
@@ -278,15 +276,15 @@ func TestOtherAlgorithms(t *testing.T) {
 		if !r.keeps() {
 			t.Error("storage is taken for broken")
 		}
-		blobScript(other, d, liar(content, 0))
+		blobScript(other, d, sendWrong(content, 0))
 	}
 	r, other := newRig(t), elsewhere(t)
 	for _, d := range []string{"sha1:abc", "sha256:xyz", "", "../../x"} {
-		_, err := r.Blob(t.Context(), app, digestText(d), from(t, layerSize, other))
+		_, err := r.Blob(t.Context(), in(app, digestText(d), from(t, layerSize, other)))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, err = r.Stat(t.Context(), app, digestText(d), from(t, layerSize, other))
+		_, err = r.Stat(t.Context(), in(app, digestText(d), from(t, layerSize, other)))
 		wantError(t, err, ociregistry.CodeBlobUnknown, "")
-		_, _, err = r.Manifest(t.Context(), app, digestText(d), from(t, layerSize, other))
+		_, _, err = r.Manifest(t.Context(), in(app, digestText(d), from(t, layerSize, other)))
 		wantError(t, err, ociregistry.CodeManifestUnknown, "")
 	}
 }

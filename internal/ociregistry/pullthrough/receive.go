@@ -11,16 +11,29 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// storageError tells a failure of storage from one of the feed.
-type storageError struct{ err error }
+// notStoredError ends a fetch whose content storage did not take, unlike a failure of the
+// feed.
+type notStoredError struct{ error }
 
-func (e *storageError) Error() string { return e.err.Error() }
-func (e *storageError) Unwrap() error { return e.err }
+// Unwrap returns the failure of storage.
+func (e *notStoredError) Unwrap() error { return e.error }
+
+func isNotStored(err error) bool {
+	var e *notStoredError
+	return errors.As(err, &e)
+}
+
+// storageFailure is a *notStoredError, unless the fetch was given up.
+func (f *fetch) storageFailure(err error) error {
+	if f.ctx.Err() != nil {
+		return context.Cause(f.ctx)
+	}
+	return &notStoredError{err}
+}
 
 // receive writes the feed into storage, where its digest is verified, and lets readers
 // follow. They get the end of it when it is verified, whatever becomes of it in storage.
-func (f *fetch) receive(ingest *blobstore.Ingest) error {
-	temp := f.show(ingest)
+func (f *fetch) receive(ingest *blobstore.Ingest, temp *file) error {
 	flush := flusher{fetch: f}
 	_, err := ingest.Receive(f.ctx, f.feed, func(p []byte) {
 		temp = f.follow(temp, p)
@@ -38,12 +51,10 @@ func (f *fetch) receive(ingest *blobstore.Ingest) error {
 	switch {
 	case err == nil, errors.As(err, &mismatch):
 		return err
-	case f.ctx.Err() != nil:
-		return context.Cause(f.ctx)
-	case errors.As(err, &received):
+	case errors.As(err, &received) && f.ctx.Err() == nil:
 		return received.Err
 	}
-	return &storageError{err}
+	return f.storageFailure(err)
 }
 
 // complete lets readers have all of what has been verified. That they leave does not end

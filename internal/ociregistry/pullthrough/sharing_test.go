@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	digest "github.com/opencontainers/go-digest"
+
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
@@ -71,7 +73,7 @@ func TestNamespacesDoNotFailForEachOther(t *testing.T) {
 	var work sync.WaitGroup
 	pull := func(namespace string) {
 		work.Go(func() {
-			got, err := r.pullFrom(repository(namespace, "app"), d, o, 0)
+			got, err := r.pullFrom(namespace, d, o, 0)
 			if err == nil && !bytes.Equal(got, content) {
 				err = errors.New("other content")
 			}
@@ -92,30 +94,67 @@ func TestNamespacesDoNotFailForEachOther(t *testing.T) {
 	wantError(t, results["bad"], ociregistry.CodeBlobUnknown, "namespace bad")
 	r.wantStored(d, content)
 
-	_, _, err := r.Manifest(t.Context(), repository("bad", "app"), manifest, o)
+	_, _, err := r.Manifest(t.Context(), in("bad", manifest, o))
 	e := wantError(t, err, ociregistry.CodeManifestUnknown, other.Host())
 	if strings.Contains(e.Error(), "wr0ng") || strings.Contains(e.Message, "right") {
 		t.Errorf("a credential is told: %v", e)
 	}
-	if _, _, err := r.Manifest(t.Context(), repository("good", "app"), manifest, o); err != nil {
+	if _, _, err := r.Manifest(t.Context(), in("good", manifest, o)); err != nil {
 		t.Error(err)
 	}
 	// Stored by now, it is read from there by the one who was shown it.
 	gets := other.Count("", "/team/app/")
-	if _, err := r.pullFrom(repository("good", "app"), d, o, 0); err != nil || other.Count("", "/team/app/") != gets {
+	if _, err := r.pullFrom("good", d, o, 0); err != nil || other.Count("", "/team/app/") != gets {
 		t.Errorf("asked again: %v", err)
 	}
-	_, err = r.pullFrom(repository("bad", "app"), d, o, 0)
+	_, err = r.pullFrom("bad", d, o, 0)
 	wantError(t, err, ociregistry.CodeBlobUnknown, "namespace bad")
 	r2, d2 := random(2000)
 	putLayers(t, other, "team/app:2", r2)
-	_, err = r.pullFrom(repository("bad", "app"), d2, from(t, 2000, other), 0)
+	_, err = r.pullFrom("bad", d2, from(t, 2000, other), 0)
 	wantError(t, err, ociregistry.CodeBlobUnknown, "namespace bad")
 	// No pull secrets at all.
-	_, err = r.pullFrom(repository("none", "app"), d2, from(t, 2000, other), 0)
+	_, err = r.pullFrom("none", d2, from(t, 2000, other), 0)
 	wantError(t, err, ociregistry.CodeBlobUnknown, "namespace none")
-	if _, err = r.pullFrom(repository("good", "app"), d2, from(t, 2000, other), 0); err != nil {
+	if _, err = r.pullFrom("good", d2, from(t, 2000, other), 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// A pull secret that its registry refuses, in whichever way, does not hide what every
+// namespace may read, and what was read without it is recorded for all.
+func TestRefusedSecretHidesNothing(t *testing.T) {
+	content, d := random(layerSize)
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
+		r := newRig(t, secrets(map[string]string{app: "old"}))
+		other := upstreamregistry.Start(t)
+		manifest := putLayers(t, other, "team/app:1", content)
+		other.On("/v2/", func(w http.ResponseWriter, req *http.Request) bool {
+			switch _, password, _ := req.BasicAuth(); {
+			case req.URL.Path == "/v2/":
+				w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+				w.WriteHeader(http.StatusUnauthorized)
+				return true
+			case password == "old":
+				w.WriteHeader(status)
+				return true
+			}
+			return false
+		})
+		w := from(t, layerSize, other)
+		if size, err := r.Stat(t.Context(), in(app, d, w)); err != nil || size != layerSize {
+			t.Errorf("%d: size %d, %v", status, size, err)
+		}
+		r.wantPull(d, w, content)
+		r.wantStored(d, content)
+		if got, _, err := r.Manifest(t.Context(), in(app, manifest, w)); err != nil || digest.FromBytes(got) != manifest {
+			t.Errorf("%d: %v", status, err)
+		}
+		for _, d := range []digest.Digest{d, manifest} {
+			if came, err := r.store.CameFrom(t.Context(), d, w.Sources[0].Provenance("")); err != nil || !came {
+				t.Errorf("%d: %s is not recorded for all: %v", status, d, err)
+			}
+		}
 	}
 }
 
@@ -134,7 +173,7 @@ func TestFailuresOfOthersAreNotTold(t *testing.T) {
 	mine.On("/blobs/", func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(404); return true })
 	failures := make(chan error, 2)
 	pull := func(namespace string, at *upstreamregistry.Registry) {
-		_, err := r.pullFrom(repository(namespace, "app"), d, from(t, layerSize, at), 0)
+		_, err := r.pullFrom(namespace, d, from(t, layerSize, at), 0)
 		failures <- err
 	}
 	go pull("theirs", theirs)
@@ -168,16 +207,15 @@ func TestUnreadableSecrets(t *testing.T) {
 	other := elsewhere(t, content)
 	r.wantPull(d, from(t, layerSize, other), content)
 	r.wantStored(d, content)
-	r.wantPull(d, from(t, layerSize, other), content)
 	if asked.Load() != 1 {
 		t.Errorf("asked %d times", asked.Load())
 	}
-	if r.silenced.Len() != 1 {
+	if r.warned.Len() != 1 {
 		t.Error("the log hears of it every time")
 	}
 	r.opts.Credentials = func(context.Context, string) (upstream.Credentials, error) { return upstream.Anonymous, nil }
 	r.credentials(t.Context(), "shop")
-	if r.silenced.Len() != 0 {
+	if r.warned.Len() != 0 {
 		t.Error("the log does not hear of it the next time")
 	}
 }
@@ -189,16 +227,16 @@ func TestMissesAreRemembered(t *testing.T) {
 	o := from(t, len(content), other)
 	asks := func() int { return other.Count("", "/team/app/") }
 	for range 20 {
-		_, err := r.Blob(t.Context(), app, d, o)
+		_, err := r.Blob(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
-		_, err = r.Stat(t.Context(), app, d, o)
+		_, err = r.Stat(t.Context(), in(app, d, o))
 		wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
 	}
 	if n := asks(); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 	// For others nothing is said: their pull secrets may show them more.
-	_, err := r.Blob(t.Context(), repository("other", "app"), d, o)
+	_, err := r.Blob(t.Context(), in("other", d, o))
 	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
 	if n := asks(); n != 2 {
 		t.Errorf("asked %d times", n)
@@ -228,9 +266,9 @@ func TestCirclesEnd(t *testing.T) {
 		var err error
 		switch {
 		case strings.Contains(req.URL.Path, "/manifests/"):
-			_, _, err = r.Manifest(ctx, app, manifest, o)
+			_, _, err = r.Manifest(ctx, in(app, manifest, o))
 		case req.Method == http.MethodHead:
-			_, err = r.Stat(ctx, app, d, o)
+			_, err = r.Stat(ctx, in(app, d, o))
 		default:
 			_, err = r.pullWith(ctx, app, d, o, 0)
 		}
@@ -244,11 +282,11 @@ func TestCirclesEnd(t *testing.T) {
 		return true
 	})
 	began := time.Now()
-	_, err := r.Blob(t.Context(), app, d, o)
+	_, err := r.Blob(t.Context(), in(app, d, o))
 	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
-	_, err = r.Stat(t.Context(), repository("other", "app"), d, o)
+	_, err = r.Stat(t.Context(), in("other", d, o))
 	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
-	_, _, err = r.Manifest(t.Context(), app, manifest, o)
+	_, _, err = r.Manifest(t.Context(), in(app, manifest, o))
 	wantError(t, err, ociregistry.CodeManifestUnknown, other.Host())
 	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("that took %s", took)
@@ -270,11 +308,11 @@ func TestOtherRegistriesJoin(t *testing.T) {
 	answer, release := held(content, 100_000)
 	blobScript(other, d, answer)
 	o := from(t, layerSize, other)
-	if _, err := r.Blob(t.Context(), app, d, o); err != nil {
+	if _, err := r.Blob(t.Context(), in(app, d, o)); err != nil {
 		t.Fatal(err)
 	}
 	ctx := upstream.WithRequestURLs(t.Context(), []string{"https://edge.test/v2/a/b/blobs/" + d.String()})
-	if _, err := r.Blob(ctx, app, d, o); err != nil {
+	if _, err := r.Blob(ctx, in(app, d, o)); err != nil {
 		t.Fatal(err)
 	}
 	if n := r.holdersOf(d); n != 2 {

@@ -2,18 +2,16 @@ package pullthrough
 
 import (
 	"bytes"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	"k8s.io/component-base/metrics/legacyregistry"
 
-	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
@@ -33,7 +31,7 @@ func TestSizes(t *testing.T) {
 	var work sync.WaitGroup
 	for range 20 {
 		work.Go(func() {
-			if size, err := r.Stat(t.Context(), app, d, o); err != nil || size != layerSize {
+			if size, err := r.Stat(t.Context(), in(app, d, o)); err != nil || size != layerSize {
 				t.Errorf("%d, %v", size, err)
 			}
 		})
@@ -46,30 +44,27 @@ func TestSizes(t *testing.T) {
 		t.Error("the content was fetched")
 	}
 	o.Size = -1
-	if size, err := r.Stat(t.Context(), app, d, o); err != nil || size != layerSize {
+	if size, err := r.Stat(t.Context(), in(app, d, o)); err != nil || size != layerSize {
 		t.Errorf("%d, %v", size, err)
 	}
 	o.Size = 7 // what the stream says is believed more
-	_, err := r.Stat(t.Context(), app, d, o)
+	_, err := r.Stat(t.Context(), in(app, d, o))
 	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
-	_, err = r.Blob(t.Context(), app, d, o)
+	_, err = r.Blob(t.Context(), in(app, d, o))
 	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 
 	o.Size = layerSize
 	answer, release := held(content, 100)
 	blobScript(other, d, answer)
-	if _, err := r.Blob(t.Context(), repository("x", "y"), d, o); err != nil {
+	if _, err := r.Blob(t.Context(), in("x", d, o)); err != nil {
 		t.Fatal(err)
 	}
 	other.Forget()
-	if size, err := r.Stat(t.Context(), repository("x", "y"), d, o); err != nil || size != layerSize {
+	if size, err := r.Stat(t.Context(), in("x", d, o)); err != nil || size != layerSize {
 		t.Errorf("while it arrives: %d, %v", size, err)
 	}
 	release()
 	r.wantStored(d, content)
-	if size, err := r.Stat(t.Context(), repository("x", "y"), d, o); err != nil || size != layerSize {
-		t.Errorf("when it is stored: %d, %v", size, err)
-	}
 	if n := other.Count("", "/blobs/"); n != 0 {
 		t.Errorf("%d requests", n)
 	}
@@ -86,7 +81,7 @@ func TestManifests(t *testing.T) {
 	other.On("/manifests/", func(http.ResponseWriter, *http.Request) bool { <-gate; return false })
 	for range 30 {
 		work.Go(func() {
-			got, mediaType, err := r.Manifest(t.Context(), app, d, o)
+			got, mediaType, err := r.Manifest(t.Context(), in(app, d, o))
 			if err != nil || digest.FromBytes(got) != d || mediaType != "application/vnd.docker.distribution.manifest.v2+json" {
 				t.Errorf("%d bytes of %s, %v", len(got), mediaType, err)
 			}
@@ -98,25 +93,69 @@ func TestManifests(t *testing.T) {
 	if n := other.Count("", "/manifests/"); n > 2 { // a latecomer may have missed the flight
 		t.Errorf("%d requests", n)
 	}
-	if got, err := r.store.ReadFetched(t.Context(), d, 1<<20); err != nil || digest.FromBytes(got) != d {
+	if got, err := r.store.Read(t.Context(), d, 1<<20); err != nil || digest.FromBytes(got) != d {
 		t.Errorf("stored: %v", err)
 	}
-	if _, err := r.store.Stat(t.Context(), d); !errors.Is(err, blobstore.ErrUnknown) {
-		t.Errorf("it is stored as if it had been pushed: %v", err)
+}
+
+// Content that a pull secret opened is recorded for its namespace, other content for all;
+// without an identity of the namespace the former is not kept.
+func TestProvenance(t *testing.T) {
+	content, d := random(layerSize)
+	other := upstreamregistry.Start(t)
+	manifest := putLayers(t, other, "team/app:1", content)
+	locked(other, "right")
+	for name, c := range map[string]struct {
+		node  bool
+		scope string
+		kept  bool
+		as    string
+	}{
+		"a pull secret":                   {false, "uid", true, "uid"},
+		"a pull secret without a scope":   {false, "", false, ""},
+		"a credential of the node":        {true, "uid", true, ""},
+		"one of the node without a scope": {true, "", true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(s *setup) {
+				s.Credentials = func(context.Context, string) (upstream.Credentials, error) {
+					return login{Username: "u", Password: "right", Origin: "test", Node: c.node}, nil
+				}
+			})
+			w := in(app, d, from(t, layerSize, other))
+			w.Scope = c.scope
+			b, err := r.Blob(t.Context(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader, err := b.Open(t.Context(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			reader.Close()
+			w.Digest, w.Manifest = manifest, true
+			if got, _, err := r.Manifest(t.Context(), w); err != nil || digest.FromBytes(got) != manifest {
+				t.Error(err)
+			}
+			if !c.kept {
+				r.wantNotStored(d)
+				r.wantNotStored(manifest)
+				return
+			}
+			r.wantStored(d, content)
+			for _, d := range []digest.Digest{d, manifest} {
+				for _, scope := range []string{"", "uid"} {
+					came, err := r.store.CameFrom(t.Context(), d, w.Sources[0].Provenance(scope))
+					if err != nil || came != (scope == c.as) {
+						t.Errorf("recorded for scope %q: %v, %v", scope, came, err)
+					}
+				}
+			}
+		})
 	}
-	// By the route of blobs it is the same content, its size included.
-	o.Manifest = d
-	r2 := newRig(t)
-	size, err := r2.Stat(t.Context(), app, d, o)
-	if got, pulled := r2.pull(d, o); err != nil || pulled != nil || digest.FromBytes(got) != d || size != int64(len(got)) {
-		t.Errorf("as a blob: %d bytes of %d, %v, %v", len(got), size, err, pulled)
-	}
-	missing := digest.FromString("missing")
-	o.Manifest = missing
-	_, err = r2.Blob(t.Context(), app, missing, o)
-	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
-	_, err = r2.Stat(t.Context(), app, missing, o)
-	wantError(t, err, ociregistry.CodeBlobUnknown, other.Host())
 }
 
 func TestManifestsThatAreNotKept(t *testing.T) {
@@ -128,14 +167,14 @@ func TestManifestsThatAreNotKept(t *testing.T) {
 			r := newRig(t, func(s *setup) { s.Mirror = way.mirror })
 			o := from(t, -1, other)
 			o.Sources[0].Mirror = way.source
-			if got, _, err := r.Manifest(t.Context(), app, d, o); err != nil || digest.FromBytes(got) != d {
+			if got, _, err := r.Manifest(t.Context(), in(app, d, o)); err != nil || digest.FromBytes(got) != d {
 				t.Error(err)
 			}
 			r.wantNotStored(d)
 		})
 	}
 	r := newRig(t, func(s *setup) { s.upstream.Limits.Manifest = 10 })
-	_, _, err := r.Manifest(t.Context(), app, d, from(t, -1, other))
+	_, _, err := r.Manifest(t.Context(), in(app, d, from(t, -1, other)))
 	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 
 	second := upstreamregistry.Start(t)
@@ -145,10 +184,10 @@ func TestManifestsThatAreNotKept(t *testing.T) {
 		return true
 	})
 	r = newRig(t)
-	_, _, err = r.Manifest(t.Context(), app, d, from(t, -1, other))
+	_, _, err = r.Manifest(t.Context(), in(app, d, from(t, -1, other)))
 	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 	r.wantNotStored(d)
-	if got, _, err := r.Manifest(t.Context(), app, d, from(t, -1, other, second)); err != nil || digest.FromBytes(got) != d {
+	if got, _, err := r.Manifest(t.Context(), in(app, d, from(t, -1, other, second))); err != nil || digest.FromBytes(got) != d {
 		t.Errorf("from the next source: %v", err)
 	}
 }
@@ -195,21 +234,6 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Errorf("%v does not tell of %s", err, word)
 			}
 		}
-	}
-}
-
-func TestMemoryForgets(t *testing.T) {
-	m := newMemory[int](20 * time.Millisecond)
-	m.put("a", 1)
-	if v, ok := m.get("a"); !ok || v != 1 {
-		t.Error("forgotten at once")
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for _, ok := m.get("a"); ok; _, ok = m.get("a") {
-		if time.Now().After(deadline) {
-			t.Fatal("never forgotten")
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -85,7 +85,7 @@ func (w slowWriter) Commit(ctx context.Context) error {
 }
 
 // wantPullSoon is wantPull that fails where it waited for something else.
-func (r *rig) wantPullSoon(d digest.Digest, o ociregistry.Origin, want []byte) {
+func (r *rig) wantPullSoon(d digest.Digest, o ociregistry.Wanted, want []byte) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
 	defer cancel()
@@ -147,7 +147,7 @@ func TestVerifiedBlobsAreNotGivenUp(t *testing.T) {
 		r.wantPullSoon(d, from(t, len(content), elsewhere(t, content)), content)
 		blobs[d] = content
 	}
-	r.eventually("nobody waits any more", func() bool {
+	r.eventually("all callers have left", func() bool {
 		for d := range blobs {
 			if r.holdersOf(d) != 0 {
 				return false
@@ -166,8 +166,8 @@ func TestVerifiedBlobsAreNotGivenUp(t *testing.T) {
 	}
 }
 
-// When storage fails at the very end, nobody is the worse for it: not who has read a part,
-// nor who has not begun.
+// When storage fails at the very end, readers are served to the end from what has arrived,
+// and where that cannot be read their next attempt does without storage.
 func TestStorageFailsAfterVerification(t *testing.T) {
 	for name := range (&slowStorage{}).drivers() {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestStorageFailsAfterVerification(t *testing.T) {
 			r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
 			o := from(t, layerSize, other)
 			open := func() io.ReadCloser {
-				b, err := r.Blob(t.Context(), app, d, o)
+				b, err := r.Blob(t.Context(), in(app, d, o))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -199,18 +199,30 @@ func TestStorageFailsAfterVerification(t *testing.T) {
 			r.eventually("it is being stored", func() bool { return slow.begun.Load() == 1 })
 			slow.open()
 			r.eventually("it is given up", func() bool { return r.holdersOf(d) < 0 })
-			if r.resting.Load() == 0 {
+			if r.pausedUntil.Load() == 0 {
 				t.Error("storage is not left alone")
+			}
+			if !shown {
+				for _, reader := range []io.ReadCloser{begun, late} {
+					got, err := io.ReadAll(reader)
+					if !isNotStored(err) || len(got) > 0 {
+						t.Errorf("%d bytes, %v", len(got), err)
+					}
+					reader.Close()
+				}
+				r.wantPull(d, o, content)
+				r.wantNotStored(d)
+				return
 			}
 			asked := gets(other, d)
 			if rest, err := io.ReadAll(begun); err != nil || !bytes.Equal(append(first, rest...), content) {
 				t.Errorf("who had begun: %d bytes, %v", len(rest), err)
 			}
-			if n := gets(other, d) - asked; n != 0 && shown {
-				t.Errorf("%d more requests for what is there", n)
-			}
 			if got, err := io.ReadAll(late); err != nil || !bytes.Equal(got, content) {
 				t.Errorf("who had not: %d bytes, %v", len(got), err)
+			}
+			if n := gets(other, d) - asked; n != 0 {
+				t.Errorf("%d more requests for what is there", n)
 			}
 			begun.Close()
 			late.Close()
@@ -228,7 +240,7 @@ func TestWrongContentIsNotCommitted(t *testing.T) {
 				defer slow.open() // before the rig is closed
 				content, d := random(layerSize)
 				r, other := newRig(t, slow.drivers()[name]), elsewhere(t, content)
-				blobScript(other, d, liar(content, layerSize-1))
+				blobScript(other, d, sendWrong(content, layerSize-1))
 				o := from(t, layerSize, other)
 				if !known {
 					o.Size = -1

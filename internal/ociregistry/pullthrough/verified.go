@@ -8,19 +8,14 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
-	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/upstream"
 )
 
-// verified is a blob for one caller, straight from where it is. Its last bytes are given
-// when all of them have the digest; of a part that does not begin at the beginning
-// nobody can say.
+// verified is a blob for one caller, straight from its source. Its last bytes are given when
+// all of them have the digest; a part that does not begin at the beginning is not verified.
 type verified struct {
-	m      *Mirror
-	d      digest.Digest
-	size   int64
+	job    *job
 	pos    int64
-	places []*place
 	feed   *feed
 	src    io.Reader
 	hash   hash.Hash // nil when nothing is verified
@@ -31,49 +26,30 @@ type verified struct {
 	stop   func() bool
 }
 
-// newVerified reads from the places, beginning at an offset.
-func (m *Mirror) newVerified(ctx context.Context, d digest.Digest, size, offset int64, places []*place) *verified {
-	v := m.verify(ctx, d, size, offset, offset, places)
-	v.src = v.feed
-	if offset == 0 {
-		v.hash = d.Algorithm().Hash()
-		v.src = io.TeeReader(v.feed, v.hash)
-	}
-	return v
-}
-
-// continued reads on from pos: what a fetch has left in a file, then from the places.
-func (m *Mirror) continued(ctx context.Context, f *fetch, pos int64, left *file, places []*place) *verified {
-	f.mu.Lock()
-	size, readable, hashed := f.size, f.readable, f.hash
-	f.mu.Unlock()
-	v := m.verify(ctx, f.d, size, pos, readable, places)
-	// Every reader goes on hashing for itself.
-	if c, ok := hashed.(hash.Cloner); ok {
-		if own, err := c.Clone(); err == nil {
-			v.hash = own
-		}
-	}
-	if v.hash == nil {
-		v.err = errors.New("the digest of what has arrived is lost")
-		return v
-	}
-	v.src = io.MultiReader(io.NewSectionReader(left, pos, readable-pos), io.TeeReader(v.feed, v.hash))
-	return v
-}
-
-func (m *Mirror) verify(ctx context.Context, d digest.Digest, size, pos, from int64, places []*place) *verified {
-	v := &verified{m: m, d: d, size: size, pos: pos, places: again(places)}
+// openVerified reads from an offset on. j.Size is known. That no source has the blob is
+// an error before anything is answered.
+func (m *Mirror) openVerified(ctx context.Context, j *job, offset int64) (io.ReadCloser, error) {
+	v := &verified{job: j, pos: offset}
 	ctx, v.cancel = context.WithCancelCause(ctx)
 	v.stop = context.AfterFunc(m.base, func() { v.cancel(errClosed) })
-	v.feed = m.newFeed(ctx, d, size, from, v.places)
+	v.feed = m.newFeed(ctx, j, offset)
+	v.src = v.feed
+	if offset == 0 {
+		v.hash = j.Digest.Algorithm().Hash()
+		v.src = io.TeeReader(v.feed, v.hash)
+	}
 	fetchesInFlight.WithLabelValues(kindStream).Inc()
-	return v
+	if err := v.feed.open(); err != nil {
+		v.err = v.job.failure(err)
+		_ = v.Close()
+		return nil, v.err
+	}
+	return v, nil
 }
 
 // Read implements io.Reader.
 func (v *verified) Read(p []byte) (int, error) {
-	if v.err == nil && v.held == nil && (v.hash == nil || v.pos < v.size-heldBack) {
+	if v.err == nil && v.held == nil && (v.hash == nil || v.pos < v.job.Size-heldBack) {
 		return v.pass(p)
 	}
 	if v.err == nil && v.held == nil {
@@ -93,17 +69,17 @@ func (v *verified) Read(p []byte) (int, error) {
 // pass reads what need not be held back.
 func (v *verified) pass(p []byte) (int, error) {
 	if v.hash != nil {
-		p = p[:min(int64(len(p)), v.size-heldBack-v.pos)]
+		p = p[:min(int64(len(p)), v.job.Size-heldBack-v.pos)]
 	}
 	n, err := v.src.Read(p)
 	v.pos += int64(n)
 	switch {
-	case errors.Is(err, io.EOF) && v.pos >= v.size:
+	case errors.Is(err, io.EOF) && v.pos >= v.job.Size:
 		v.err = io.EOF
 	case errors.Is(err, io.EOF):
-		v.err = v.failure(io.ErrUnexpectedEOF)
+		v.err = v.job.failure(io.ErrUnexpectedEOF)
 	case err != nil:
-		v.err = v.failure(err)
+		v.err = v.job.failure(err)
 	}
 	if n > 0 {
 		return n, nil
@@ -113,28 +89,15 @@ func (v *verified) pass(p []byte) (int, error) {
 
 // hold reads the rest and compares the digest.
 func (v *verified) hold() error {
-	rest := make([]byte, max(v.size-v.pos, 0))
+	rest := make([]byte, max(v.job.Size-v.pos, 0))
 	if _, err := io.ReadFull(v.src, rest); err != nil {
-		return v.failure(err)
+		return v.job.failure(err)
 	}
-	if got := digest.NewDigest(v.d.Algorithm(), v.hash); got != v.d {
-		source := firstOf(v.feed.used)
-		v.feed.lied()
-		return v.failure(integrity(source, "the content has digest %s", got))
+	if got := digest.NewDigest(v.job.Digest.Algorithm(), v.hash); got != v.job.Digest {
+		return v.job.failure(v.feed.wrong(got))
 	}
 	v.held = rest
 	return nil
-}
-
-// failure is what the caller is told.
-func (v *verified) failure(err error) error {
-	if errors.Is(err, errNoPlace) {
-		return failureOf(ociregistry.CodeBlobUnknown, v.d, v.places)
-	}
-	if e := upstreamError(err); e != nil && len(v.places) > 0 {
-		return toError(ociregistry.CodeBlobUnknown, v.d, v.places[0], e)
-	}
-	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s broke off", v.d).Because(err)
 }
 
 // Close ends the stream.

@@ -1,0 +1,132 @@
+package pullthrough
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/upstream"
+)
+
+// candidate is one way to fetch content, and how that is recorded.
+type candidate struct {
+	*upstream.Candidate
+	source ociregistry.Source // names it in the provenance of what it gives
+	// scope is ociregistry.Wanted.Scope where a pull secret is shown, "" for what every
+	// namespace is shown.
+	scope string
+	// keep is false when what it gives is not to be stored.
+	keep bool
+}
+
+// job is what a caller wants, with the ways to fetch it.
+type job struct {
+	ociregistry.Wanted
+	candidates []candidate              // best first, each once
+	blocked    []upstream.SourceFailure // of sources that may not be contacted
+	chain      []string                 // requests that led to this one
+}
+
+// newJob finds the ways to fetch what is wanted. There are none for what is no digest.
+func (m *Mirror) newJob(ctx context.Context, w ociregistry.Wanted) *job {
+	j := &job{Wanted: w, chain: upstream.RequestURLs(ctx)}
+	if w.Digest.Validate() != nil {
+		return j
+	}
+	var creds upstream.Credentials
+	for _, s := range w.Sources {
+		if s.Off {
+			continue
+		}
+		if creds == nil {
+			creds = m.credentials(ctx, w.Namespace)
+		}
+		j.add(s, m.opts.Upstream, creds)
+	}
+	return j
+}
+
+// add appends the candidates of a source.
+func (j *job) add(s ociregistry.Source, client *upstream.Client, creds upstream.Credentials) {
+	repo, err := client.Repository(s.Ref.AsRepository(), s.Insecure, creds)
+	var ways []*upstream.Candidate
+	if err == nil {
+		ways, err = repo.Candidates(j.Digest)
+	}
+	var failure *upstream.Error
+	if errors.As(err, &failure) {
+		at := *failure
+		at.Source = s.Ref.AsRepository().WithDefaults().String()
+		j.blocked = append(j.blocked, upstream.SourceFailure{Err: &at})
+	}
+	for _, way := range ways {
+		if slices.ContainsFunc(j.candidates, func(c candidate) bool { return c.Key() == way.Key() }) {
+			continue
+		}
+		c := candidate{Candidate: way, source: s, keep: s.Mirror && storable(j.Digest)}
+		if way.Secret() {
+			c.scope = j.Scope
+			c.keep = c.keep && j.Scope != ""
+		}
+		j.candidates = append(j.candidates, c)
+	}
+}
+
+// storable reports whether storage takes content of such a digest.
+func storable(d digest.Digest) bool {
+	return d.Algorithm() == digest.SHA256 || d.Algorithm() == digest.SHA512
+}
+
+// kept is the same job with the candidates whose content may be stored.
+func (j *job) kept() *job {
+	k := *j
+	k.candidates = slices.DeleteFunc(slices.Clone(j.candidates), func(c candidate) bool { return !c.keep })
+	return &k
+}
+
+// shareKey is the same for jobs that are given the same content, in any namespace. No part
+// contains a NUL.
+func (j *job) shareKey() fetchKey {
+	var parts []string
+	for _, c := range j.candidates {
+		parts = append(parts, c.scope, c.Key())
+	}
+	return fetchKey{j.Digest, strings.Join(parts, "\x00")}
+}
+
+// key is the same for jobs that ask the same registries for the same thing and tell the
+// same of it.
+func (j *job) key(what string) string {
+	parts := []string{what, j.Digest.String(), j.Namespace, strings.Join(j.chain, " ")}
+	for _, c := range j.candidates {
+		parts = append(parts, c.Key(), fmt.Sprint(c.keep))
+	}
+	return strings.Join(parts, "\x00")
+}
+
+// first asks the candidates of a job in turn. Every request says which requests led to it.
+func first[V any](ctx context.Context, j *job, candidates []candidate, get func(context.Context, candidate) (V, error)) (V, candidate, error) {
+	return upstream.First(upstream.WithRequestURLs(ctx, j.chain), candidates, get)
+}
+
+// remembering has a candidate not asked that said a moment ago that it has no such content.
+func remembering[V any](m *Mirror, j *job, what string, get func(context.Context, candidate) (V, error)) func(context.Context, candidate) (V, error) {
+	return func(ctx context.Context, c candidate) (V, error) {
+		asked := job{Wanted: j.Wanted, chain: j.chain, candidates: []candidate{c}}
+		key := asked.key(what)
+		if missing, ok := m.misses.Get(key); ok {
+			var zero V
+			return zero, missing.(*upstream.Error)
+		}
+		v, err := get(ctx, c)
+		if e := upstreamError(err); e != nil && isUnknown(e.Code) {
+			m.misses.Add(key, e, m.opts.Remember)
+		}
+		return v, err
+	}
+}
