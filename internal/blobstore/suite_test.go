@@ -148,6 +148,8 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"names":              testNames,
 		"garbage":            testGarbage,
 		"truncated blob":     testTruncatedBlob,
+		"repair":             testRepair,
+		"repair of sizes":    testRepairOfSizes,
 		"redirects":          testRedirects,
 		"stale cache of add": testDeleteWhileReading,
 	} {
