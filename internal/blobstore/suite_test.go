@@ -150,6 +150,9 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"truncated blob":     testTruncatedBlob,
 		"repair":             testRepair,
 		"repair of sizes":    testRepairOfSizes,
+		"walk":               testWalk,
+		"walk ends":          testWalkEnds,
+		"walk repositories":  testRepositories,
 		"redirects":          testRedirects,
 		"stale cache of add": testDeleteWhileReading,
 	} {
