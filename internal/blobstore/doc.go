@@ -11,6 +11,8 @@
 //
 // What is stored can rot, or be damaged by other programs. A verified upload always ends
 // as the blob's data, in place of what was there: pushing a blob again repairs it.
+// [Store.Verify] finds damage, [Store.Quarantine] takes damaged data out of service, so that
+// clients push or fetch the blob again.
 //
 // On a plain filesystem the data of a blob is on the disk before it gets its name, but
 // names of blobs and links are written without waiting: a power cut may take away, whole,

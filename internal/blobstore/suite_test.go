@@ -150,6 +150,8 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"truncated blob":     testTruncatedBlob,
 		"repair":             testRepair,
 		"repair of sizes":    testRepairOfSizes,
+		"quarantine":         testQuarantine,
+		"quarantine, push":   testQuarantineAndPush,
 		"walk":               testWalk,
 		"walk ends":          testWalkEnds,
 		"walk repositories":  testRepositories,
