@@ -152,6 +152,7 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"repair of sizes":    testRepairOfSizes,
 		"quarantine":         testQuarantine,
 		"quarantine, push":   testQuarantineAndPush,
+		"scrub position":     testScrubPosition,
 		"walk":               testWalk,
 		"walk ends":          testWalkEnds,
 		"walk repositories":  testRepositories,
