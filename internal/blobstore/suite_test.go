@@ -153,6 +153,8 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"quarantine":         testQuarantine,
 		"quarantine, push":   testQuarantineAndPush,
 		"scrub position":     testScrubPosition,
+		"remember names":     testRememberNames,
+		"names are bounded":  testNamesAreBounded,
 		"walk":               testWalk,
 		"walk ends":          testWalkEnds,
 		"walk repositories":  testRepositories,
