@@ -40,16 +40,15 @@ func (s *Store) newAside(ctx context.Context) (*asideFile, error) {
 	return f, nil
 }
 
-// keep makes the file the blob of a digest that was verified; isNew tells that it
-// was looked for a moment ago and is not there.
-func (f *asideFile) keep(ctx context.Context, d digest.Digest, size int64, isNew bool) error {
+// keep makes the file the blob of a digest that was verified.
+func (f *asideFile) keep(ctx context.Context, d digest.Digest, size int64) error {
 	ctx = context.WithoutCancel(ctx)
 	path := asidePath(f.id)
 	if err := failure(f.writer.Commit(ctx), "writing", path); err != nil {
 		f.discard(ctx)
 		return err
 	}
-	err := f.store.settle(ctx, f.writer, path, d, size, isNew)
+	err := f.store.settle(ctx, f.writer, path, d, size)
 	if err != nil {
 		err = errors.Join(err, f.store.remove(ctx, path))
 	}
@@ -76,20 +75,20 @@ func (f *asideFile) forget(ctx context.Context) error {
 }
 
 // settle moves a file that was written, committed and verified to where its digest says,
-// or removes it when the blob is there, and closes its writer if there is one.
-func (s *Store) settle(ctx context.Context, w storagedriver.FileWriter, from string, d digest.Digest, size int64, isNew bool) error {
+// and closes its writer if there is one.
+//
+// It replaces stored data. Only the new file is known to be right: the old data may have
+// been damaged since it was verified, and its size would not show that. On a filesystem the
+// rename costs as much as removing the new file would. An object store copies the object
+// inside the service and readers see one object or the other; comparing the old one would
+// take reading all of it from here. Clients ask for a blob before they push it, so pushes
+// of stored blobs are rare.
+func (s *Store) settle(ctx context.Context, w storagedriver.FileWriter, from string, d digest.Digest, size int64) error {
 	if s.disk != nil {
 		defer w.Close() // which ends the lock: nobody may write while the file is moved
 	} else if w != nil {
 		if err := w.Close(); err != nil {
 			return failure(err, "closing", from)
-		}
-	}
-	if !isNew {
-		if there, err := s.whole(ctx, d, size); err != nil {
-			return err
-		} else if there {
-			return s.remove(ctx, from)
 		}
 	}
 	mark := s.sizes.mark()
@@ -100,17 +99,9 @@ func (s *Store) settle(ctx context.Context, w storagedriver.FileWriter, from str
 	return nil
 }
 
-// whole reports whether a blob is there and as long as its content is. What another
-// program left truncated is replaced when it is pushed again.
-func (s *Store) whole(ctx context.Context, d digest.Digest, size int64) (bool, error) {
-	found, err := s.Confirm(ctx, d)
-	if errors.Is(err, ErrUnknown) {
-		return false, nil
-	}
-	return found == size, err
-}
-
-// place stores content that was verified.
+// place stores small content that was verified. On a filesystem it compares the stored data
+// first, which costs less than waiting for the disk; an object store takes one request
+// either way.
 func (s *Store) place(ctx context.Context, d digest.Digest, content []byte) error {
 	if s.object {
 		path, mark := blobPath(d), s.sizes.mark()
@@ -120,7 +111,7 @@ func (s *Store) place(ctx context.Context, d digest.Digest, content []byte) erro
 		s.remember(mark, d, int64(len(content)))
 		return nil
 	}
-	if there, err := s.whole(ctx, d, int64(len(content))); err != nil || there {
+	if there, err := s.holds(ctx, d, content); err != nil || there {
 		return err
 	}
 	f, err := s.newAside(ctx)
@@ -131,7 +122,41 @@ func (s *Store) place(ctx context.Context, d digest.Digest, content []byte) erro
 		f.discard(ctx)
 		return failure(err, "writing", asidePath(f.id))
 	}
-	return f.keep(ctx, d, int64(len(content)), true)
+	return f.keep(ctx, d, int64(len(content)))
+}
+
+// holds reports whether the stored data of a blob is its content, byte for byte. Data
+// that cannot be read is replaced like data that is wrong: a bad sector is damage too.
+func (s *Store) holds(ctx context.Context, d digest.Digest, content []byte) (bool, error) {
+	size, err := s.Confirm(ctx, d)
+	if errors.Is(err, ErrUnknown) {
+		return false, nil
+	}
+	if err != nil || size != int64(len(content)) {
+		return false, err
+	}
+	r, err := s.driver.Reader(ctx, blobPath(d), 0)
+	if err != nil {
+		return false, nil //nolint:nilerr // writing reports a failure of storage
+	}
+	defer r.Close()
+	return equal(r, content), nil
+}
+
+// equal reports whether a reader gives some content and nothing more.
+func equal(r io.Reader, content []byte) bool {
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	for {
+		n, err := fill(r, buffer[:])
+		if n > len(content) || !bytes.Equal(buffer[:n], content[:n]) {
+			return false
+		}
+		content = content[n:]
+		if err != nil {
+			return err == io.EOF && len(content) == 0 //nolint:errorlint // a reader's end is never wrapped
+		}
+	}
 }
 
 // PutStream stores a blob that arrives in one go under a known digest, at most `most` bytes
@@ -177,7 +202,7 @@ func (s *Store) putLarge(ctx context.Context, d digest.Digest, r io.Reader, most
 		f.discard(ctx)
 		return 0, receiveFailure(err, asidePath(f.id))
 	}
-	return size, f.keep(ctx, d, size, false)
+	return size, f.keep(ctx, d, size)
 }
 
 // receiveFailure says where writing failed, and leaves the errors of the content alone.

@@ -46,8 +46,14 @@ func (s *Store) look(ctx context.Context, d digest.Digest) (int64, error) {
 	return size, nil
 }
 
-// remember keeps no reference to the text that the digest may be a part of.
+// remember keeps no reference to the text that the digest may be a part of. A blob has one
+// size only: when another one is remembered, damaged data was replaced, and storage is
+// asked next time.
 func (s *Store) remember(mark uint64, d digest.Digest, size int64) {
+	if known, _, ok := s.sizes.get(d); ok && known != size {
+		s.sizes.drop(d)
+		return
+	}
 	s.sizes.add(mark, digest.Digest(strings.Clone(string(d))), size)
 }
 
@@ -102,7 +108,8 @@ func (s *Store) Read(ctx context.Context, d digest.Digest, most int64) ([]byte, 
 }
 
 // Put stores a small blob, a manifest or configuration, after verifying its digest:
-// *DigestMismatch. It is no error when the blob is there.
+// *DigestMismatch. It is no error when the blob is there; data that was damaged is
+// replaced.
 func (s *Store) Put(ctx context.Context, d digest.Digest, content []byte) error {
 	if err := checkDigest(d); err != nil {
 		return err

@@ -117,5 +117,5 @@ func (u *Upload) mismatch(ctx context.Context, want, got digest.Digest) error {
 func (u *Upload) settle(ctx context.Context, d digest.Digest) error {
 	w := u.writer
 	u.writer, u.complete = nil, u.store.object
-	return u.store.settle(ctx, w, u.path(dataFile), d, u.size, false)
+	return u.store.settle(ctx, w, u.path(dataFile), d, u.size)
 }

@@ -9,6 +9,11 @@
 // after the data that they lead to. So whatever is killed, and whenever, a blob is whole
 // or is not there; what was left aside is removed by [Store.RemoveAbandonedUploads].
 //
+// Stored data can rot, or be damaged by other programs. A verified upload always becomes the
+// blob's data and replaces the old data: pushing a blob again repairs it.
+// [Store.Verify] finds damage, [Store.Quarantine] takes damaged data out of service, so that
+// clients push or fetch the blob again. Package scrub does both for all blobs.
+//
 // On a plain filesystem the data of a blob is on the disk before it gets its name, but
 // names of blobs and links are written without waiting: a power cut may take away, whole,
 // what was stored just before. LinkManifest waits for all of them at once. An acknowledged

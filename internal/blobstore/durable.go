@@ -36,7 +36,8 @@ func (p *pendingFolders) init(size int) (err error) {
 	return err
 }
 
-// changed takes note of a folder that got a name. It returns how many there are.
+// changed takes note of a folder that got a name, or in which a name now stands for
+// another file. It returns how many there are.
 func (p *pendingFolders) changed(folder string) (size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +97,8 @@ func (p *pendingFolders) sync(ctx context.Context, do func(ctx context.Context, 
 	return nil
 }
 
-// changed takes note of a name that a folder got. It is on the disk when lasting returns.
+// changed takes note of a name that a folder got, or that now stands for another file. It
+// is on the disk when lasting returns.
 func (s *Store) changed(ctx context.Context, folder string) error {
 	if s.disk == nil || s.pending.changed(folder) < maxPendingFolders {
 		return nil
@@ -121,7 +123,9 @@ func (s *Store) lasting(ctx context.Context) error {
 	return s.pending.sync(ctx, s.disk.SyncFolders)
 }
 
-// move renames a file that is on the disk.
+// move renames a file that is on the disk, over one that is there. Until the folder is
+// synced, a power cut leaves the name with either file, whole; a manifest that depends on
+// the new one waits for the folder as for a new name.
 func (s *Store) move(ctx context.Context, from, to, toFolder string) error {
 	if s.disk == nil {
 		return failure(s.driver.Move(ctx, from, to), "moving "+from+" to", to)

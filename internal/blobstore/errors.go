@@ -24,8 +24,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 )
 
-// DigestMismatch is content whose digest is another one than it was said to be. It was
-// not stored.
+// DigestMismatch is content whose digest is another one than it was said to be: content that
+// arrived, which was not stored, or stored data that is damaged.
 type DigestMismatch struct{ Want, Got digest.Digest }
 
 // Error names both digests.

@@ -97,7 +97,7 @@ func (i *Ingest) Commit(ctx context.Context) error {
 		return err
 	}
 	i.ended = true
-	if err := i.file.keep(ctx, i.digest, i.Size(), false); err != nil {
+	if err := i.file.keep(ctx, i.digest, i.Size()); err != nil {
 		return err
 	}
 	i.stored.Store(true)

@@ -11,15 +11,18 @@ import (
 // The layout is distribution's, so that a volume or bucket of a registry built on it, as
 // OpenShift's is, can be taken over and given back. Repositories have two components,
 // <namespace>/<stream>. pushed, missing, fetched, from, _scope, _referrers and aside are ours; distribution does
-// not look there.
+// not look there. So are damaged, _names and _scrub. parseEntry reads these paths.
 //
 //	/docker/registry/v2
+//	├── _names                               host names under which the registry was served, JSON
+//	├── _scrub                               how far verifying the blobs has come, JSON
 //	├── aside                                what arrives in one go, until it is verified
 //	│   ├── <uuid>
 //	│   └── <uuid>.startedat                 in object stores only: when it began, RFC 3339
 //	├── blobs
 //	│   └── <alg>/<hex[:2]>/<hex>
 //	│       ├── data                         the content, alg is sha256 or sha512
+//	│       ├── damaged                      data that had another digest, kept to be looked at
 //	│       ├── pushed                       of a manifest that was pushed as one
 //	│       ├── missing                      of some of these: parts not there when it was pushed
 //	│       ├── fetched                      of a manifest from another registry: the content
@@ -43,7 +46,10 @@ import (
 const (
 	rootFolder         = "/docker/registry/v2"
 	asideFolder        = rootFolder + "/aside"
+	blobsFolder        = rootFolder + "/blobs"
 	repositoriesFolder = rootFolder + "/repositories"
+	namesPath          = rootFolder + "/_names"
+	scrubPath          = rootFolder + "/_scrub"
 )
 
 // Names in an upload's folder.
@@ -71,10 +77,12 @@ func split(d digest.Digest) (algorithm, hex string) {
 
 func blobFolder(d digest.Digest) string {
 	algorithm, hex := split(d)
-	return rootFolder + "/blobs/" + algorithm + "/" + hex[:2] + "/" + hex
+	return blobsFolder + "/" + algorithm + "/" + hex[:2] + "/" + hex
 }
 
 func blobPath(d digest.Digest) string { return blobFolder(d) + "/" + dataFile }
+
+func damagedPath(d digest.Digest) string { return blobFolder(d) + "/damaged" }
 
 func fetchedPath(d digest.Digest) string { return blobFolder(d) + "/fetched" }
 

@@ -58,6 +58,8 @@ type diskDriver interface {
 	MoveUnsynced(ctx context.Context, from, to string) error
 	// SyncFolders returns when the names in the folders are on the disk.
 	SyncFolders(ctx context.Context, paths ...string) error
+	// ReadFolder is List and Stat of what is in a folder, sorted by name.
+	ReadFolder(ctx context.Context, path string) ([]storagedriver.FileInfo, error)
 }
 
 // objectStores are the drivers of stores whose PutContent is one atomic request, whose
