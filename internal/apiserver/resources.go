@@ -27,7 +27,7 @@ import (
 func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warnings *secretWarnings) (map[string]rest.Storage, error) {
 	getter := c.Generic.RESTOptionsGetter
 	access := auth.New(c.Generic.Authorization.Authorizer)
-	images, err := image.NewStorage(scheme, getter)
+	images, err := image.NewStorage(scheme, getter, access.CanUpdateImages)
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,13 @@ func (a Access) CanDeleteImages(ctx context.Context, u user.Info) error {
 	return a.ask(ctx, u, right{verb: "delete", resource: imageapi.Images})
 }
 
+// CanUpdateImages asks for the right to update images, which are the whole cluster's. What a
+// user with this right sends as the content of an image counts as verified. The error is a
+// *Refusal.
+func (a Access) CanUpdateImages(ctx context.Context, u user.Info) error {
+	return a.ask(ctx, u, right{verb: "update", resource: imageapi.Images})
+}
+
 // CanSign asks for the right to add signatures to a stream's images: create
 // imagesignatures. The error is a *Refusal.
 func (a Access) CanSign(ctx context.Context, u user.Info, namespace, stream string) error {

@@ -40,6 +40,7 @@ func TestWords(t *testing.T) {
 		"update imagestreams layers shop/web": func(a Access) error { return a.CanPush(ctx, alice, "shop", "web") },
 		"delete imagestreamtags  shop/":       func(a Access) error { return a.CanDeleteTags(ctx, alice, "shop") },
 		"delete images  /":                    func(a Access) error { return a.CanDeleteImages(ctx, alice) },
+		"update images  /":                    func(a Access) error { return a.CanUpdateImages(ctx, alice) },
 		"create imagesignatures  shop/web":    func(a Access) error { return a.CanSign(ctx, alice, "shop", "web") },
 		"get registry metrics /":              func(a Access) error { return a.CanInCluster(ctx, alice, "get", "registry", "metrics") },
 		"create imagestreammappings  /": func(a Access) error {

@@ -2,11 +2,14 @@ package image
 
 import (
 	"context"
+	"slices"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"golang.org/x/sync/errgroup"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
 const (
@@ -28,10 +31,20 @@ type Found struct {
 }
 
 // Reach finds the named Images and all that are parts of them, through manifest
-// lists in manifest lists: each once, in order of their distance and then of
-// mention. Lists may be made to contain each other; that does no harm.
-func (r *Registry) Reach(ctx context.Context, names []string) ([]Found, error) {
-	return reach(ctx, names, r.Get)
+// lists in manifest lists, as the readers of a stream see them: each once, in order
+// of their distance and then of mention. Lists may be made to contain each other;
+// that does no harm.
+func (r *Registry) Reach(ctx context.Context, s *imagev1.ImageStream, names []string) ([]Found, error) {
+	return reach(ctx, names, func(ctx context.Context, name string) (*imagev1.Image, error) { return r.Seen(ctx, s, name) })
+}
+
+// Complete reports whether an Image and all its parts are stored, and none of them is
+// a mere claim. It is false when that cannot be told.
+func (r *Registry) Complete(ctx context.Context, name string) bool {
+	found, err := reach(ctx, []string{name}, r.get)
+	return err == nil && !slices.ContainsFunc(found, func(f Found) bool {
+		return f.Image == nil || dockerimage.ClaimedBy(f.Image) != ""
+	})
 }
 
 type getImage func(ctx context.Context, name string) (*imagev1.Image, error)

@@ -6,49 +6,93 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
 // Registry reads and writes Images inside the server, on behalf of resources
 // that are made of them. Its errors are labelled with the resource of the
 // request in ctx, as clients of this API expect.
+//
+// Views of a stream read with Seen and Reach, which know what a stream's readers
+// may see. Find and Known return Images as they are stored.
 type Registry struct {
-	store *genericregistry.Store
+	store     *genericregistry.Store // writes as a client does
+	trusted   *genericregistry.Store // writes claims and corrections
+	mayUpdate func(ctx context.Context, u user.Info) error
 }
 
-// Get returns an Image that the caller must not change. An Image never changes
-// in what its digest covers, so the watch cache is as good a source as etcd; etcd
-// is asked only for one that is not there.
-func (r *Registry) Get(ctx context.Context, name string) (*imagev1.Image, error) {
+// get returns an Image that the caller must not change. The watch cache is as good a
+// source as etcd, for what the digest covers does not change. etcd is asked for an
+// Image that is not there, and for a claim, which may have been verified meanwhile.
+func (r *Registry) get(ctx context.Context, name string) (*imagev1.Image, error) {
 	obj, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"})
 	if apierrors.IsNotFound(err) {
-		obj, err = r.store.Get(ctx, name, &metav1.GetOptions{})
+		return r.stored(ctx, name)
 	}
+	if err != nil {
+		return nil, err
+	}
+	img := obj.(*imagev1.Image)
+	if dockerimage.ClaimedBy(img) != "" {
+		return r.stored(ctx, name)
+	}
+	return img, nil
+}
+
+// Find returns an Image as it is stored in etcd, nil when there is none. The watch
+// cache does not do where a tag is to point to the Image, or a claim to be noticed:
+// it still has what was deleted a moment ago. The caller must not change the Image.
+func (r *Registry) Find(ctx context.Context, name string) (*imagev1.Image, error) {
+	img, err := r.stored(ctx, name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return img, err
+}
+
+func (r *Registry) stored(ctx context.Context, name string) (*imagev1.Image, error) {
+	obj, err := r.store.Get(ctx, name, &metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
 	return obj.(*imagev1.Image), nil
 }
 
-// Known tells whether an Image is surely there: one that the watch cache has not
-// heard of yet may be, too. What the cache knows etcd confirms, for an Image that was
-// deleted a moment ago is in the cache still, and a tag must not come to point to it.
-func (r *Registry) Known(ctx context.Context, name string) bool {
-	for _, version := range []string{"0", ""} {
-		if _, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: version}); err != nil {
-			return false
-		}
+// Known is Find for a caller that stores the Image if there is none. It spares a read
+// of etcd where the watch cache has none, so nil does not mean that there is none.
+func (r *Registry) Known(ctx context.Context, name string) *imagev1.Image {
+	if _, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"}); err != nil {
+		return nil
 	}
-	return true
+	img, err := r.stored(ctx, name)
+	if err != nil {
+		return nil
+	}
+	return img
 }
 
 // Create stores an Image; one of that name that is there already stays as it is
 // and existed is true.
 func (r *Registry) Create(ctx context.Context, img *imagev1.Image, dryRun []string) (stored *imagev1.Image, existed bool, err error) {
-	obj, err := r.store.Create(ctx, img, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRun})
+	return r.create(ctx, r.store, img, dryRun)
+}
+
+// Claim is Create for an Image that only a client of a stream describes: it is marked,
+// and shown to readers of that stream alone.
+func (r *Registry) Claim(ctx context.Context, img *imagev1.Image, namespace, stream string, dryRun []string) (stored *imagev1.Image, existed bool, err error) {
+	dockerimage.Claim(img, namespace, stream)
+	return r.create(ctx, r.trusted, img, dryRun)
+}
+
+func (r *Registry) create(ctx context.Context, store *genericregistry.Store, img *imagev1.Image, dryRun []string) (stored *imagev1.Image, existed bool, err error) {
+	obj, err := store.Create(ctx, img, rest.ValidateAllObjectFunc, &metav1.CreateOptions{DryRun: dryRun})
 	if apierrors.IsAlreadyExists(err) {
-		stored, err := r.Get(ctx, img.Name)
+		stored, err := r.stored(ctx, img.Name)
 		return stored, true, err
 	}
 	if err != nil {
@@ -57,12 +101,55 @@ func (r *Registry) Create(ctx context.Context, img *imagev1.Image, dryRun []stri
 	return obj.(*imagev1.Image), false, nil
 }
 
+// Verify stores an Image whose content the server has verified. One that existed is
+// corrected where it says something else.
+func (r *Registry) Verify(ctx context.Context, verified *imagev1.Image, dryRun []string) (stored *imagev1.Image, existed bool, err error) {
+	stored, existed, err = r.Create(ctx, verified.DeepCopy(), dryRun)
+	if err != nil || !existed || !dockerimage.NeedsCorrection(stored, verified) {
+		return stored, existed, err
+	}
+	stored, err = r.Correct(ctx, verified, dryRun)
+	return stored, true, err
+}
+
+// Correct makes a stored Image say what was verified, in one atomic step, and ends
+// its being a claim. verified is a filled Image; it is not changed. An Image that
+// needs no correction is not written.
+func (r *Registry) Correct(ctx context.Context, verified *imagev1.Image, dryRun []string) (*imagev1.Image, error) {
+	return update(ctx, r.trusted, verified.Name, dryRun, func(stored *imagev1.Image) error {
+		dockerimage.Correct(stored, verified)
+		return nil
+	})
+}
+
+// MayUpdate reports whether the user of the request may update images in the whole
+// cluster. What such a user sends of an image's content counts as verified.
+func (r *Registry) MayUpdate(ctx context.Context) bool {
+	u, ok := apirequest.UserFrom(ctx)
+	return ok && r.mayUpdate(ctx, u) == nil
+}
+
 // Update changes an Image in one atomic step: change is given a copy to work on
 // and is called again with a fresh one when another writer was faster.
 func (r *Registry) Update(ctx context.Context, name string, dryRun []string, change func(*imagev1.Image) error) (*imagev1.Image, error) {
-	obj, _, err := r.store.Update(ctx, name, changed(change), rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{DryRun: dryRun})
+	return update(ctx, r.store, name, dryRun, change)
+}
+
+func update(ctx context.Context, store *genericregistry.Store, name string, dryRun []string, change changed) (*imagev1.Image, error) {
+	obj, _, err := store.Update(ctx, name, change, rest.ValidateAllObjectFunc, rest.ValidateAllObjectUpdateFunc, false, &metav1.UpdateOptions{DryRun: dryRun})
 	if err != nil {
 		return nil, err
 	}
 	return obj.(*imagev1.Image), nil
+}
+
+// Discard deletes an Image that the caller has just created, unless it is not what
+// was created any more: it was corrected, or deleted, meanwhile.
+func (r *Registry) Discard(ctx context.Context, created *imagev1.Image) error {
+	preconditions := &metav1.Preconditions{UID: &created.UID, ResourceVersion: &created.ResourceVersion}
+	_, _, err := r.store.Delete(ctx, created.Name, rest.ValidateAllObjectFunc, &metav1.DeleteOptions{Preconditions: preconditions})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
 }

@@ -1,17 +1,23 @@
-// Package image provides the REST storage of Images: immutable descriptions of
-// container images, named by digest, shared by all streams.
+// Package image provides the REST storage of Images: descriptions of container
+// images, named by digest, shared by all streams. What the digest covers does not
+// change, except that a description is corrected when its content is verified.
 package image
 
 import (
+	"context"
 	"fmt"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/imageapi/table"
 )
 
@@ -25,10 +31,40 @@ type Storage struct {
 // REST serves images.
 type REST struct {
 	*genericregistry.Store
+	registry *Registry
 }
 
-// NewStorage makes the storages.
-func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter) (Storage, error) {
+// Create stores an Image. If there is one of that name, the answer is AlreadyExists
+// all the same, but the stored Image is corrected when the user may update images:
+// a registry sends what it has verified in this way.
+func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
+	created, err := r.Store.Create(ctx, obj, validate, options)
+	img, ok := obj.(*imagev1.Image)
+	if !ok || img.Name == "" || !apierrors.IsAlreadyExists(err) {
+		return created, err
+	}
+	// The store has filled img before it tried to create it.
+	if err := r.correct(ctx, img, options.DryRun); err != nil {
+		return nil, err
+	}
+	return nil, err
+}
+
+func (r *REST) correct(ctx context.Context, sent *imagev1.Image, dryRun []string) error {
+	stored, err := r.registry.Find(ctx, sent.Name)
+	if err != nil || stored == nil {
+		return err
+	}
+	if !dockerimage.NeedsCorrection(stored, sent) || !dockerimage.DescribesContent(sent) || !r.registry.MayUpdate(ctx) {
+		return nil
+	}
+	_, err = r.registry.Correct(ctx, sent, dryRun)
+	return err
+}
+
+// NewStorage makes the storages. mayUpdate asks whether a user may update images in
+// the whole cluster; a refusal is its error.
+func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, mayUpdate func(ctx context.Context, u user.Info) error) (Storage, error) {
 	strategy := newStrategy(scheme)
 	store := &genericregistry.Store{
 		NewFunc:                   func() runtime.Object { return &imagev1.Image{} },
@@ -44,7 +80,8 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter) (Stora
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
 		return Storage{}, fmt.Errorf("making the store of images: %w", err)
 	}
-	return Storage{Images: &REST{store}, Registry: &Registry{store}}, nil
+	registry := &Registry{store: store, trusted: trustedStore(store, strategy), mayUpdate: mayUpdate}
+	return Storage{Images: &REST{store, registry}, Registry: registry}, nil
 }
 
 var (

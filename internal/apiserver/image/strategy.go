@@ -7,6 +7,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
 	"k8s.io/klog/v2"
@@ -49,8 +50,10 @@ func (strategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { retur
 
 // PrepareForCreate completes an Image from its manifest text. Text that cannot be
 // read is beside the point for clients of old: it is logged and the Image stored.
+// The mark of a claim is the server's: a client's is dropped.
 func (s strategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
 	img := obj.(*imagev1.Image)
+	dockerimage.Unclaim(img)
 	logUnread(ctx, img, dockerimage.Fill(img, time.Now()))
 }
 
@@ -71,6 +74,26 @@ func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
 	return nil
+}
+
+// trustedStrategy is for writes of the server itself, which may mark an Image as a
+// claim and correct what it says of its content.
+type trustedStrategy struct{ strategy }
+
+// PrepareForCreate completes an Image as for a client, but leaves the mark.
+func (s trustedStrategy) PrepareForCreate(ctx context.Context, obj runtime.Object) {
+	img := obj.(*imagev1.Image)
+	logUnread(ctx, img, dockerimage.Fill(img, time.Now()))
+}
+
+// PrepareForUpdate takes the Image as it is.
+func (trustedStrategy) PrepareForUpdate(context.Context, runtime.Object, runtime.Object) {}
+
+// trustedStore is the same store for the server's own writes.
+func trustedStore(store *genericregistry.Store, s strategy) *genericregistry.Store {
+	trusted := *store
+	trusted.CreateStrategy, trusted.UpdateStrategy = trustedStrategy{s}, trustedStrategy{s}
+	return &trusted
 }
 
 func logUnread(ctx context.Context, img *imagev1.Image, err error) {

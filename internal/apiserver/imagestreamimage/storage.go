@@ -71,7 +71,7 @@ func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runt
 	if err != nil {
 		return nil, statusOf(name, err)
 	}
-	img, err := r.images.Get(ctx, imageName)
+	img, err := r.images.Seen(ctx, s, imageName)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (r *REST) find(ctx context.Context, s *imagev1.ImageStream, id string) (str
 	if slices.Contains(names, id) {
 		return id, nil
 	}
-	found, err := r.images.Reach(ctx, names)
+	found, err := r.images.Reach(ctx, s, names)
 	if err != nil {
 		return "", err
 	}
@@ -110,10 +110,16 @@ func statusOf(name string, err error) error {
 }
 
 // view shows an image as one of the stream's. Manifest and configuration are left
-// out, as wherever an Image is part of another object.
+// out, as wherever an Image is part of another object. One that the stream may not
+// see the description of has the reference that the stream has for it, if any.
 func view(s *imagev1.ImageStream, name string, img *imagev1.Image) *imagev1.ImageStreamImage {
 	shown := *img
 	shown.DockerImageManifest, shown.DockerImageConfig = "", ""
+	if shown.DockerImageReference == "" {
+		if event, err := stream.FindEvent(s, img.Name); err == nil {
+			shown.DockerImageReference = event.DockerImageReference
+		}
+	}
 	return &imagev1.ImageStreamImage{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:         s.Namespace,

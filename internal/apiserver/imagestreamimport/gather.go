@@ -92,20 +92,11 @@ func targetTag(spec *imagev1.ImageImportSpec) string {
 	return ref.Tag
 }
 
-// knownImage is the head of a tag, if its Image and all that it lists are stored:
-// else they have to be fetched again.
+// knownImage is the head of a tag, if its Image and all its parts are stored and
+// verified: else they have to be fetched again.
 func (r *REST) knownImage(ctx context.Context, head *imagev1.TagEvent) *importer.KnownImage {
-	if head == nil || head.Image == "" {
+	if head == nil || head.Image == "" || !r.Images.Complete(ctx, head.Image) {
 		return nil
-	}
-	img, err := r.Images.Get(ctx, head.Image)
-	if err != nil {
-		return nil
-	}
-	for i := range img.DockerImageManifests {
-		if _, err := r.Images.Get(ctx, img.DockerImageManifests[i].Digest); err != nil {
-			return nil
-		}
 	}
 	return &importer.KnownImage{Image: head.Image, DockerImageReference: head.DockerImageReference}
 }

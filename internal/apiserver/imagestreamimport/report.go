@@ -22,7 +22,7 @@ func (r *REST) report(ctx context.Context, isi *imagev1.ImageStreamImport, known
 		if !result.Images[i].Unchanged {
 			continue
 		}
-		if err := r.reportKnown(ctx, &isi.Status.Images[i], stream.LatestEvent(known, isi.Spec.Images[i].To.Name)); err != nil {
+		if err := r.reportKnown(ctx, &isi.Status.Images[i], known, stream.LatestEvent(known, isi.Spec.Images[i].To.Name)); err != nil {
 			return err
 		}
 	}
@@ -40,15 +40,15 @@ func (r *REST) report(ctx context.Context, isi *imagev1.ImageStreamImport, known
 
 // reportKnown puts the stored images into the status of one that is unchanged:
 // nothing was fetched.
-func (r *REST) reportKnown(ctx context.Context, status *imagev1.ImageImportStatus, head *imagev1.TagEvent) error {
-	stored, err := r.Images.Get(ctx, head.Image)
+func (r *REST) reportKnown(ctx context.Context, status *imagev1.ImageImportStatus, known *imagev1.ImageStream, head *imagev1.TagEvent) error {
+	stored, err := r.Images.Seen(ctx, known, head.Image)
 	if err != nil {
 		return err
 	}
 	status.Image = withoutText(stored)
 	status.Image.DockerImageReference = head.DockerImageReference
 	for i := range stored.DockerImageManifests {
-		child, err := r.Images.Get(ctx, stored.DockerImageManifests[i].Digest)
+		child, err := r.Images.Seen(ctx, known, stored.DockerImageManifests[i].Digest)
 		if err != nil {
 			return err
 		}

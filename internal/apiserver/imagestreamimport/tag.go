@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/stream"
 )
 
@@ -73,8 +74,9 @@ func checkUndisturbed(isi *imagev1.ImageStreamImport, known, s *imagev1.ImageStr
 	return checkVersion(isi, s)
 }
 
-// storeImages creates the Images that are not there yet: of each result what it
-// lists first, so that no stored list ever names an Image that is missing.
+// storeImages creates the Images that are not there yet, and corrects those that say
+// something else than what was found: of each result what it lists first, so that no
+// stored list ever names an Image that is missing.
 func (r *REST) storeImages(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun []string) error {
 	writes, ctx := errgroup.WithContext(ctx)
 	writes.SetLimit(concurrentWrites)
@@ -105,11 +107,11 @@ func (r *REST) storeResult(ctx context.Context, result *imagev1.ImageImportStatu
 // storeImage leaves in img what is shown to the client: the stored Image, or, if
 // there was one already, the one that was found.
 func (r *REST) storeImage(ctx context.Context, img *imagev1.Image, dryRun []string) error {
-	if r.Images.Known(ctx, img.Name) {
+	if stored := r.Images.Known(ctx, img.Name); stored != nil && !dockerimage.NeedsCorrection(stored, img) {
 		rest.FillObjectMetaSystemFields(img)
 		return nil
 	}
-	stored, existed, err := r.Images.Create(ctx, img.DeepCopy(), dryRun)
+	stored, existed, err := r.Images.Verify(ctx, img, dryRun)
 	if err != nil {
 		return err // as it is: the server tells clients only errors that are API errors themselves
 	}

@@ -42,7 +42,7 @@ func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runt
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.images.Reach(ctx, stream.Images(s))
+	found, err := r.images.Reach(ctx, s, stream.Images(s))
 	if err != nil {
 		return nil, err
 	}

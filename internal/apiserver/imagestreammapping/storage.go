@@ -52,7 +52,7 @@ func (*REST) NamespaceScoped() bool { return true }
 func (*REST) GetSingularName() string { return imageapi.SingularImageStreamMapping }
 
 // Create stores the image unless it is known, and makes it the head of the tag.
-// The answer is a Status of code 201.
+// The answer is a Status of code 201. A mapping that is refused stores nothing.
 //
 // The stream is never created here. A registry recognises by the 404 of kind
 // imagestreammappings and the stream's name that it has to make one first, so no
@@ -69,16 +69,12 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err != nil {
 		return nil, err
 	}
-	stored, existed, err := r.images.Create(ctx, m.Image.DeepCopy(), options.DryRun)
+	outcome, err := r.record(ctx, m, seen, options.DryRun)
 	if err != nil {
 		return nil, err
 	}
-	if existed {
-		if err := r.mayClaim(ctx, m, seen, stored); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.tag(ctx, m, seen, existed, options.DryRun); err != nil {
+	if err := r.tag(ctx, m, seen, outcome.existed, options.DryRun); err != nil {
+		r.discard(ctx, outcome.claim, err)
 		return nil, err
 	}
 	return &metav1.Status{Status: metav1.StatusSuccess}, nil

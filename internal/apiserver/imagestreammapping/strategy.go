@@ -9,6 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 	"k8s.io/apiserver/pkg/storage/names"
 
+	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/reference"
 )
@@ -30,11 +31,13 @@ func (strategy) NamespaceScoped() bool                                     { ret
 func (strategy) Canonicalize(runtime.Object)                               {}
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// PrepareForCreate drops signatures, which have their own resource and rights, and
-// places an image that names no place in the stream's repository.
+// PrepareForCreate drops signatures, which have their own resource and rights, and the
+// mark of a claim, which is the server's. An image that names no place is placed in
+// the stream's repository.
 func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	m := obj.(*imagev1.ImageStreamMapping)
 	m.Image.Signatures = nil
+	dockerimage.Unclaim(&m.Image)
 	if m.Image.DockerImageReference == "" && s.host != "" {
 		m.Image.DockerImageReference = reference.PullSpec{Registry: s.host, Namespace: m.Namespace, Name: m.Name, ID: m.Image.Name}.String()
 	}

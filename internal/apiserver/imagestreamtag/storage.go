@@ -94,7 +94,7 @@ func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runt
 	if head == nil || head.Image == "" {
 		return nil, apierrors.NewNotFound(imageapi.Resource(imageapi.ImageStreamTags), name)
 	}
-	img, err := r.images.Get(ctx, head.Image)
+	img, err := r.images.Seen(ctx, s, head.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 // answer is what a write answers with: the tag, whether or not it points to an
 // image yet.
 func (r *REST) answer(ctx context.Context, s *imagev1.ImageStream, tag string) (runtime.Object, error) {
-	img, err := tagview.FindImage(ctx, r.images, stream.LatestEvent(s, tag))
+	img, err := tagview.FindImage(ctx, r.images, s, stream.LatestEvent(s, tag))
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 }
 
 func (r *REST) answer(ctx context.Context, s *imagev1.ImageStream, tag string) (runtime.Object, error) {
-	img, err := tagview.FindImage(ctx, r.images, stream.LatestEvent(s, tag))
+	img, err := tagview.FindImage(ctx, r.images, s, stream.LatestEvent(s, tag))
 	if err != nil {
 		return nil, err
 	}

@@ -48,13 +48,13 @@ func Image(s *imagev1.ImageStream, specTag *imagev1.TagReference, head *imagev1.
 	return shown
 }
 
-// FindImage finds the image that a head names. It is nil for a head without an
-// image, no head, and an Image that is gone.
-func FindImage(ctx context.Context, images *image.Registry, head *imagev1.TagEvent) (*imagev1.Image, error) {
+// FindImage finds the image that a head of a stream names, as the stream's readers
+// see it. It is nil for a head without an image, no head, and an Image that is gone.
+func FindImage(ctx context.Context, images *image.Registry, s *imagev1.ImageStream, head *imagev1.TagEvent) (*imagev1.Image, error) {
 	if head == nil || head.Image == "" {
 		return nil, nil
 	}
-	img, err := images.Get(ctx, head.Image)
+	img, err := images.Seen(ctx, s, head.Image)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

@@ -12,9 +12,11 @@ import (
 // client wrote over it is silently reverted. Manifest and configuration text may be dropped, or
 // come back if they are the content the image is named by. References, media type,
 // sub-manifests, signatures, labels and annotations are free. Then the image is filled as on
-// creation; the error is that of Fill.
+// creation; the error is that of Fill. The mark of a claim stays as well, whoever updates: it goes
+// when the content is verified, see Correct.
 func PrepareUpdate(updated, old *imagev1.Image, now time.Time) error {
 	keepContent(updated, old)
+	keepClaim(updated, old)
 	if !manifestMayBecome(updated, old) {
 		updated.DockerImageManifest = old.DockerImageManifest
 	}

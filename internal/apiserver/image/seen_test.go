@@ -1,0 +1,53 @@
+package image
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+func TestSeenFrom(t *testing.T) {
+	full := func(claimed bool) *imagev1.Image {
+		img := &imagev1.Image{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: "sha256:d", UID: "u", ResourceVersion: "7", Generation: 1,
+				Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"images.openshift.io/deny-execution": "true"},
+			},
+			DockerImageReference:         "evil.io/x:1",
+			DockerImageMetadata:          runtime.RawExtension{Raw: []byte(`{"Id":"x","Config":{"Entrypoint":["evil"]}}`)},
+			DockerImageManifest:          "{}",
+			DockerImageConfig:            "{}",
+			DockerImageManifestMediaType: "x/y",
+			DockerImageLayers:            []imagev1.ImageLayer{{Name: "l"}},
+			DockerImageManifests:         []imagev1.ImageManifest{{Digest: "m"}},
+			Signatures:                   []imagev1.ImageSignature{{Type: "t"}},
+		}
+		if claimed {
+			dockerimage.Claim(img, "ns", "s")
+		}
+		return img
+	}
+	bare := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: "sha256:d", UID: "u", ResourceVersion: "7"}}
+	dockerimage.FillEmptyMetadata(bare)
+	for name, test := range map[string]struct {
+		image             *imagev1.Image
+		namespace, stream string
+		want              *imagev1.Image
+	}{
+		"verified":         {full(false), "other", "other", full(false)},
+		"own claim":        {full(true), "ns", "s", full(true)},
+		"another stream's": {full(true), "ns", "other", bare},
+		"another tenant's": {full(true), "other", "s", bare},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, SeenFrom(test.image, test.namespace, test.stream)); diff != "" {
+				t.Errorf("seen (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

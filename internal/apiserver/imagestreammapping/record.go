@@ -1,0 +1,111 @@
+package imagestreammapping
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/apiserver/image"
+	"weir.dev/weir/internal/imageapi/dockerimage"
+)
+
+// discardTimeout bounds the deletion of a claim whose mapping was refused.
+const discardTimeout = 10 * time.Second
+
+// recorded is what became of the image of a mapping.
+type recorded struct {
+	existed bool // the Image was there before
+	// claim is the Image if this request stored it and nothing verifies it.
+	claim *imagev1.Image
+}
+
+// record stores the image of a mapping, or corrects the Image of that name. Nothing is
+// stored for a mapping that is going to be refused: whether the stream takes it is
+// tried before.
+func (r *REST) record(ctx context.Context, m *imagev1.ImageStreamMapping, seen *imagev1.ImageStream, dryRun []string) (recorded, error) {
+	stored, err := r.images.Find(ctx, m.Image.Name)
+	if err != nil {
+		return recorded{}, err
+	}
+	if stored == nil {
+		if err := r.tag(ctx, m, seen, false, []string{metav1.DryRunAll}); err != nil {
+			return recorded{}, err
+		}
+		var made recorded
+		if stored, made, err = r.create(ctx, m, dryRun); err != nil || !made.existed {
+			return made, err
+		}
+	}
+	// What another stream claims of an image decides nothing here.
+	if err := r.mayClaim(ctx, m, seen, image.SeenFrom(stored, m.Namespace, m.Name)); err != nil {
+		return recorded{}, err
+	}
+	return recorded{existed: true}, r.correct(ctx, m, stored, dryRun)
+}
+
+// create stores the Image of a mapping, as a claim if it is not verified. stored is
+// the Image that is there afterwards.
+func (r *REST) create(ctx context.Context, m *imagev1.ImageStreamMapping, dryRun []string) (stored *imagev1.Image, made recorded, err error) {
+	if r.verified(ctx, m) {
+		stored, made.existed, err = r.images.Create(ctx, m.Image.DeepCopy(), dryRun)
+		return stored, made, err
+	}
+	stored, made.existed, err = r.images.Claim(ctx, m.Image.DeepCopy(), m.Namespace, m.Name, dryRun)
+	if err == nil && !made.existed && len(dryRun) == 0 {
+		made.claim = stored
+	}
+	return stored, made, err
+}
+
+// verified reports whether the image of a mapping is what it says: its own text proves
+// it, or the user is one who may update Images, as registries do that have seen the
+// content.
+func (r *REST) verified(ctx context.Context, m *imagev1.ImageStreamMapping) bool {
+	return dockerimage.Proven(&m.Image, r.now()) || r.images.MayUpdate(ctx)
+}
+
+// correct has a stored Image say what the mapping says, if that differs and is
+// verified. An image that is no more than a name and a reference corrects nothing.
+func (r *REST) correct(ctx context.Context, m *imagev1.ImageStreamMapping, stored *imagev1.Image, dryRun []string) error {
+	sent := m.Image.DeepCopy()
+	// Text that cannot be read keeps no Image from being stored either.
+	_ = dockerimage.Fill(sent, r.now())
+	if !dockerimage.NeedsCorrection(stored, sent) || !dockerimage.DescribesContent(sent) || !r.verified(ctx, m) {
+		return nil
+	}
+	_, err := r.images.Correct(ctx, sent, dryRun)
+	return err
+}
+
+// discard deletes the claim that a mapping stored before the stream refused it. That
+// happens only if the stream changed in between. Another mapping onto the claim may
+// have been taken in that moment; its tag then has no Image until an import or push.
+// A verified Image stays: another push may rely on it by then, and it does no harm.
+//
+// After an error that leaves open whether the tag was moved, the claim stays, too.
+func (r *REST) discard(ctx context.Context, claim *imagev1.Image, refusal error) {
+	if claim == nil || !refused(refusal) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	defer cancel()
+	if err := r.images.Discard(ctx, claim); err != nil {
+		klog.FromContext(ctx).Error(err, "deleting an image whose mapping was refused", "image", claim.Name)
+	}
+}
+
+// refused reports whether an error means that nothing was written.
+func refused(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	code := status.Status().Code
+	return code >= http.StatusBadRequest && code < http.StatusInternalServerError
+}
