@@ -39,6 +39,7 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 	imports := imagestreamimport.NewREST(scheme, imagestreamimport.Dependencies{
 		Streams:           streams.Registry,
 		Images:            images.Registry,
+		Hosts:             c.Hosts,
 		Importer:          c.Importer,
 		Allowed:           c.Allowed,
 		MayCreate:         access.CanCreate,

@@ -163,8 +163,8 @@ func equal(r io.Reader, content []byte) bool {
 // (a negative number for any), and links it in the repository: the quick way for a
 // monolithic upload. Errors are those of Upload.Append and Upload.Commit, and
 // *SizeMismatch for more than that; then nothing is stored.
-func (s *Store) PutStream(ctx context.Context, repo string, d digest.Digest, r io.Reader, most int64) (size int64, err error) {
-	if err := errors.Join(checkRepository(repo), checkDigest(d)); err != nil {
+func (s *Store) PutStream(ctx context.Context, to Repository, d digest.Digest, r io.Reader, most int64) (size int64, err error) {
+	if err := checkLink(to, d); err != nil {
 		return 0, err
 	}
 	buffer := buffers.Get().(*[bufferSize]byte)
@@ -184,7 +184,7 @@ func (s *Store) PutStream(ctx context.Context, repo string, d digest.Digest, r i
 	if err != nil {
 		return 0, err
 	}
-	return size, s.LinkBlob(ctx, repo, d)
+	return size, s.LinkBlob(ctx, to, d)
 }
 
 // putLarge stores what does not fit into a buffer.

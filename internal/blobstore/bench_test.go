@@ -69,7 +69,7 @@ func BenchmarkPutStream(b *testing.B) {
 		b.SetBytes(int64(len(blobs.content)))
 		do(func() {
 			content, d := blobs.next()
-			if _, err := s.PutStream(b.Context(), repo, d, bytes.NewReader(content), -1); err != nil {
+			if _, err := s.PutStream(b.Context(), web, d, bytes.NewReader(content), -1); err != nil {
 				b.Error(err)
 			}
 		})
@@ -91,7 +91,7 @@ func BenchmarkUpload(b *testing.B) {
 			must(b, u.Close())
 			u, err = s.Upload(b.Context(), repo, u.ID())
 			must(b, err)
-			if _, err := u.Commit(b.Context(), d); err != nil {
+			if _, err := u.Commit(b.Context(), web, d); err != nil {
 				b.Error(err)
 			}
 		})
@@ -107,7 +107,7 @@ func BenchmarkImage(b *testing.B) {
 			for i := range 7 {
 				content, d := blobs.next()
 				if i < 5 {
-					if _, err := s.PutStream(b.Context(), repo, d, bytes.NewReader(content), -1); err != nil {
+					if _, err := s.PutStream(b.Context(), web, d, bytes.NewReader(content), -1); err != nil {
 						b.Error(err)
 					}
 					continue
@@ -116,9 +116,9 @@ func BenchmarkImage(b *testing.B) {
 				d = digest.FromBytes(content)
 				must(b, s.Put(b.Context(), d, content))
 				if i == 5 {
-					must(b, s.LinkBlob(b.Context(), repo, d))
+					must(b, s.LinkBlob(b.Context(), web, d))
 				} else {
-					must(b, s.LinkManifest(b.Context(), repo, d))
+					must(b, s.LinkManifest(b.Context(), web, d))
 				}
 			}
 		})
@@ -135,7 +135,7 @@ func BenchmarkLargeUpload(b *testing.B) {
 	for b.Loop() {
 		u := start(b, s)
 		appendAll(b, u, content)
-		_, err := u.Commit(b.Context(), d)
+		_, err := u.Commit(b.Context(), web, d)
 		must(b, err)
 		must(b, s.Delete(b.Context(), d))
 	}
@@ -146,7 +146,7 @@ func BenchmarkWarm(b *testing.B) {
 	s := storeOf(b, onDisk(b, b.TempDir()))
 	content := random(100_000)
 	d := digest.FromBytes(content)
-	_, err := s.PutStream(b.Context(), repo, d, bytes.NewReader(content), -1)
+	_, err := s.PutStream(b.Context(), web, d, bytes.NewReader(content), -1)
 	must(b, err)
 	b.Run("stat", func(b *testing.B) {
 		b.ReportAllocs()
@@ -167,7 +167,7 @@ func BenchmarkWarm(b *testing.B) {
 	b.Run("has", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if has, err := s.HasBlob(b.Context(), repo, d); err != nil || !has {
+			if has, err := s.HasBlob(b.Context(), web, d); err != nil || !has {
 				b.Fatal(has, err)
 			}
 		}
@@ -204,7 +204,7 @@ func BenchmarkLink(b *testing.B) {
 	benchmarkDrivers(b, func(b *testing.B, s *blobstore.Store, do func(func())) {
 		var n atomic.Uint64
 		do(func() {
-			must(b, s.LinkBlob(b.Context(), repo, digest.FromString(fmt.Sprint(n.Add(1)))))
+			must(b, s.LinkBlob(b.Context(), web, digest.FromString(fmt.Sprint(n.Add(1)))))
 		})
 	})
 }

@@ -20,9 +20,9 @@ func (s *Store) Stat(ctx context.Context, d digest.Digest) (int64, error) {
 	return s.look(ctx, d)
 }
 
-// Confirm is Stat for a blob that a manifest is about to depend on: it asks storage,
-// where other replicas delete, and has the next LinkManifest wait until a power cut cannot
-// take the blob away, whoever stored it.
+// Confirm is Stat for a blob that a manifest is about to depend on. It asks storage, since
+// other replicas delete there, and makes the next LinkManifest wait until the blob survives
+// a power cut, even if another process stored it.
 func (s *Store) Confirm(ctx context.Context, d digest.Digest) (int64, error) {
 	size, err := s.look(ctx, d)
 	if err != nil {
@@ -46,9 +46,9 @@ func (s *Store) look(ctx context.Context, d digest.Digest) (int64, error) {
 	return size, nil
 }
 
-// remember keeps no reference to the text that the digest may be a part of. A blob has one
-// size only: when another one is remembered, damaged data was replaced, and storage is
-// asked next time.
+// remember puts a size into the cache, with a copy of the digest, which may be a part of a
+// larger text. If the cache has another size, damaged data was replaced, and storage is asked
+// the next time.
 func (s *Store) remember(mark uint64, d digest.Digest, size int64) {
 	if known, _, ok := s.sizes.get(d); ok && known != size {
 		s.sizes.drop(d)
@@ -57,7 +57,7 @@ func (s *Store) remember(mark uint64, d digest.Digest, size int64) {
 	s.sizes.add(mark, digest.Digest(strings.Clone(string(d))), size)
 }
 
-// forgetMissing drops from memory what storage turned out not to have.
+// forgetMissing drops a blob from the cache if the error is ErrUnknown.
 func (s *Store) forgetMissing(d digest.Digest, err error) {
 	if errors.Is(err, ErrUnknown) {
 		s.sizes.forget(d)
@@ -82,14 +82,17 @@ func (s *Store) Open(ctx context.Context, d digest.Digest, offset int64) (io.Rea
 }
 
 // Read returns the content of a small blob of at most `most` bytes, and a *SizeMismatch for
-// a larger one. The content is verified again: what lies on the disk for years may rot,
-// and storage that was taken over was filled by somebody else. *DigestMismatch says so.
+// a larger one. It verifies the content, which may have rotted on the disk or come from another
+// registry whose storage was taken over: *DigestMismatch if it has another digest.
 func (s *Store) Read(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
 	size, known := int64(0), false
 	if size, _, known = s.sizes.get(d); known && size > most {
 		return nil, &SizeMismatch{Want: most, Got: size}
 	}
 	r, err := s.Open(ctx, d, 0)
+	if errors.Is(err, ErrUnknown) {
+		return s.readFetched(ctx, d, most)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -128,10 +131,6 @@ func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 	}
 	defer s.sizes.drop(d)
 	defer s.provenances.drop(d)
-	// What says that a manifest opens its parts goes before what says which it does not.
-	if err := s.remove(ctx, pushedPath(d)); err != nil {
-		return err
-	}
 	folder := blobFolder(d)
 	return failure(s.driver.Delete(ctx, folder), "deleting", folder)
 }

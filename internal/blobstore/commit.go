@@ -7,16 +7,19 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// Commit verifies the upload's content, makes it the blob of that digest, of whichever
-// algorithm, links it in the repository and removes the upload. It returns the blob's
-// size. After a *DigestMismatch and after ErrFull the upload is removed too. After any
-// other error a new request may try again, unless it finds the upload empty: then the data
-// was stored, but not linked, and has to be sent again.
-func (u *Upload) Commit(ctx context.Context, d digest.Digest) (size int64, err error) {
+// Commit verifies the upload's content, makes it the blob of that digest, of any algorithm,
+// links it in r, which has the upload's repository, and removes the upload. It returns the
+// blob's size. After a *DigestMismatch and after ErrFull the upload is removed too. After
+// any other error a new request may try again, unless it finds the upload empty: then the
+// data was stored, but not linked, and has to be sent again.
+func (u *Upload) Commit(ctx context.Context, r Repository, d digest.Digest) (size int64, err error) {
 	if u.ended {
 		return 0, u.over("committing")
 	}
-	if err := checkDigest(d); err != nil {
+	if r.Name != u.repo {
+		return 0, fmt.Errorf("committing upload %s of %s to %s: %w", u.id, u.repo, r.Name, ErrInvalid)
+	}
+	if err := checkLink(r, d); err != nil {
 		return 0, err
 	}
 	u.lookForHash(ctx)
@@ -32,11 +35,11 @@ func (u *Upload) Commit(ctx context.Context, d digest.Digest) (size int64, err e
 		return 0, err
 	}
 	// From here on the client is not needed any more.
-	return u.size, u.commit(context.WithoutCancel(ctx), d, verified)
+	return u.size, u.commit(context.WithoutCancel(ctx), r, d, verified)
 }
 
 // commit does what Commit says with data that all has arrived.
-func (u *Upload) commit(ctx context.Context, d digest.Digest, verified bool) error {
+func (u *Upload) commit(ctx context.Context, r Repository, d digest.Digest, verified bool) error {
 	err := u.completeFile(ctx)
 	if err == nil && !verified {
 		err = u.verifyContent(ctx, d)
@@ -45,7 +48,7 @@ func (u *Upload) commit(ctx context.Context, d digest.Digest, verified bool) err
 		err = u.settle(ctx, d)
 	}
 	if err == nil {
-		err = u.store.LinkBlob(ctx, u.repo, d)
+		err = u.store.LinkBlob(ctx, r, d)
 	}
 	if err != nil {
 		if u.ended { // a mismatch has cancelled it
@@ -104,7 +107,7 @@ func (u *Upload) verifyContent(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
-// mismatch removes the upload, which holds what nobody asked for.
+// mismatch removes the upload, which has another content than announced.
 func (u *Upload) mismatch(ctx context.Context, want, got digest.Digest) error {
 	err := &DigestMismatch{Want: want, Got: got}
 	if cancelErr := u.Cancel(ctx); cancelErr != nil {

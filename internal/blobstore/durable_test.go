@@ -25,15 +25,16 @@ func TestRepairIsSynced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	to := Repository{Name: "shop/web", Stream: "the-stream", Namespace: "the-namespace"}
 	for _, size := range []int{1000, 300_000} {
 		content := bytes.Repeat([]byte{byte(size)}, size)
 		blob := digest.FromBytes(content)
 		push := func() []string {
 			t.Helper()
-			if _, err := s.PutStream(ctx, "shop/web", blob, bytes.NewReader(content), -1); err != nil {
+			if _, err := s.PutStream(ctx, to, blob, bytes.NewReader(content), -1); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.LinkManifest(ctx, "shop/web", digest.FromString("manifest")); err != nil {
+			if err := s.LinkManifest(ctx, to, digest.FromString("manifest")); err != nil {
 				t.Fatal(err)
 			}
 			return noted.take()

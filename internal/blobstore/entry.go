@@ -15,9 +15,9 @@ type Kind string
 const (
 	KindBlob         Kind = "Blob"         // a blob's data: Digest
 	KindDamaged      Kind = "Damaged"      // data that was quarantined: Digest
-	KindPushed       Kind = "Pushed"       // the marker of a pushed manifest: Digest
-	KindMissing      Kind = "Missing"      // the missing parts of a manifest: Digest
-	KindFetched      Kind = "Fetched"      // a manifest from another registry: Digest
+	KindPushed       Kind = "Pushed"       // of earlier versions, not read any more: Digest
+	KindMissing      Kind = "Missing"      // of earlier versions, not read any more: Digest
+	KindFetched      Kind = "Fetched"      // a manifest from another registry, of earlier versions: Digest
 	KindProvenance   Kind = "Provenance"   // a source of a blob: Digest, of the blob
 	KindBlobLink     Kind = "BlobLink"     // Repository, Digest, Owner
 	KindManifestLink Kind = "ManifestLink" // Repository, Digest, Owner
@@ -25,8 +25,8 @@ const (
 	KindReferrer     Kind = "Referrer"     // Repository, Digest of the referrer, Subject
 	KindUpload       Kind = "Upload"       // a file of an upload: Repository
 	KindAside        Kind = "Aside"        // a file aside, and when it began
-	KindScope        Kind = "Scope"        // a namespace's: Repository is the namespace alone
-	KindOther        Kind = "Other"        // the store's own state: _scrub, _names
+	KindScope        Kind = "Scope"        // of earlier versions: Repository is the namespace alone
+	KindOther        Kind = "Other"        // the store's own state: _api, _names, _scrub
 )
 
 // Entry is a file in storage.
@@ -39,8 +39,8 @@ type Entry struct {
 	Digest     digest.Digest
 	// Subject is the manifest that a referrer refers to.
 	Subject digest.Digest
-	// Owner is the name of the owner that a link was made for, "" for the link that
-	// distribution reads.
+	// Owner is the UID of a link's owner, "" for the file that distribution reads; for
+	// KindOwner it may be "unowned".
 	Owner string
 	// Size is in bytes. ModTime is the time of the last write according to storage, in
 	// whole seconds in most object stores.
@@ -63,7 +63,7 @@ func parseEntry(path string) (e Entry, ok bool) {
 	case "aside":
 		e.Kind, ok = KindAside, len(parts) == 2 && isUploadID(strings.TrimSuffix(parts[1], "."+startedAtFile))
 	default:
-		e.Kind, ok = KindOther, path == scrubPath || path == namesPath
+		e.Kind, ok = KindOther, path == scrubPath || path == namesPath || path == apiPath
 	}
 	if !ok {
 		return Entry{}, false
@@ -130,7 +130,7 @@ func parseRepositoryFile(parts []string) (e Entry, ok bool) {
 		e.Digest = referrer
 		return e, ok && isReferrer
 	case parts[0] == "_owners" && len(parts) == 2:
-		return Entry{Kind: KindOwner, Owner: parts[1]}, isOwnerName(parts[1])
+		return Entry{Kind: KindOwner, Owner: parts[1]}, parts[1] == unownedFile || checkOwner(parts[1]) == nil
 	case parts[0] == "_uploads" && len(parts) >= 3:
 		return Entry{Kind: KindUpload}, isUploadID(parts[1]) && isUploadFile(parts[2:])
 	default:
@@ -159,33 +159,14 @@ func parseLink(kind Kind, parts []string) (e Entry, ok bool) {
 	if e.Digest, ok = parseDigest(parts[0], parts[1]); !ok {
 		return Entry{}, false
 	}
-	if parts[2] == "link" {
+	if parts[2] == linkFile {
 		return e, true
 	}
 	e.Owner = parts[2]
-	return e, isOwnerName(e.Owner)
+	return e, checkOwner(e.Owner) == nil
 }
 
 func parseDigest(algorithm, hex string) (d digest.Digest, ok bool) {
 	d = digest.Digest(algorithm + ":" + hex)
 	return d, checkDigest(d) == nil
-}
-
-// maxOwnerName bounds the names of owners, which are UIDs of Kubernetes objects.
-const maxOwnerName = 63
-
-// isOwnerName reports whether a file beside a link can be that of an owner: letters,
-// digits and dashes, and not the link itself.
-func isOwnerName(name string) bool {
-	if name == "" || len(name) > maxOwnerName || name == "link" {
-		return false
-	}
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }

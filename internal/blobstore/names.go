@@ -24,12 +24,12 @@ type Name struct {
 	LastSeen time.Time `json:"lastSeen"`
 }
 
-// RememberNames records names, host[:port], as those under which the registry is served
-// now, and returns all that it was ever served under, sorted by host: the 64 that were
-// seen last. ErrInvalid for what cannot be a host; then nothing is recorded.
+// RememberNames records the names, host[:port], under which the registry is served now, and
+// returns those under which it was ever served, sorted by host: the 64 that were seen last.
+// ErrInvalid for a text that cannot be a host; then nothing is recorded.
 //
 // When two processes write at once, the names of one may be lost until it calls again. A
-// damaged file is logged and written anew with the given names. Any other error is a
+// damaged file is logged and replaced by one with the given names. Any other error is a
 // failure of storage, and the file is unchanged.
 func (s *Store) RememberNames(ctx context.Context, names []string, now time.Time) ([]Name, error) {
 	for _, name := range names {
@@ -48,9 +48,9 @@ func (s *Store) RememberNames(ctx context.Context, names []string, now time.Time
 	return merged, s.writeState(ctx, namesPath, merged)
 }
 
-// mergeNames adds names that are seen now to those that are known, which come from
-// storage and may hold anything. A time in the future becomes now: a clock that was wrong
-// once must not keep a name for ever.
+// mergeNames adds names that are seen now to the known ones, which come from storage and may
+// hold anything. A time in the future becomes now, so that a wrong clock does not keep a name
+// for ever.
 func mergeNames(known []Name, names []string, now time.Time) []Name {
 	now = now.UTC().Truncate(time.Second)
 	seen := map[string]time.Time{}

@@ -10,10 +10,11 @@ import (
 
 // The layout is distribution's, so that a volume or bucket of a registry built on it, as
 // OpenShift's is, can be taken over and given back. Repositories have two components,
-// <namespace>/<stream>. pushed, missing, fetched, from, _scope, _referrers and aside are ours; distribution does
-// not look there. So are damaged, _names and _scrub. parseEntry reads these paths.
+// <namespace>/<stream>. damaged, from, _owners, the owners' files of links, _referrers, aside,
+// _api, _names and _scrub are ours; distribution does not look there. parseEntry reads these paths.
 //
 //	/docker/registry/v2
+//	├── _api                                 identity of the API whose streams have the links
 //	├── _names                               host names under which the registry was served, JSON
 //	├── _scrub                               how far verifying the blobs has come, JSON
 //	├── aside                                what arrives in one go, until it is verified
@@ -23,16 +24,17 @@ import (
 //	│   └── <alg>/<hex[:2]>/<hex>
 //	│       ├── data                         the content, alg is sha256 or sha512
 //	│       ├── damaged                      data that had another digest, kept to be looked at
-//	│       ├── pushed                       of a manifest that was pushed as one
-//	│       ├── missing                      of some of these: parts not there when it was pushed
-//	│       ├── fetched                      of a manifest from another registry: the content
-//	│       └── from/<sha256>                named by and holding a source that the content was fetched from
+//	│       └── from/<sha256>                a source that the content was fetched from, named by its hash
 //	└── repositories
-//	    ├── <namespace>/_scope               what tells it from others that have its name before or after
 //	    └── <namespace>/<stream>
-//	        ├── _layers/<alg>/<hex>/link     the repository has the blob; holds the digest
+//	        ├── _layers/<alg>/<hex>          the repository has the blob
+//	        │   ├── link                     holds the digest
+//	        │   └── <uid>                    an owner: a stream, or a namespace
 //	        ├── _manifests
-//	        │   └── revisions/<alg>/<hex>/link  the repository has the manifest
+//	        │   └── revisions/<alg>/<hex>    the repository has the manifest, as above
+//	        ├── _owners
+//	        │   ├── <uid>                    an owner of links in this repository
+//	        │   └── unowned                  holds the UID of the stream that links without owner belong to
 //	        ├── _referrers
 //	        │   └── <alg>/<hex>/<alg>.<hex>  subject, then referrer; holds its descriptor as JSON
 //	        └── _uploads
@@ -41,8 +43,13 @@ import (
 //	                ├── startedat            when it began, RFC 3339
 //	                └── hashstate            the hash of data up to an offset, see hashstate.go
 //
-// A link is there when its file is; what the file holds is for distribution. Its tags
-// (_manifests/tags) are not ours: tags are the stream's.
+// A link belongs to an owner if the owner's file is there, see owners.go; the file link is for
+// distribution, which reads the digest in it. Its tags (_manifests/tags) are not used here:
+// tags are the stream's.
+//
+// Earlier versions wrote pushed, missing and fetched beside the data of manifests, and
+// _scope in the folder of a namespace. Only fetched (the content of a manifest from another
+// registry) and _scope are still read.
 const (
 	rootFolder         = "/docker/registry/v2"
 	asideFolder        = rootFolder + "/aside"
@@ -59,6 +66,12 @@ const (
 	hashStateFile = "hashstate"
 )
 
+// Names in the folder of a link, and in that of a repository's owners.
+const (
+	linkFile    = "link"
+	unownedFile = "unowned"
+)
+
 // linkKind is a tree of links in a repository.
 type linkKind string
 
@@ -67,9 +80,9 @@ const (
 	manifestLinks linkKind = "/_manifests/revisions/"
 )
 
-// The functions below are given what the check functions let pass and nothing else.
+// The callers of the functions below have checked the arguments with the check functions.
 
-// split is the digest's algorithm and hex part.
+// split returns the digest's algorithm and hex part.
 func split(d digest.Digest) (algorithm, hex string) {
 	algorithm, hex, _ = strings.Cut(string(d), ":")
 	return algorithm, hex
@@ -99,9 +112,7 @@ func linkFolder(repo string, kind linkKind, d digest.Digest) string {
 	return repositoryFolder(repo) + string(kind) + algorithm + "/" + hex
 }
 
-func linkPath(repo string, kind linkKind, d digest.Digest) string {
-	return linkFolder(repo, kind, d) + "/link"
-}
+func ownersFolder(repo string) string { return repositoryFolder(repo) + "/_owners" }
 
 func referrersFolder(repo string, subject digest.Digest) string {
 	algorithm, hex := split(subject)
@@ -129,7 +140,7 @@ func asidePath(id string) string { return asideFolder + "/" + id }
 // asideStartedAt is the path of the time that goes with a file aside.
 func asideStartedAt(id string) string { return asidePath(id) + "." + startedAtFile }
 
-// checkDigest lets pass what can be stored: a lower-case sha256 or sha512.
+// checkDigest is ErrInvalid for all but a lower-case sha256 or sha512 digest.
 func checkDigest(d digest.Digest) error {
 	algorithm, hex := split(d)
 	length := 0
@@ -145,7 +156,7 @@ func checkDigest(d digest.Digest) error {
 	return nil
 }
 
-// checkAlgorithm lets pass what checkDigest knows.
+// checkAlgorithm is ErrInvalid for all but sha256 and sha512.
 func checkAlgorithm(a digest.Algorithm) error {
 	if a != digest.SHA256 && a != digest.SHA512 {
 		return fmt.Errorf("%w: digest algorithm %q is neither sha256 nor sha512", ErrInvalid, a)
@@ -153,7 +164,7 @@ func checkAlgorithm(a digest.Algorithm) error {
 	return nil
 }
 
-// checkRepository lets pass namespace/stream.
+// checkRepository is ErrInvalid for all but namespace/stream.
 func checkRepository(repo string) error {
 	namespace, stream, ok := strings.Cut(repo, "/")
 	if !ok || checkComponent(namespace) != nil || checkComponent(stream) != nil {
@@ -162,8 +173,8 @@ func checkRepository(repo string) error {
 	return nil
 }
 
-// checkComponent lets pass what can be one folder of that name everywhere: lower-case
-// letters, digits, ".", "_" and "-", letters and digits at both ends.
+// checkComponent is ErrInvalid for a name that cannot be one folder in every storage: it has
+// to be of lower-case letters, digits, ".", "_" and "-", with letters or digits at both ends.
 func checkComponent(name string) error {
 	alphanumeric := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 	ok := name != "" && len(name) <= 255 && alphanumeric(name[0]) && alphanumeric(name[len(name)-1])
@@ -177,7 +188,7 @@ func checkComponent(name string) error {
 	return nil
 }
 
-// isUploadID reports whether a text is an id that this package makes: a lower-case UUID.
+// isUploadID reports whether a text is a lower-case UUID, as this package makes them.
 func isUploadID(id string) bool {
 	if len(id) != 36 {
 		return false

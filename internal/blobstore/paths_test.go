@@ -23,10 +23,11 @@ func TestPaths(t *testing.T) {
 		{blobPath(d), root + "/blobs/sha256/2d/" + hex + "/data"},
 		{blobFolder(d), root + "/blobs/sha256/2d/" + hex},
 		{blobPath(long), root + "/blobs/sha512/" + long.Encoded()[:2] + "/" + long.Encoded() + "/data"},
-		{linkPath("shop/web", blobLinks, d), root + "/repositories/shop/web/_layers/sha256/" + hex + "/link"},
-		{linkPath("shop/web", manifestLinks, d), root + "/repositories/shop/web/_manifests/revisions/sha256/" + hex + "/link"},
+		{linkFolder("shop/web", blobLinks, d) + "/" + linkFile, root + "/repositories/shop/web/_layers/sha256/" + hex + "/link"},
+		{linkFolder("shop/web", manifestLinks, d) + "/" + linkFile, root + "/repositories/shop/web/_manifests/revisions/sha256/" + hex + "/link"},
 		{linkFolder("shop/web", manifestLinks, long), root + "/repositories/shop/web/_manifests/revisions/sha512/" + long.Encoded()},
 		{referrerPath("shop/web", d, long), root + "/repositories/shop/web/_referrers/sha256/" + hex + "/sha512." + long.Encoded()},
+		{ownersFolder("shop/web") + "/" + unownedFile, root + "/repositories/shop/web/_owners/unowned"},
 		{uploadFolder("shop/web", id) + "/" + dataFile, root + "/repositories/shop/web/_uploads/" + id + "/data"},
 		{uploadFolder("shop/web", id) + "/" + startedAtFile, root + "/repositories/shop/web/_uploads/" + id + "/startedat"},
 		{namespaceFolder("shop"), root + "/repositories/shop"},
@@ -82,7 +83,8 @@ func FuzzRepository(f *testing.F) {
 		if checkRepository(repo) != nil {
 			return
 		}
-		inside(t, linkPath(repo, blobLinks, d), repositoryFolder(repo))
+		inside(t, linkFolder(repo, blobLinks, d), repositoryFolder(repo))
+		inside(t, ownersFolder(repo), repositoryFolder(repo))
 		inside(t, referrerPath(repo, d, d), repositoryFolder(repo))
 		inside(t, uploadFolder(repo, "x"), repositoryFolder(repo))
 		inside(t, repositoryFolder(repo), repositoriesFolder)
@@ -118,6 +120,23 @@ func FuzzUploadID(f *testing.F) {
 		if isUploadID(id) {
 			inside(t, uploadFolder("a/b", id), uploadsFolder("a/b"))
 			inside(t, asidePath(id), asideFolder)
+		}
+	})
+}
+
+func FuzzOwner(f *testing.F) {
+	for _, seed := range []string{"", "link", "unowned", "..", "a/b", "6f1d9e0a-5a0e-4a52-9a52-0f6b1f3d7c01", "link.X.tmp", "-", strings.Repeat("a", 65)} {
+		f.Add(seed)
+	}
+	d := digest.FromString("x")
+	f.Fuzz(func(t *testing.T, uid string) {
+		if checkOwner(uid) != nil {
+			return
+		}
+		inside(t, linkFolder("a/b", blobLinks, d)+"/"+uid, linkFolder("a/b", blobLinks, d))
+		inside(t, ownersFolder("a/b")+"/"+uid, ownersFolder("a/b"))
+		if uid == linkFile || uid == unownedFile || len(uid) > 64 {
+			t.Errorf("%q is a UID", uid)
 		}
 	})
 }

@@ -5,17 +5,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/google/uuid"
 	digest "github.com/opencontainers/go-digest"
 )
 
-// Content that is fetched from other registries lies in storage like what is pushed. But
-// that another registry says it has a digest proves nothing: anybody can run one, which
-// names digests of what only others may read. So it is recorded beside the content which
-// sources it was really fetched from, and a source's word counts where it has given it.
+// Content that is fetched from another registry lies in storage beside pushed content. That a
+// registry names a digest does not prove that it has the content: an attacker can run one that
+// names digests of others. Therefore the sources that content was really fetched from are
+// recorded beside it.
 
 // provenanceName is the name under which a source is recorded.
 func provenanceName(source string) string {
@@ -24,8 +25,8 @@ func provenanceName(source string) string {
 }
 
 // AddProvenance records that content was fetched from a source and verified. A source is
-// any text that is the same whenever the same is meant. The record goes with the content,
-// see Delete, and survives a power cut once AddProvenance returns.
+// any text that identifies it. Delete removes the record with the content. The record
+// survives a power cut once AddProvenance returns.
 func (s *Store) AddProvenance(ctx context.Context, d digest.Digest, source string) error {
 	if err := checkDigest(d); err != nil {
 		return err
@@ -39,7 +40,7 @@ func (s *Store) AddProvenance(ctx context.Context, d digest.Digest, source strin
 	return nil
 }
 
-// rememberProvenance notes a source beside those that are known.
+// rememberProvenance adds a source to those in the cache.
 func (s *Store) rememberProvenance(mark uint64, d digest.Digest, source string) {
 	known, _, _ := s.provenances.get(d)
 	if !slices.Contains(known, source) {
@@ -48,44 +49,31 @@ func (s *Store) rememberProvenance(mark uint64, d digest.Digest, source string) 
 	s.provenances.add(mark, digest.Digest(strings.Clone(string(d))), known)
 }
 
-// Scope is what provenances that count for one namespace alone begin with; "" when it has
-// none. It is not the namespace's name, which somebody else may have next: RemoveNamespace
-// ends it.
-func (s *Store) Scope(ctx context.Context, namespace string) (string, error) {
+// FormerScope returns the scope under which earlier versions recorded the provenances of one
+// namespace, "" for none. They stored it by the name of the namespace. It belongs to the
+// namespace that has the name now only if it was written after since, the creation of that
+// namespace.
+func (s *Store) FormerScope(ctx context.Context, namespace string, since time.Time) (string, error) {
 	if err := checkComponent(namespace); err != nil {
 		return "", err
 	}
-	scope, mark, known := s.scopes.get(namespace)
-	if known {
-		return scope, nil
-	}
 	path := scopePath(namespace)
-	content, err := s.driver.GetContent(ctx, path)
+	_, written, err := s.stat(ctx, path)
+	if errors.Is(err, ErrUnknown) || err == nil && written.Before(since) {
+		return "", nil
+	}
 	if err != nil {
-		if err = s.readFailure(ctx, err, "reading", path); errors.Is(err, ErrUnknown) {
-			return "", nil
-		}
 		return "", err
 	}
-	s.scopes.add(mark, strings.Clone(namespace), string(content))
+	content, err := s.driver.GetContent(ctx, path)
+	if err != nil {
+		return "", s.readFailure(ctx, err, "reading", path)
+	}
 	return string(content), nil
 }
 
-// MakeScope is Scope for a namespace that is to have one.
-func (s *Store) MakeScope(ctx context.Context, namespace string) (string, error) {
-	scope, err := s.Scope(ctx, namespace)
-	if err != nil || scope != "" {
-		return scope, err
-	}
-	path := scopePath(namespace)
-	if err := s.driver.PutContent(ctx, path, []byte(uuid.NewString())); err != nil {
-		return "", failure(err, "writing", path)
-	}
-	return s.Scope(ctx, namespace) // of two who wrote at once, both take the later one's
-}
-
 // CameFrom reports whether content was ever fetched from one of several sources. It does
-// not ask for the content itself.
+// not check that the content is still stored.
 func (s *Store) CameFrom(ctx context.Context, d digest.Digest, sources ...string) (bool, error) {
 	if err := checkDigest(d); err != nil || len(sources) == 0 {
 		return false, err
@@ -103,11 +91,11 @@ func (s *Store) CameFrom(ctx context.Context, d digest.Digest, sources ...string
 	return true, nil
 }
 
-// askSingly is for how many sources it is asked one by one. How many there are in all is
-// up to others.
+// askSingly is up to how many sources are looked up one by one. Beyond that one listing of all
+// records costs less.
 const askSingly = 16
 
-// recorded is the first of some sources that storage says content came from, "" for none.
+// recorded returns the first of some sources that is recorded for a digest, "" for none.
 func (s *Store) recorded(ctx context.Context, d digest.Digest, sources []string) (string, error) {
 	folder := provenanceFolder(d)
 	if len(sources) <= askSingly {
@@ -130,40 +118,19 @@ func (s *Store) recorded(ctx context.Context, d digest.Digest, sources []string)
 	return "", nil
 }
 
-// PutFetched stores a manifest that was fetched from another registry, after verifying its
-// digest: *DigestMismatch. It lies apart from what is pushed, because of a manifest that
-// was pushed it is known that whoever pushed it had all of its parts.
-func (s *Store) PutFetched(ctx context.Context, d digest.Digest, manifest []byte) error {
-	if err := checkDigest(d); err != nil {
-		return err
-	}
-	if got := d.Algorithm().FromBytes(manifest); got != d {
-		return &DigestMismatch{Want: d, Got: got}
-	}
-	path := fetchedPath(d)
-	return failure(s.driver.PutContent(ctx, path, manifest), "writing", path)
-}
-
-// ReadFetched returns a manifest that PutFetched stored, or that was pushed: ErrUnknown for
-// neither, *SizeMismatch for one of more than `most` bytes. Who may read it is for CameFrom
-// to say.
-func (s *Store) ReadFetched(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
-	if err := checkDigest(d); err != nil {
-		return nil, err
-	}
+// readFetched reads a manifest of another registry from the place where earlier versions
+// kept it.
+func (s *Store) readFetched(ctx context.Context, d digest.Digest, most int64) ([]byte, error) {
 	path := fetchedPath(d)
 	content, err := s.driver.GetContent(ctx, path)
 	if err != nil {
-		if err = s.readFailure(ctx, err, "reading", path); errors.Is(err, ErrUnknown) {
-			return s.Read(ctx, d, most)
-		}
-		return nil, err
+		return nil, s.readFailure(ctx, err, "reading", path)
 	}
 	if int64(len(content)) > most {
 		return nil, &SizeMismatch{Want: most, Got: int64(len(content))}
 	}
-	if d.Algorithm().FromBytes(content) != d {
-		return s.Read(ctx, d, most) // it can be fetched again, and then takes this one's place
+	if got := d.Algorithm().FromBytes(content); got != d {
+		return nil, fmt.Errorf("reading %s: %w", path, &DigestMismatch{Want: d, Got: got})
 	}
 	return content, nil
 }

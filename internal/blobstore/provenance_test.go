@@ -3,10 +3,9 @@ package blobstore_test
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	digest "github.com/opencontainers/go-digest"
 
@@ -55,83 +54,61 @@ func testProvenance(t *testing.T, st storage) {
 	wantIs(t, s.AddProvenance(ctx, "md5:1", hub), blobstore.ErrInvalid)
 }
 
-// testFetched holds that manifests of other registries are kept apart from those that were
-// pushed.
-func testFetched(t *testing.T, st storage) {
+// testFormerManifests holds that manifests of other registries are found where earlier
+// versions kept them, until they are stored anew.
+func testFormerManifests(t *testing.T, st storage) {
 	s, ctx := storeOf(t, st.driver), t.Context()
 	content := []byte(`{"schemaVersion":2}`)
-	d := digest.FromBytes(content)
-	read := func(s *blobstore.Store) {
-		t.Helper()
-		if got, err := s.ReadFetched(ctx, d, 1<<20); err != nil || !bytes.Equal(got, content) {
+	for _, d := range []digest.Digest{digest.FromBytes(content), digest.SHA512.FromBytes(content)} {
+		path := strings.TrimSuffix(blobPath(d), "data") + "fetched"
+		wantUnknown(t, s, d)
+		write(t, st, path, content)
+		if got, err := s.Read(ctx, d, int64(len(content))); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("read %q, %v", got, err)
 		}
+		_, err := s.Read(ctx, d, int64(len(content)-1))
+		var tooLarge *blobstore.SizeMismatch
+		if !errors.As(err, &tooLarge) {
+			t.Errorf("reading with a bound: %v", err)
+		}
+		_, err = s.Stat(ctx, d) // it is no blob: it is not served as one
+		wantIs(t, err, blobstore.ErrUnknown)
+		write(t, st, path, []byte("rot"))
+		_, err = s.Read(ctx, d, 1<<20)
+		wantMismatch(t, err)
+		must(t, s.Put(ctx, d, content)) // fetched again
+		wantBlob(t, s, d, content)
+		must(t, s.Delete(ctx, d))
+		wantUnknown(t, s, d)
 	}
-	_, err := s.ReadFetched(ctx, d, 1<<20)
-	wantIs(t, err, blobstore.ErrUnknown)
-	wantMismatch(t, s.PutFetched(ctx, d, []byte("else")))
-	must(t, s.PutFetched(ctx, d, content))
-	must(t, s.PutFetched(ctx, d, content))
-	read(s)
-	wantUnknown(t, s, d)
-	must(t, s.Put(ctx, d, content))
-	wantBlob(t, s, d, content)
-	read(storeOf(t, st.driver))
-	must(t, s.Delete(ctx, d))
-	_, err = s.ReadFetched(ctx, d, 1<<20)
-	wantIs(t, err, blobstore.ErrUnknown)
-	must(t, s.Put(ctx, d, content))
-	read(s) // what was pushed is as good
-	_, err = s.ReadFetched(ctx, "sha256:1", 1<<20)
-	wantIs(t, err, blobstore.ErrInvalid)
 }
 
-// testScope holds that what counts for a namespace alone ends with it, whoever has its
-// name next.
-func testScope(t *testing.T, st storage) {
+// testFormerScope holds that what an earlier version kept under a namespace's name counts
+// for the namespace that had it, not for the next one of that name.
+func testFormerScope(t *testing.T, st storage) {
 	s, ctx := storeOf(t, st.driver), t.Context()
-	scopeOf := func(s *blobstore.Store) string {
+	const path = "/docker/registry/v2/repositories/shop/_scope"
+	want := func(since time.Time, want string) {
 		t.Helper()
-		scope, err := s.Scope(ctx, "shop")
-		must(t, err)
-		return scope
+		if got, err := s.FormerScope(ctx, "shop", since); err != nil || got != want {
+			t.Errorf("since %s: scope %q, %v, want %q", since, got, err, want)
+		}
 	}
-	if scope := scopeOf(s); scope != "" {
-		t.Errorf("a namespace that has none has scope %q", scope)
-	}
-	first, err := s.MakeScope(ctx, "shop")
+	want(time.Time{}, "")
+	write(t, st, path, []byte("a-scope"))
+	info, err := st.driver.Stat(ctx, path)
 	must(t, err)
-	again, err := storeOf(t, st.driver).MakeScope(ctx, "shop")
-	must(t, err)
-	if first == "" || again != first || scopeOf(s) != first || scopeOf(storeOf(t, st.driver)) != first {
-		t.Errorf("scopes %q, %q, %q", first, again, scopeOf(s))
+	for _, since := range []time.Time{{}, info.ModTime().Add(-time.Hour), info.ModTime()} {
+		want(since, "a-scope")
 	}
-	if other, err := s.MakeScope(ctx, "other"); err != nil || other == first {
-		t.Errorf("another namespace has scope %q, %v", other, err)
+	for _, since := range []time.Time{info.ModTime().Add(1), info.ModTime().Add(time.Hour)} {
+		want(since, "")
 	}
-	must(t, s.RemoveNamespace(ctx, "shop"))
-	if scope := scopeOf(s); scope != "" {
-		t.Errorf("a removed namespace has scope %q", scope)
+	if got, err := s.FormerScope(ctx, "other", time.Time{}); err != nil || got != "" {
+		t.Errorf("another namespace has scope %q, %v", got, err)
 	}
-	if next, err := s.MakeScope(ctx, "shop"); err != nil || next == first {
-		t.Errorf("the next namespace of that name has scope %q, %v", next, err)
-	}
-	_, err = s.MakeScope(ctx, "../x")
-	wantIs(t, err, blobstore.ErrInvalid)
-}
-
-// What a disk spoiled of another registry's manifest is fetched again, and takes its place.
-func TestSpoiledFetchedManifest(t *testing.T) {
-	root, content := t.TempDir(), []byte(`{"schemaVersion":2}`)
-	s, d := storeOf(t, onDisk(t, root)), digest.FromBytes(content)
-	must(t, s.PutFetched(t.Context(), d, content))
-	path := filepath.Join(root, strings.Replace(blobPath(d), "/data", "/fetched", 1))
-	must(t, os.WriteFile(path, []byte("rot"), 0o600))
-	_, err := s.ReadFetched(t.Context(), d, 1<<20)
-	wantIs(t, err, blobstore.ErrUnknown)
-	must(t, s.PutFetched(t.Context(), d, content))
-	if got, err := s.ReadFetched(t.Context(), d, 1<<20); err != nil || !bytes.Equal(got, content) {
-		t.Errorf("read %q, %v", got, err)
+	if got := repositories(t, s); len(got) > 0 { // it is no repository's
+		t.Errorf("repositories %q", got)
 	}
 }
 

@@ -42,7 +42,7 @@ func testQuarantine(t *testing.T, st storage) {
 			d := digest.FromBytes(content)
 			damagedPath := strings.TrimSuffix(blobPath(d), "data") + "damaged"
 			must(t, store(ctx, s, d, content))
-			must(t, s.LinkBlob(ctx, repo, d))
+			must(t, s.LinkBlob(ctx, web, d))
 			must(t, s.Verify(ctx, d))
 			wantQuarantine(t, s, d, false)
 			wantBlob(t, s, d, content)
@@ -53,7 +53,7 @@ func testQuarantine(t *testing.T, st storage) {
 				second(s.Stat(ctx, d)) // so that it is remembered
 				wantQuarantine(t, s, d, true)
 				wantUnknown(t, s, d)
-				wantHas(t, s, repo, d, true)
+				wantHas(t, s, web, d, true)
 				if got, err := st.driver.GetContent(ctx, damagedPath); err != nil || !bytes.Equal(got, damaged) {
 					t.Errorf("%s: %d bytes, %v, or other ones are kept", name, len(got), err)
 				}

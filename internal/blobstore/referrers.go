@@ -22,8 +22,8 @@ type Referrer struct {
 	Descriptor ocispec.Descriptor
 }
 
-// AddReferrer says that a manifest of the repository refers to a subject, which need not
-// exist. When it returns, that survives a power cut.
+// AddReferrer records that a manifest of the repository refers to a subject, which need not
+// exist. The record survives a power cut once AddReferrer returns.
 func (s *Store) AddReferrer(ctx context.Context, repo string, subject digest.Digest, d ocispec.Descriptor) error {
 	if err := errors.Join(checkRepository(repo), checkDigest(subject), checkDigest(d.Digest)); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (s *Store) AddReferrer(ctx context.Context, repo string, subject digest.Dig
 	return failure(s.driver.PutContent(ctx, path, content), "writing", path)
 }
 
-// RemoveReferrer takes a referrer from its subject. ErrUnknown when it is none.
+// RemoveReferrer removes a referrer from its subject. ErrUnknown if it is none.
 func (s *Store) RemoveReferrer(ctx context.Context, repo string, subject, d digest.Digest) error {
 	if err := errors.Join(checkRepository(repo), checkDigest(subject), checkDigest(d)); err != nil {
 		return err
@@ -46,8 +46,8 @@ func (s *Store) RemoveReferrer(ctx context.Context, repo string, subject, d dige
 }
 
 // Referrers lists the manifests of a repository that refer to a subject, sorted by
-// digest; none is no error. A descriptor that cannot be understood is left out, whoever
-// damaged it: the manifest is found by its digest as before.
+// digest; none is no error. A damaged descriptor is left out: the manifest can still be found
+// by its digest.
 func (s *Store) Referrers(ctx context.Context, repo string, subject digest.Digest) ([]ocispec.Descriptor, error) {
 	if err := errors.Join(checkRepository(repo), checkDigest(subject)); err != nil {
 		return nil, err
@@ -72,6 +72,59 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject digest.Diges
 		descriptors = append(descriptors, descriptor)
 	}
 	return descriptors, nil
+}
+
+// removeLostReferrers removes the referrers of a repository whose manifests have no link
+// there any more.
+func (s *Store) removeLostReferrers(ctx context.Context, repo string) error {
+	root := repositoryFolder(repo) + "/_referrers"
+	algorithms, err := s.list(ctx, root)
+	errs := []error{err}
+	for _, algorithm := range algorithms {
+		subjects, err := s.list(ctx, root+"/"+algorithm)
+		errs = append(errs, err)
+		for _, hex := range subjects {
+			if subject := digest.Digest(algorithm + ":" + hex); checkDigest(subject) == nil {
+				errs = append(errs, s.removeLostReferrersOf(ctx, repo, subject))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) removeLostReferrersOf(ctx context.Context, repo string, subject digest.Digest) error {
+	names, err := s.list(ctx, referrersFolder(repo, subject))
+	errs := []error{err}
+	for _, name := range names {
+		if d, ok := referrerOf(name); ok {
+			errs = append(errs, s.removeLostReferrer(ctx, repo, subject, d))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeLostReferrer removes a referrer whose manifest has no link. A push links the
+// manifest before it adds the referrer. So when there is no link after the removal either,
+// what was removed was no push's; else it is written again.
+func (s *Store) removeLostReferrer(ctx context.Context, repo string, subject, d digest.Digest) error {
+	folder := linkFolder(repo, manifestLinks, d)
+	links, err := s.linkFiles(ctx, folder)
+	if err != nil || len(links) > 0 {
+		return err
+	}
+	path := referrerPath(repo, subject, d)
+	descriptor, readErr := s.referrer(ctx, path, d)
+	if readErr != nil && !errors.Is(readErr, ErrUnknown) {
+		return readErr
+	}
+	if err := s.remove(ctx, path); err != nil {
+		return err
+	}
+	links, err = s.linkFiles(ctx, folder)
+	if err != nil || len(links) == 0 || readErr != nil {
+		return err
+	}
+	return s.AddReferrer(ctx, repo, subject, descriptor)
 }
 
 // referrer reads a descriptor. ErrUnknown when it is gone or damaged.

@@ -37,7 +37,7 @@ var waysToStore = map[string]func(context.Context, *blobstore.Store, digest.Dige
 		return s.Put(ctx, d, content)
 	},
 	"PutStream": func(ctx context.Context, s *blobstore.Store, d digest.Digest, content []byte) error {
-		return second(s.PutStream(ctx, repo, d, bytes.NewReader(content), -1))
+		return second(s.PutStream(ctx, web, d, bytes.NewReader(content), -1))
 	},
 	"Upload": func(ctx context.Context, s *blobstore.Store, d digest.Digest, content []byte) error {
 		u, err := s.StartUpload(ctx, repo, "")
@@ -47,7 +47,7 @@ var waysToStore = map[string]func(context.Context, *blobstore.Store, digest.Dige
 		if _, err := u.Append(ctx, bytes.NewReader(content)); err != nil {
 			return err
 		}
-		return second(u.Commit(ctx, d))
+		return second(u.Commit(ctx, web, d))
 	},
 	"Ingest": func(ctx context.Context, s *blobstore.Store, d digest.Digest, content []byte) error {
 		in, err := s.Ingest(ctx, d)

@@ -36,8 +36,8 @@ func (s *Store) SetScrubPosition(ctx context.Context, position ScrubPosition) er
 }
 
 // readState reads a small JSON file of the store's own; the zero value when there is none.
-// A damaged file is logged and counts as none: its content comes back in time. Failures of
-// storage are errors.
+// A damaged file is logged and counts as none: its content is written again in time. Failures
+// of storage are errors.
 func readState[T any](ctx context.Context, s *Store, path string) (T, error) {
 	var state, none T
 	content, err := s.readUpTo(ctx, path, maxStateBytes)

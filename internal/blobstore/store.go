@@ -44,7 +44,7 @@ type Store struct {
 	sizes       *cache[digest.Digest, int64]
 	links       *cache[linkKey, struct{}]
 	provenances *cache[digest.Digest, []string]
-	scopes      *cache[string, string]
+	owners      *cache[ownerKey, string]
 	pending     pendingFolders
 	uploads     uploads
 }
@@ -88,8 +88,8 @@ func New(o Options) (*Store, error) {
 	if s.provenances, err = newCache[digest.Digest, []string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
 		return nil, fmt.Errorf("making the cache of provenances: %w", err)
 	}
-	if s.scopes, err = newCache[string, string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
-		return nil, fmt.Errorf("making the cache of scopes: %w", err)
+	if s.owners, err = newCache[ownerKey, string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+		return nil, fmt.Errorf("making the cache of owners: %w", err)
 	}
 	return s, errors.Join(s.pending.init(o.CacheEntries), s.uploads.init())
 }

@@ -21,6 +21,9 @@ import (
 
 var _ diskDriver = (*disk.Driver)(nil)
 
+// web is a repository with its stream.
+var web = Repository{Name: "shop/web", Stream: "0b9c1c52-7a51-4f6e-8f6d-1f0e5a2b3c02", Namespace: "6f1d9e0a-5a0e-4a52-9a52-0f6b1f3d7c01"}
+
 func TestNew(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
 		t.Error("a store without driver is made")
@@ -81,12 +84,12 @@ func TestLinkManifestSyncs(t *testing.T) {
 		return s, noted
 	}
 	s, noted := open()
-	var want []string
+	want := []string{ownersFolder("shop/web")}
 	put := func(s *Store, n int) digest.Digest {
 		t.Helper()
 		content := bytes.Repeat([]byte{byte(n)}, n)
 		d := digest.FromBytes(content)
-		if _, err := s.PutStream(ctx, "shop/web", d, bytes.NewReader(content), -1); err != nil {
+		if _, err := s.PutStream(ctx, web, d, bytes.NewReader(content), -1); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, blobFolder(d), linkFolder("shop/web", blobLinks, d))
@@ -94,7 +97,7 @@ func TestLinkManifestSyncs(t *testing.T) {
 	}
 	linkAndCheck := func(s *Store, noted *syncs, d digest.Digest) {
 		t.Helper()
-		if err := s.LinkManifest(ctx, "shop/web", d); err != nil {
+		if err := s.LinkManifest(ctx, web, d); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, linkFolder("shop/web", manifestLinks, d))
@@ -111,7 +114,7 @@ func TestLinkManifestSyncs(t *testing.T) {
 	}
 	noted.fail = syscall.EIO
 	for range 2 {
-		if err := s.LinkManifest(ctx, "shop/web", manifest); !errors.Is(err, syscall.EIO) {
+		if err := s.LinkManifest(ctx, web, manifest); !errors.Is(err, syscall.EIO) {
 			t.Errorf("a disk that fails: %v", err)
 		}
 	}
@@ -129,7 +132,7 @@ func TestLinkManifestSyncs(t *testing.T) {
 	if _, err := s.Stat(ctx, manifest); err != nil {
 		t.Fatal(err)
 	}
-	want = []string{blobFolder(layer)}
+	want = []string{blobFolder(layer), ownersFolder("shop/web")}
 	linkAndCheck(s, noted, manifest)
 	if _, err := s.Confirm(ctx, layer); err != nil { // and knows it from then on
 		t.Fatal(err)
@@ -155,11 +158,11 @@ func TestPendingFoldersAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range maxPendingFolders + 10 {
-		if err := s.LinkBlob(t.Context(), "shop/web", digest.FromString(fmt.Sprint(i))); err != nil {
+		if err := s.LinkBlob(t.Context(), web, digest.FromString(fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(noted.take()); n != maxPendingFolders {
+	if n := len(noted.take()); n != maxPendingFolders { // one of them is that of the owners
 		t.Errorf("%d folders were synced", n)
 	}
 }

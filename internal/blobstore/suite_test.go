@@ -42,6 +42,18 @@ func TestMain(m *testing.M) {
 const (
 	repo  = "shop/web"
 	other = "shop/api"
+	// UIDs of a namespace and of streams, as Kubernetes makes them.
+	shopUID = "6f1d9e0a-5a0e-4a52-9a52-0f6b1f3d7c01"
+	webUID  = "0b9c1c52-7a51-4f6e-8f6d-1f0e5a2b3c02"
+	nextUID = "0b9c1c52-7a51-4f6e-8f6d-1f0e5a2b3c03"
+	apiUID  = "c2a7d3f4-0c1b-4f57-b9d7-5d9e8f7a6b04"
+	// The next namespace of the same name has another one.
+	nextShopUID = "6f1d9e0a-5a0e-4a52-9a52-0f6b1f3d7c05"
+)
+
+var (
+	web = blobstore.Repository{Name: repo, Stream: webUID, Namespace: shopUID}
+	api = blobstore.Repository{Name: other, Stream: apiUID, Namespace: shopUID}
 )
 
 // storage is what the suite needs of one kind of storage.
@@ -127,11 +139,22 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"digest mismatch":    testDigestMismatch,
 		"streams":            testStreams,
 		"links":              testLinks,
+		"links of uploads":   testUploadedLinks,
+		"next stream":        testNextStream,
+		"remove owner":       testRemoveOwner,
+		"young links":        testYoungLinks,
+		"unowned links":      testUnowned,
+		"unowned never read": testUnownedNeverRead,
+		"damaged unowned":    testDamagedUnowned,
+		"model of links":     testLinkModel,
+		"owners at once":     testOwnersAtOnce,
+		"link faults":        testLinkFaults,
+		"no link alone":      testNeverAlone,
+		"two at once":        testTwoAtOnce,
 		"provenance":         testProvenance,
-		"fetched manifests":  testFetched,
-		"scopes":             testScope,
+		"former manifests":   testFormerManifests,
+		"former scope":       testFormerScope,
 		"referrers":          testReferrers,
-		"repositories":       testRemoveRepository,
 		"uploads":            testUploads,
 		"upload sizes":       testUploadSizes,
 		"broken connection":  testBrokenConnection,
@@ -158,6 +181,8 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"walk":               testWalk,
 		"walk ends":          testWalkEnds,
 		"walk repositories":  testRepositories,
+		"released links":     testReleased,
+		"binding":            testBinding,
 		"redirects":          testRedirects,
 		"stale cache of add": testDeleteWhileReading,
 	} {
@@ -203,11 +228,11 @@ func testDigestMismatch(t *testing.T, st storage) {
 	}
 	wantMismatch(s.Put(ctx, d, small), small)
 	for _, content := range [][]byte{small, large} {
-		_, err := s.PutStream(ctx, repo, d, bytes.NewReader(content), -1)
+		_, err := s.PutStream(ctx, web, d, bytes.NewReader(content), -1)
 		wantMismatch(err, content)
 		u := start(t, s)
 		appendAll(t, u, content)
-		_, err = u.Commit(ctx, d)
+		_, err = u.Commit(ctx, web, d)
 		wantMismatch(err, content)
 		must(t, u.Close())
 		_, err = s.Upload(ctx, repo, u.ID())
@@ -222,23 +247,23 @@ func testStreams(t *testing.T, st storage) {
 		content := random(size)
 		d := digest.FromBytes(content)
 		for range 2 { // the second finds it there
-			got, err := s.PutStream(ctx, repo, d, iotest.HalfReader(bytes.NewReader(content)), int64(size))
+			got, err := s.PutStream(ctx, web, d, iotest.HalfReader(bytes.NewReader(content)), int64(size))
 			if err != nil || got != int64(size) {
 				t.Fatalf("%d bytes: %d, %v", size, got, err)
 			}
 		}
 		wantBlob(t, s, d, content)
-		wantHas(t, s, repo, d, true)
+		wantHas(t, s, web, d, true)
 		if size == 0 {
 			continue
 		}
 		must(t, s.Delete(ctx, d))
-		_, err := s.PutStream(ctx, repo, d, bytes.NewReader(content), int64(size-1))
+		_, err := s.PutStream(ctx, web, d, bytes.NewReader(content), int64(size-1))
 		var tooLarge *blobstore.SizeMismatch
 		if !errors.As(err, &tooLarge) || tooLarge.Want != int64(size-1) {
 			t.Errorf("%d bytes with a bound of one less: %v", size, err)
 		}
-		_, err = s.PutStream(ctx, repo, d, io.MultiReader(bytes.NewReader(content[:size-1]), iotest.ErrReader(io.ErrUnexpectedEOF)), -1)
+		_, err = s.PutStream(ctx, web, d, io.MultiReader(bytes.NewReader(content[:size-1]), iotest.ErrReader(io.ErrUnexpectedEOF)), -1)
 		var received *blobstore.ReceiveError
 		if !errors.As(err, &received) || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%d bytes, but one: %v", size, err)
@@ -246,39 +271,6 @@ func testStreams(t *testing.T, st storage) {
 		wantUnknown(t, s, d)
 	}
 	wantNothingLeft(t, st)
-}
-
-func testLinks(t *testing.T, st storage) {
-	s, ctx := storeOf(t, st.driver), t.Context()
-	content := []byte(`{"schemaVersion":2}`)
-	for _, d := range []digest.Digest{digest.FromBytes(content), digest.SHA512.FromBytes(content)} {
-		must(t, s.Put(ctx, d, content))
-		for _, kind := range []struct {
-			link, unlink func(context.Context, string, digest.Digest) error
-			has          func(context.Context, string, digest.Digest) (bool, error)
-		}{
-			{s.LinkBlob, s.UnlinkBlob, s.HasBlob},
-			{s.LinkManifest, s.UnlinkManifest, s.HasManifest},
-		} {
-			want := func(repo string, want bool) {
-				t.Helper()
-				if got, err := kind.has(ctx, repo, d); err != nil || got != want {
-					t.Errorf("%s has %s: %t, %v", repo, d, got, err)
-				}
-			}
-			want(repo, false)
-			wantIs(t, kind.unlink(ctx, repo, d), blobstore.ErrUnknown)
-			must(t, kind.link(ctx, repo, d))
-			must(t, kind.link(ctx, repo, d))
-			want(repo, true)
-			want(repo+"-other", false)
-			want(other, false)
-			must(t, kind.unlink(ctx, repo, d))
-			want(repo, false)
-			wantIs(t, kind.unlink(ctx, repo, d), blobstore.ErrUnknown)
-		}
-		wantBlob(t, s, d, content)
-	}
 }
 
 func testReferrers(t *testing.T, st storage) {
@@ -311,56 +303,6 @@ func testReferrers(t *testing.T, st storage) {
 	if diff := cmp.Diff(want[1:], got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-}
-
-func testRemoveRepository(t *testing.T, st storage) {
-	s, ctx := storeOf(t, st.driver), t.Context()
-	content := random(5000)
-	d := digest.FromBytes(content)
-	fill := func(repo string) (upload string) {
-		t.Helper()
-		if _, err := s.PutStream(ctx, repo, d, bytes.NewReader(content), -1); err != nil {
-			t.Fatal(err)
-		}
-		must(t, s.LinkManifest(ctx, repo, d))
-		must(t, s.AddReferrer(ctx, repo, d, ocispec.Descriptor{MediaType: "a/b", Digest: d}))
-		u, err := s.StartUpload(ctx, repo, "")
-		must(t, err)
-		appendAll(t, u, content)
-		must(t, u.Close())
-		return u.ID()
-	}
-	const longer, elsewhere = repo + "2", "shop2/web"
-	gone, kept, far := fill(repo), fill(longer), fill(elsewhere)
-	must(t, s.RemoveRepository(ctx, repo))
-	must(t, s.RemoveRepository(ctx, repo))
-	wantEmpty := func(repo, upload string) {
-		t.Helper()
-		wantHas(t, s, repo, d, false)
-		if has, err := s.HasManifest(ctx, repo, d); err != nil || has {
-			t.Errorf("%s still has its manifest: %v", repo, err)
-		}
-		if r, err := s.Referrers(ctx, repo, d); err != nil || len(r) > 0 {
-			t.Errorf("%s still has referrers: %v, %v", repo, r, err)
-		}
-		_, err := s.Upload(ctx, repo, upload)
-		wantIs(t, err, blobstore.ErrUnknown)
-	}
-	wantEmpty(repo, gone)
-	wantBlob(t, s, d, content)
-	for repo, id := range map[string]string{longer: kept, elsewhere: far} {
-		wantHas(t, s, repo, d, true)
-		u, err := s.Upload(ctx, repo, id)
-		must(t, err)
-		must(t, u.Close())
-	}
-	must(t, s.RemoveNamespace(ctx, "shop"))
-	must(t, s.RemoveNamespace(ctx, "shop"))
-	wantEmpty(longer, kept)
-	wantHas(t, s, elsewhere, d, true)
-	wantBlob(t, s, d, content)
-	fill(repo) // and can be filled again
-	wantHas(t, s, repo, d, true)
 }
 
 // must ends the test.
@@ -422,10 +364,10 @@ func wantUnknown(t *testing.T, s *blobstore.Store, d digest.Digest) {
 	wantIs(t, err, blobstore.ErrUnknown)
 }
 
-func wantHas(t *testing.T, s *blobstore.Store, repo string, d digest.Digest, want bool) {
+func wantHas(t *testing.T, s *blobstore.Store, r blobstore.Repository, d digest.Digest, want bool) {
 	t.Helper()
-	if got, err := s.HasBlob(t.Context(), repo, d); err != nil || got != want {
-		t.Errorf("%s has %s: %t, %v", repo, d, got, err)
+	if got, err := s.HasBlob(t.Context(), r, d); err != nil || got != want {
+		t.Errorf("%v has blob %s: %t, %v, want %t", r, d, got, err, want)
 	}
 }
 
@@ -464,23 +406,41 @@ func testNames(t *testing.T, st storage) {
 	must(t, s.Put(ctx, d, []byte("x")))
 	for _, repo := range []string{"", "/", "web", "shop/", "/web", "a/b/c", "../..", "shop/..", "./web", "shop/.", "Shop/web",
 		"shop/_uploads", "shop/-", "shop/a b", "shop/a\x00", "shop\\web/x", "shop/" + strings.Repeat("a", 256), "shop/ü"} {
-		wantIs(t, s.LinkBlob(ctx, repo, d), blobstore.ErrInvalid)
-		wantIs(t, s.UnlinkManifest(ctx, repo, d), blobstore.ErrInvalid)
-		wantIs(t, s.RemoveRepository(ctx, repo), blobstore.ErrInvalid)
-		_, err := s.HasBlob(ctx, repo, d)
+		r := blobstore.Repository{Name: repo, Stream: webUID, Namespace: shopUID}
+		wantIs(t, s.LinkBlob(ctx, r, d), blobstore.ErrInvalid)
+		wantIs(t, s.UnlinkManifest(ctx, r, d), blobstore.ErrInvalid)
+		wantIs(t, s.RemoveOwner(ctx, repo, webUID, time.Time{}), blobstore.ErrInvalid)
+		_, err := s.HasBlob(ctx, r, d)
 		wantIs(t, err, blobstore.ErrInvalid)
 		_, err = s.StartUpload(ctx, repo, "")
 		wantIs(t, err, blobstore.ErrInvalid)
 		_, err = s.Upload(ctx, repo, "c5f1b3a0-5d0c-4b0e-9c5e-0d2f4f9b8a77")
 		wantIs(t, err, blobstore.ErrInvalid)
-		_, err = s.PutStream(ctx, repo, d, strings.NewReader("x"), -1)
+		_, err = s.PutStream(ctx, r, d, strings.NewReader("x"), -1)
 		wantIs(t, err, blobstore.ErrInvalid)
 		_, err = s.Referrers(ctx, repo, d)
 		wantIs(t, err, blobstore.ErrInvalid)
+		_, err = s.Owners(ctx, repo)
+		wantIs(t, err, blobstore.ErrInvalid)
 	}
 	for _, namespace := range []string{"", "..", ".", "a/b", "/", "A"} {
-		wantIs(t, s.RemoveNamespace(ctx, namespace), blobstore.ErrInvalid)
+		_, err := s.FormerScope(ctx, namespace, time.Time{})
+		wantIs(t, err, blobstore.ErrInvalid)
 	}
+	for _, uid := range []string{"link", "unowned", "..", ".", "a/b", "-a", "a.b", "a_b", "ü", "a b", "a\x00", strings.Repeat("a", 65)} {
+		for _, r := range []blobstore.Repository{{Name: repo, Stream: uid, Namespace: shopUID}, {Name: repo, Stream: webUID, Namespace: uid}} {
+			wantIs(t, s.LinkBlob(ctx, r, d), blobstore.ErrInvalid)
+			wantIs(t, s.UnlinkManifest(ctx, r, d), blobstore.ErrInvalid)
+			_, err := s.HasBlob(ctx, r, d)
+			wantIs(t, err, blobstore.ErrInvalid)
+		}
+		wantIs(t, s.RemoveOwner(ctx, repo, uid, time.Time{}), blobstore.ErrInvalid)
+	}
+	// What has no owner has nothing, and gets nothing.
+	nobodys := blobstore.Repository{Name: repo}
+	wantIs(t, s.LinkBlob(ctx, nobodys, d), blobstore.ErrInvalid)
+	wantIs(t, s.RemoveOwner(ctx, repo, "", time.Time{}), blobstore.ErrInvalid)
+	wantHas(t, s, nobodys, d, false)
 	hex := strings.Repeat("a", 64)
 	for _, d := range []digest.Digest{"", "x", "sha256:", ":", "sha256:" + digest.Digest(hex[1:]), "sha256:" + digest.Digest(strings.ToUpper(hex)),
 		"sha384:" + digest.Digest(strings.Repeat("a", 96)), "sha512:" + digest.Digest(hex), "md5:" + digest.Digest(hex[:32]),
@@ -497,10 +457,12 @@ func testNames(t *testing.T, st storage) {
 		wantIs(t, err, blobstore.ErrInvalid)
 		wantIs(t, s.Put(ctx, d, []byte("x")), blobstore.ErrInvalid)
 		wantIs(t, s.Delete(ctx, d), blobstore.ErrInvalid)
-		wantIs(t, s.LinkManifest(ctx, repo, d), blobstore.ErrInvalid)
+		wantIs(t, s.LinkManifest(ctx, web, d), blobstore.ErrInvalid)
 		wantIs(t, s.AddReferrer(ctx, repo, d, ocispec.Descriptor{Digest: digest.FromString("x")}), blobstore.ErrInvalid)
 		u := start(t, s)
-		_, err = u.Commit(ctx, d)
+		_, err = u.Commit(ctx, web, d)
+		wantIs(t, err, blobstore.ErrInvalid)
+		_, err = u.Commit(ctx, api, digest.FromString("x")) // of another repository
 		wantIs(t, err, blobstore.ErrInvalid)
 		must(t, u.Cancel(ctx))
 	}
@@ -521,28 +483,52 @@ func testRemovedByOthers(t *testing.T, st storage) {
 	ctx := t.Context()
 	content := random(100)
 	d := digest.FromBytes(content)
-	if _, err := s.PutStream(ctx, repo, d, bytes.NewReader(content), -1); err != nil {
+	if _, err := s.PutStream(ctx, web, d, bytes.NewReader(content), -1); err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := storeOf(t, st.driver)
 	must(t, elsewhere.Delete(ctx, d))
-	must(t, elsewhere.UnlinkBlob(ctx, repo, d))
+	must(t, elsewhere.UnlinkBlob(ctx, web, d))
 	if size, err := s.Stat(ctx, d); err != nil || size != 100 {
 		t.Fatalf("nothing is remembered: %d, %v", size, err)
 	}
-	wantHas(t, s, repo, d, true)
+	wantHas(t, s, web, d, true)
 	_, err = s.Confirm(ctx, d)
 	wantIs(t, err, blobstore.ErrUnknown)
 	_, err = s.Stat(ctx, d)
 	wantIs(t, err, blobstore.ErrUnknown)
 	wantUnknown(t, s, d)
 	now = now.Add(61 * time.Second)
-	wantHas(t, s, repo, d, false)
+	wantHas(t, s, web, d, false)
 	// A link that is remembered is written all the same.
-	must(t, s.LinkBlob(ctx, repo, d))
-	must(t, elsewhere.UnlinkBlob(ctx, repo, d))
-	must(t, s.LinkBlob(ctx, repo, d))
-	wantHas(t, storeOf(t, st.driver), repo, d, true)
+	must(t, s.LinkBlob(ctx, web, d))
+	must(t, elsewhere.UnlinkBlob(ctx, web, d))
+	must(t, s.LinkBlob(ctx, web, d))
+	wantHas(t, storeOf(t, st.driver), web, d, true)
+
+	// All that is left of a stream, and an upload that became the stream's.
+	must(t, s.LinkManifest(ctx, web, d))
+	uploaded, unowned := digest.FromString("uploaded"), digest.FromString("unowned")
+	must(t, s.LinkBlob(ctx, web.Uploads(), uploaded))
+	unownedLink(t, st, "_layers", unowned)
+	wantHas(t, s, web, unowned, true)
+	must(t, elsewhere.LinkBlob(ctx, web, uploaded))
+	must(t, elsewhere.RemoveOwner(ctx, repo, webUID, time.Time{}))
+	wantGone := func(s *blobstore.Store) {
+		t.Helper()
+		for _, r := range []blobstore.Repository{web, next} {
+			for _, d := range []digest.Digest{d, uploaded, unowned} {
+				wantHas(t, s, r, d, false)
+			}
+			kindsOf(s)[1].want(t, d, false, r)
+		}
+	}
+	wantGone(elsewhere)
+	now = now.Add(61 * time.Second)
+	wantGone(s)
+	wantOwners(t, s, repo, shopUID)
+	must(t, s.LinkBlob(ctx, web, d)) // that its owner was noted is forgotten too
+	wantOwners(t, elsewhere, repo, shopUID, webUID)
 
 	must(t, s.Put(ctx, d, content))
 	must(t, storeOf(t, st.driver).Delete(ctx, d))
@@ -559,21 +545,21 @@ func testDeleteWhileReading(t *testing.T, st storage) {
 	d := digest.FromBytes(content)
 	for range 20 {
 		must(t, s.Put(ctx, d, content))
-		must(t, s.LinkBlob(ctx, repo, d))
+		must(t, s.LinkBlob(ctx, web, d))
 		var readers sync.WaitGroup
 		for range 4 {
 			readers.Go(func() {
 				s.Confirm(ctx, d)
-				s.HasBlob(ctx, repo, d)
+				s.HasBlob(ctx, web, d)
 			})
 		}
 		must(t, s.Delete(ctx, d))
-		must(t, s.UnlinkBlob(ctx, repo, d))
+		must(t, s.UnlinkBlob(ctx, web, d))
 		readers.Wait()
 		if _, err := s.Stat(ctx, d); !errors.Is(err, blobstore.ErrUnknown) {
 			t.Fatalf("a deleted blob is remembered: %v", err)
 		}
-		wantHas(t, s, repo, d, false)
+		wantHas(t, s, web, d, false)
 	}
 }
 
@@ -589,7 +575,7 @@ func testTruncatedBlob(t *testing.T, st storage) {
 		if !errors.As(err, &mismatch) {
 			t.Errorf("reading half a blob: %v", err)
 		}
-		if _, err := s.PutStream(ctx, repo, d, bytes.NewReader(content), -1); err != nil {
+		if _, err := s.PutStream(ctx, web, d, bytes.NewReader(content), -1); err != nil {
 			t.Fatal(err)
 		}
 		wantBlob(t, s, d, content)

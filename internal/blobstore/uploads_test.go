@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -50,16 +51,16 @@ func testUploads(t *testing.T, st storage) {
 		must(t, status.Close())
 	}
 	wantUnknown(t, s, d)
-	wantHas(t, s, repo, d, false)
+	wantHas(t, s, web, d, false)
 	u, err := s.Upload(ctx, repo, id)
 	must(t, err)
-	if size, err := u.Commit(ctx, d); err != nil || size != int64(len(content)) {
+	if size, err := u.Commit(ctx, web, d); err != nil || size != int64(len(content)) {
 		t.Fatalf("%d, %v", size, err)
 	}
 	must(t, u.Close())
 	wantBlob(t, s, d, content)
-	wantHas(t, s, repo, d, true)
-	wantHas(t, s, other, d, false)
+	wantHas(t, s, web, d, true)
+	wantHas(t, s, api, d, false)
 	_, err = s.Upload(ctx, repo, id)
 	wantIs(t, err, blobstore.ErrUnknown)
 	wantNothingLeft(t, st)
@@ -72,7 +73,7 @@ func testUploadSizes(t *testing.T, st storage) {
 		d := digest.FromBytes(content)
 		u := start(t, s) // all in one request
 		appendAll(t, u, content)
-		if n, err := u.Commit(ctx, d); err != nil || n != int64(size) {
+		if n, err := u.Commit(ctx, web, d); err != nil || n != int64(size) {
 			t.Fatalf("%d bytes: %d, %v", size, n, err)
 		}
 		must(t, u.Close())
@@ -87,7 +88,7 @@ func testUploadSizes(t *testing.T, st storage) {
 		must(t, u.Close())
 		u, err = s.Upload(ctx, repo, u.ID())
 		must(t, err)
-		if n, err := u.Commit(ctx, d); err != nil || n != int64(size) {
+		if n, err := u.Commit(ctx, web, d); err != nil || n != int64(size) {
 			t.Fatalf("%d bytes: %d, %v", size, n, err)
 		}
 		wantBlob(t, s, d, content)
@@ -124,7 +125,7 @@ func testBrokenConnection(t *testing.T, st storage) {
 	}
 	u, err := s.Upload(t.Context(), repo, u.ID())
 	must(t, err)
-	_, err = u.Commit(t.Context(), d)
+	_, err = u.Commit(t.Context(), web, d)
 	must(t, err)
 	wantBlob(t, s, d, content)
 }
@@ -153,7 +154,7 @@ func testOtherAlgorithm(t *testing.T, st storage) {
 			u, err = resumed.Upload(ctx, repo, u.ID())
 			must(t, err)
 			appendAll(t, u, content[700_000:])
-			_, err = u.Commit(ctx, used.FromBytes(content))
+			_, err = u.Commit(ctx, web, used.FromBytes(content))
 			must(t, err)
 			wantBlob(t, s, used.FromBytes(content), content)
 			must(t, s.Delete(ctx, used.FromBytes(content)))
@@ -161,7 +162,7 @@ func testOtherAlgorithm(t *testing.T, st storage) {
 			u, err = s.StartUpload(ctx, repo, announced)
 			must(t, err)
 			appendAll(t, u, content)
-			_, err = u.Commit(ctx, used.FromString("another"))
+			_, err = u.Commit(ctx, web, used.FromString("another"))
 			var mismatch *blobstore.DigestMismatch
 			if !errors.As(err, &mismatch) || mismatch.Got != used.FromBytes(content) {
 				t.Errorf("%s of an upload with %s: %v", used, announced, err)
@@ -175,7 +176,7 @@ func testUploadEnds(t *testing.T, st storage) {
 	s, ctx := storeOf(t, st.driver), t.Context()
 	d := digest.FromString("x")
 	for name, end := range map[string]func(u *blobstore.Upload) error{
-		"commit": func(u *blobstore.Upload) error { _, err := u.Commit(ctx, d); return err },
+		"commit": func(u *blobstore.Upload) error { _, err := u.Commit(ctx, web, d); return err },
 		"cancel": func(u *blobstore.Upload) error { return u.Cancel(ctx) },
 		"cancel by another request": func(u *blobstore.Upload) error {
 			must(t, u.Close())
@@ -199,7 +200,7 @@ func testUploadEnds(t *testing.T, st storage) {
 			wantIs(t, err, blobstore.ErrUnknown)
 			_, err = u.Append(ctx, bytes.NewReader(nil))
 			wantIs(t, err, blobstore.ErrUnknown)
-			_, err = u.Commit(ctx, d)
+			_, err = u.Commit(ctx, web, d)
 			wantIs(t, err, blobstore.ErrUnknown)
 			wantIs(t, u.Cancel(ctx), blobstore.ErrUnknown)
 			must(t, u.Close())
@@ -255,7 +256,7 @@ func testReplicas(t *testing.T, st storage) {
 		}
 		u, err = storeOf(t, st.again(t)).Upload(ctx, repo, u.ID())
 		must(t, err)
-		_, err = u.Commit(ctx, d)
+		_, err = u.Commit(ctx, web, d)
 		must(t, err)
 		wantBlob(t, storeOf(t, st.again(t)), d, content)
 	}
@@ -303,7 +304,7 @@ func testDamagedUploads(t *testing.T, st storage) {
 			must(t, u.Close())
 			u, err = s.Upload(ctx, repo, u.ID())
 			must(t, err)
-			_, err = u.Commit(ctx, d)
+			_, err = u.Commit(ctx, web, d)
 			must(t, err)
 			wantBlob(t, s, d, content)
 			must(t, s.Delete(ctx, d))
@@ -437,7 +438,7 @@ func testAbandoned(t *testing.T, st storage) {
 		wantIs(t, err, blobstore.ErrUnknown)
 	}
 	appendAll(t, inUse, content[1000:])
-	_, err = inUse.Commit(ctx, digest.FromBytes(content))
+	_, err = inUse.Commit(ctx, web, digest.FromBytes(content))
 	must(t, err)
 	must(t, ingest.Commit(ctx))
 	wantBlob(t, s, digest.FromBytes(content), content)
@@ -461,7 +462,7 @@ func testSameBlobAtOnce(t *testing.T, st storage) {
 			s := stores[i%2]
 			writers.Go(func() {
 				if i%4 < 2 {
-					if _, err := s.PutStream(ctx, repo, d, bytes.NewReader(content), -1); err != nil {
+					if _, err := s.PutStream(ctx, web, d, bytes.NewReader(content), -1); err != nil {
 						t.Error(err)
 					}
 					return
@@ -474,7 +475,7 @@ func testSameBlobAtOnce(t *testing.T, st storage) {
 				if _, err := u.Append(ctx, bytes.NewReader(content)); err != nil {
 					t.Error(err)
 				}
-				if _, err := u.Commit(ctx, d); err != nil {
+				if _, err := u.Commit(ctx, web, d); err != nil {
 					t.Error(err)
 				}
 			})
@@ -524,7 +525,7 @@ func testManyUploads(t *testing.T, st storage) {
 				t.Error(err)
 				return
 			}
-			if _, err := u.Commit(ctx, digest.FromBytes(content)); err != nil {
+			if _, err := u.Commit(ctx, web, digest.FromBytes(content)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -536,7 +537,7 @@ func testManyUploads(t *testing.T, st storage) {
 		if got, err := s.Read(ctx, d, 1<<20); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("upload %d: %d bytes, %v", i, len(got), err)
 		}
-		wantHas(t, s, repo, d, true)
+		wantHas(t, s, web, d, true)
 	}
 	wantNothingLeft(t, st)
 }
@@ -568,6 +569,18 @@ func testGarbage(t *testing.T, st storage) {
 	if n, err := s.RemoveAbandonedUploads(ctx, 0); err != nil || n != 0 {
 		t.Errorf("abandoned: %d, %v", n, err)
 	}
-	must(t, s.RemoveNamespace(ctx, "shop"))
+	must(t, s.LinkBlob(ctx, web, d))
+	for _, folder := range []string{"_layers", "_layers/sha256", "_layers/sha256/" + folderToo.Encoded(), "_layers/sha256/" + d.Encoded(), "_owners", "_manifests/revisions"} {
+		write(t, st, root+"/repositories/shop/web/"+folder+"/READ.ME", []byte("garbage"))
+	}
+	write(t, st, root+"/repositories/shop/api/README", nil)
+	if got := repositories(t, s); !slices.Equal(got, []string{other, repo}) {
+		t.Errorf("repositories %q", got)
+	}
+	wantOwners(t, s, repo, webUID)
+	wantOwners(t, s, other)
+	wantHas(t, storeOf(t, st.driver), web, d, true)
+	must(t, s.RemoveOwner(ctx, repo, webUID, time.Time{}))
+	wantHas(t, s, web, d, false)
 	wantBlob(t, s, d, content)
 }

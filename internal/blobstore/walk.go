@@ -10,22 +10,21 @@ import (
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 )
 
-// Walk visits all files of the store whose path comes after a text, in the order of their
-// paths as byte strings; "" begins at the first, the Path of an entry goes on behind it.
-// Files that are not the store's are left out. visit runs in the caller's goroutine; its
+// Walk visits all files of the store whose path is greater than after, in the order of their
+// paths as byte strings. "" begins at the first file; the Path of an entry continues after
+// it. Files that are not the store's are skipped. visit runs in the caller's goroutine; its
 // error ends the walk and is returned unchanged.
 //
 // Files that are stored or deleted meanwhile may be visited or not, and a visited file may
 // be gone. Object stores list an unfinished upload without its data.
 //
-// S3 is listed a thousand files at a time. A plain filesystem is asked once for each
-// folder and file. The drivers of GCS and Azure have no cheaper way than a request for
-// each.
+// S3 is listed a thousand files at a time. On a plain filesystem each folder is read and each
+// file is looked up once. The drivers of GCS and Azure need a request for each file.
 func (s *Store) Walk(ctx context.Context, after string, visit func(Entry) error) error {
 	return s.walk(ctx, rootFolder, after, visit)
 }
 
-// WalkBlobs is Walk for the folders of blobs alone: their data and what lies beside it.
+// WalkBlobs is Walk for the folders of blobs alone: their data and the files beside it.
 func (s *Store) WalkBlobs(ctx context.Context, after string, visit func(Entry) error) error {
 	return s.walk(ctx, blobsFolder, after, visit)
 }
@@ -102,8 +101,8 @@ func (s *Store) walkFlat(ctx context.Context, folder, after string, visit func(s
 	return failure(err, "walking through", folder)
 }
 
-// maxDepth is how deep the store's files lie below its root at most. Deeper files are not
-// its own.
+// maxDepth bounds the depth of the store's files below its root. Deeper files are not its
+// own.
 const maxDepth = 8
 
 // walkTree goes from folder to folder.
@@ -148,12 +147,12 @@ func orderOf(f storagedriver.FileInfo) string {
 	return f.Path()
 }
 
-// passed reports whether a path, and all that is below it if it is a folder, comes before
-// another or is the same. "0" is what follows "/".
+// passed reports whether a path, with everything below it if it is a folder, is not greater
+// than after. "0" is the character that follows "/".
 func passed(path, after string) bool { return path+"0" <= after }
 
-// readFolder asks the disk once, and other drivers for each file. A folder that is gone is
-// empty.
+// readFolder reads a folder of the disk once, and makes a request for each file with other
+// drivers. A folder that is gone is empty.
 func (s *Store) readFolder(ctx context.Context, folder, after string) ([]storagedriver.FileInfo, error) {
 	if s.disk != nil {
 		found, err := s.disk.ReadFolder(ctx, folder)

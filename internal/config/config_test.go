@@ -286,7 +286,7 @@ func TestRegistrySettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Registry.Storage = StorageConfiguration{Driver: "s3", Parameters: map[string]any{"bucket": "weir", "chunksize": 10485760, "secure": false, "accesskey": "key"}}
+	want.Registry.Storage = StorageConfiguration{Driver: "s3", Parameters: map[string]any{"bucket": "weir", "chunksize": 10485760, "secure": false, "accesskey": "key"}, Scrub: Default().Registry.Storage.Scrub}
 	want.Registry.Manifests.MaxSize, want.Registry.Manifests.Sparse = size(8<<20), SparseAll
 	want.Registry.Requests.Read = RequestLimit{MaxRunning: 100, MaxInQueue: 10, MaxWaitInQueue: duration(5 * time.Second)}
 	assertSame(t, "configuration", c, want)

@@ -20,6 +20,13 @@ const (
 	SparseAll     = "All"
 )
 
+// Values of ScrubConfiguration.Mode.
+const (
+	ScrubAuto   = "Auto"
+	ScrubAlways = "Always"
+	ScrubNever  = "Never"
+)
+
 // RegistryConfiguration is about the integrated registry.
 type RegistryConfiguration struct {
 	// InternalHostname is host[:port] of the integrated registry inside the cluster, shown in
@@ -31,8 +38,8 @@ type RegistryConfiguration struct {
 	// --external-registry-hostname takes their place.
 	ExternalHostnames []string `json:"externalHostnames"`
 
-	// FormerHostnames are host[:port] that InternalHostname was before. What was tagged then is
-	// recorded under them. Default: none.
+	// FormerHostnames are host[:port] that InternalHostname was before the registry remembered
+	// its names by itself. Default: none.
 	FormerHostnames []string `json:"formerHostnames"`
 
 	// Storage is where blobs are kept.
@@ -70,6 +77,22 @@ type StorageConfiguration struct {
 	// Redirect sends clients to the storage for blobs, where the driver can sign such URLs.
 	// Default false.
 	Redirect bool `json:"redirect"`
+	// Scrub is about the verification of stored blobs in the background.
+	Scrub ScrubConfiguration `json:"scrub"`
+}
+
+// ScrubConfiguration is about the verification of stored blobs in the background.
+type ScrubConfiguration struct {
+	// Mode is Auto, Always or Never. Auto verifies on a filesystem and leaves object stores
+	// alone, which verify by themselves. Default Auto.
+	Mode string `json:"mode"`
+	// BytesPerSecond bounds how fast blobs are read for that. Default 8Mi.
+	BytesPerSecond resource.Quantity `json:"bytesPerSecond"`
+}
+
+// Runs reports whether blobs of a storage driver are verified.
+func (c *ScrubConfiguration) Runs(driver string) bool {
+	return c.Mode == ScrubAlways || c.Mode == ScrubAuto && driver == "filesystem"
 }
 
 // TokensConfiguration is about the tokens that the registry issues.
@@ -165,7 +188,7 @@ func (c *MetricsConfiguration) Secret() (string, error) {
 
 func defaultRegistry() RegistryConfiguration {
 	return RegistryConfiguration{
-		Storage:     StorageConfiguration{Driver: "filesystem"},
+		Storage:     StorageConfiguration{Driver: "filesystem", Scrub: ScrubConfiguration{Mode: ScrubAuto, BytesPerSecond: size(8 << 20)}},
 		Tokens:      TokensConfiguration{Lifetime: duration(5 * time.Minute), KeyMaxAge: duration(30 * 24 * time.Hour)},
 		Manifests:   ManifestsConfiguration{MaxSize: size(4 << 20), Sparse: SparseIndexes, CacheSize: size(64 << 20)},
 		Uploads:     UploadsConfiguration{MaxAge: duration(7 * 24 * time.Hour)},
@@ -185,6 +208,8 @@ func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
 	}
 	drivers := []string{"filesystem", "inmemory", "s3", "gcs", "azure"}
 	v.oneOf(p.Child("storage", "driver"), c.Storage.Driver, drivers)
+	v.oneOf(p.Child("storage", "scrub", "mode"), c.Storage.Scrub.Mode, []string{ScrubAuto, ScrubAlways, ScrubNever})
+	v.size(p.Child("storage", "scrub", "bytesPerSecond"), c.Storage.Scrub.BytesPerSecond)
 	v.realm(p.Child("tokens", "realm"), c.Tokens.Realm)
 	for i, block := range c.Tokens.TrustedProxies {
 		if _, err := parseBlock(block); err != nil {

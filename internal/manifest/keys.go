@@ -15,7 +15,11 @@ import (
 const maxCauses = 20
 
 // keys are the keys that are known of an object, each with those of the objects in its value.
+// Of an object that is not known they are nil.
 type keys map[string]keys
+
+// anyKey stands for every key of an object that is read as a map.
+const anyKey = "*"
 
 var knownKeys = keysOf(reflect.TypeFor[Manifest]())
 
@@ -32,8 +36,17 @@ func keysOf(t reflect.Type) keys {
 			}
 		}
 		return known
+	case reflect.Map:
+		return keys{anyKey: nil}
 	}
 	return nil
+}
+
+// has reports whether a key is read.
+func (k keys) has(key string) bool {
+	_, named := k[key]
+	_, all := k[anyKey]
+	return named || all
 }
 
 // checkKeys returns the keys of the document and what is wrong with the keys of all its objects.
@@ -113,13 +126,13 @@ func (w *walk) step(s step, read func()) {
 	w.path = w.path[:len(w.path)-1]
 }
 
-// checkKey compares a key with those before it in its object and with the known ones.
+// checkKey compares a key with those before it in its object and with the known ones. Keys
+// that are not read may be there more than once: the image specification leaves them to others.
 func (w *walk) checkKey(key string, known keys, seen map[string]bool) {
-	if seen[key] {
-		w.refuse("%.200q is there more than once", w.where())
-		return
-	}
-	if _, exact := known[key]; exact {
+	if known.has(key) {
+		if seen[key] {
+			w.refuse("%.200q is there more than once", w.where())
+		}
 		return
 	}
 	for name := range known {

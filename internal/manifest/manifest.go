@@ -88,7 +88,7 @@ func (e *InvalidError) Error() string {
 // Read reads a manifest. It refuses with an *InvalidError:
 //
 //   - what is not one JSON object, or has a value of another kind than the key takes
-//   - an object at any depth that has a key twice
+//   - an object that has a key twice which is read
 //   - an object with a key that differs from a known one only by case, in Unicode's simple folding
 //   - a document with parts of two formats, or parts that belong neither to its schemaVersion nor
 //     to its mediaType

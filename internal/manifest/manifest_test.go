@@ -155,12 +155,8 @@ func TestReadRefuses(t *testing.T) {
 		"config twice":                  {more(image, `"config":null`), `"config" is there more than once`},
 		"schemaVersion twice":           {more(image, `"schemaVersion":1`), `"schemaVersion" is there more than once`},
 		"annotation twice":              {more(image, `"annotations":{"a":"1","a":"2"}`), `"annotations.a" is there more than once`},
-		"unknown key twice":             {more(image, `"x":1,"x":2`), `"x" is there more than once`},
-		"twice inside an unknown key":   {more(image, `"x":[0,{"y":{"z":1,"z":2}}]`), `"x[1].y.z" is there more than once`},
-		"twice as invalid UTF-8":        {more(image, "\"\xff\":1,\"\xfe\":2"), "is there more than once"},
-		"the empty key twice":           {more(image, `"x":{"":1,"":2}`), `"x." is there more than once`},
-		"all that is wrong with keys":   {`{"Layers":[{"digest":"","digest":""}],"Config":{}}`, `"Layers" differs from the key "layers" only by case; "Layers[0].digest" is there more than once; "Config"`},
-		"a key that is cut in the text": {`{"` + strings.Repeat("x", 1000) + `":1,"` + strings.Repeat("x", 1000) + `":1}`, strings.Repeat("x", 200) + `" is`},
+		"all that is wrong with keys":   {`{"Layers":[{"digest":"","digest":""}],"Config":{}}`, `"Layers" differs from the key "layers" only by case; "Config"`},
+		"a key that is cut in the text": {`{"annotations":{"` + strings.Repeat("x", 1000) + `":"","` + strings.Repeat("x", 1000) + `":""}}`, strings.Repeat("x", 188) + `" is`},
 
 		// Parts of more than one format.
 		"index with config":        {more(index, `"config":{}`), "ambiguous: it has the parts of more than one format: config, manifests"},
@@ -214,12 +210,20 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// Keys that are not read are no business of this reader's, at any depth.
+func TestReadLeavesUnknownKeys(t *testing.T) {
+	document := strings.Replace(image, "{", `{"x":1,"x":[0,{"y":{"digest":1,"digest":2,"Digest":3}}],"":0,"":0,`, 1)
+	if _, err := Read([]byte(document)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestErrorsAreBounded(t *testing.T) {
 	var b strings.Builder
 	for range 1000 {
-		fmt.Fprintf(&b, `"%s":1,`, strings.Repeat("x", 1000))
+		fmt.Fprintf(&b, `"%s":"",`, strings.Repeat("x", 1000))
 	}
-	_, err := Read([]byte("{" + b.String() + `"x":1}`))
+	_, err := Read([]byte(`{"annotations":{` + b.String() + `"x":""}}`))
 	if err == nil || len(err.Error()) > maxCauses*300 {
 		t.Errorf("the error is %.100v…", err)
 	}

@@ -18,7 +18,7 @@ func (x *exchange) sayVersion() error {
 	return nil
 }
 
-// serveToken leaves the token endpoint to whoever issues tokens.
+// serveToken leaves the token endpoint to Access, which issues the tokens.
 func (x *exchange) serveToken() error {
 	x.Access.ServeToken(&x.w, x.r)
 	return nil

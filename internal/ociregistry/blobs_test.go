@@ -15,6 +15,7 @@ import (
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
@@ -174,7 +175,7 @@ func TestWhoReadsBlobs(t *testing.T) {
 			t.Fatal("the blob is readable elsewhere, or not where it was pushed")
 		}
 		// As tagging into another stream does.
-		r.tag(t, "b/app", "copied", manifest)
+		r.directory.copied(parse(t, "a/app"), parse(t, "b/app"), "copied", m)
 		if read("b/app") != 200 {
 			t.Error("a blob of an image of the stream is not readable")
 		}
@@ -197,15 +198,28 @@ func TestWhoReadsBlobs(t *testing.T) {
 	})
 }
 
+// TestEmptyLayers holds that a manifest may name an empty layer that was not uploaded, and
+// has it then.
 func TestEmptyLayers(t *testing.T) {
 	r := start(t)
-	const empty = "/blobs/sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	r.want(404, ociregistry.CodeBlobUnknown, r.do("GET", "/v2/a/app"+empty, nil))
-	r.pushBlob("a/app", []byte{})
-	r.want(200, "", r.do("GET", "/v2/b/app"+empty, nil))
-	r.want(202, "", r.do("DELETE", "/v2/a/app"+empty, nil))
-	r.want(404, ociregistry.CodeBlobUnknown, r.do("GET", "/v2/a/app"+empty, nil))
-	r.want(200, "", r.do("GET", "/v2/b/app"+empty, nil))
+	for d, size := range map[digest.Digest]int64{
+		"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": 0,
+		"sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4": 32,
+	} {
+		path := "/v2/a/app/blobs/" + d.String()
+		r.want(404, ociregistry.CodeBlobUnknown, r.do("GET", path, nil))
+		m := r.image("a/app", "with "+d.String(), func(m *ocispec.Manifest) {
+			m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: size})
+		})
+		r.push("a/app", "v1", m)
+		got := r.want(200, "", r.do("GET", path, nil))
+		if int64(len(got.body)) != size || digest.FromBytes(got.body) != d {
+			t.Errorf("%s has %d bytes of %s", d, len(got.body), digest.FromBytes(got.body))
+		}
+		r.want(404, ociregistry.CodeBlobUnknown, r.do("GET", "/v2/b/app/blobs/"+d.String(), nil))
+		r.want(202, "", r.do("DELETE", path, nil))
+		r.want(404, ociregistry.CodeBlobUnknown, r.do("GET", path, nil))
+	}
 }
 
 // TestDirectoryAway holds that what was pushed is readable by its links while nobody can
@@ -356,7 +370,7 @@ func TestPullThroughIsOff(t *testing.T) {
 	m := digest.FromBytes(manifest)
 	kept := func(source string) {
 		t.Helper()
-		if err := errors.Join(r.store.PutFetched(t.Context(), m, manifest), r.store.AddProvenance(t.Context(), m, source)); err != nil {
+		if err := errors.Join(r.store.Put(t.Context(), m, manifest), r.store.AddProvenance(t.Context(), m, source)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -366,12 +380,15 @@ func TestPullThroughIsOff(t *testing.T) {
 	r.want(200, "", r.do("GET", "/v2/shop/web/manifests/v1", nil))
 }
 
-// tag makes an image part of a stream without a push.
-func (r *registry) tag(t testing.TB, repo, tag string, manifest []byte) {
-	r.place(t, repo, tag, manifest, nil)
+// setMirror changes whether what a stream imported may be kept.
+func (r *registry) setMirror(repo string, mirror bool) {
+	r.directory.mu.Lock()
+	defer r.directory.mu.Unlock()
+	for _, sources := range r.directory.streams[repo].sources {
+		sources[0].Mirror = mirror
+	}
 }
 
-// imported does the same for an image of another registry.
 func (r *registry) imported(t testing.TB, repo, tag string, manifest []byte) {
 	r.place(t, repo, tag, manifest, []ociregistry.Source{importedFrom})
 }
@@ -381,15 +398,16 @@ var importedFrom = ociregistry.Source{Ref: reference.PullSpec{Registry: "quay.ex
 
 func (r *registry) place(t testing.TB, repo, tag string, manifest []byte, sources []ociregistry.Source) {
 	t.Helper()
+	r.directory.imported(parse(t, repo), tag, manifest, sources...)
+}
+
+func parse(t testing.TB, repo string) reference.Repository {
+	t.Helper()
 	name, err := reference.ParseRepository(repo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := imageOf(manifest)
-	i.origin.Sources = sources
-	r.directory.mu.Lock()
-	defer r.directory.mu.Unlock()
-	r.directory.put(name, digest.FromBytes(manifest), i, tag)
+	return name
 }
 
 // TestDownloads holds that many clients read one blob at a time.

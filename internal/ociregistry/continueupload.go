@@ -17,7 +17,7 @@ const (
 	busyPoll = 20 * time.Millisecond
 )
 
-// upload finds the upload of the path. Whoever gets it closes it.
+// upload finds the upload of the path. The caller has to close it.
 func (x *exchange) upload() (*blobstore.Upload, error) {
 	ctx, waited := x.context(), time.Duration(0)
 	for {
@@ -36,7 +36,7 @@ func (x *exchange) upload() (*blobstore.Upload, error) {
 	}
 }
 
-// uploadFailure says what failed with the upload of the path; nil for nil.
+// uploadFailure is the error of an operation on the upload of the path; nil for nil.
 func (x *exchange) uploadFailure(tried string, err error) error {
 	switch {
 	case err == nil:
@@ -86,7 +86,11 @@ func (x *exchange) putUpload() error {
 	if err := x.appendChunk(u); err != nil {
 		return err
 	}
-	if _, err := u.Commit(x.context(), want); err != nil {
+	to, err := x.uploads()
+	if err != nil {
+		return err
+	}
+	if _, err := u.Commit(x.context(), to, want); err != nil {
 		return x.refuseContent(want, x.uploadFailure("completing", err))
 	}
 	return x.blobCreated(want, "completed")

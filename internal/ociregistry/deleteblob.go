@@ -8,30 +8,34 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// deleteBlob serves DELETE of a blob in a repository: its link goes, its data stays. As
-// long as an image of the stream refers to it, it is still readable there.
+// deleteBlob serves DELETE of a blob in a repository: it removes the link and keeps the data.
+// The blob is unknown there until it is pushed again, even if a manifest names it.
 func (x *exchange) deleteBlob() error {
 	d, err := x.digest()
 	if err != nil {
 		return err
 	}
-	err = x.Store.UnlinkBlob(x.context(), x.repo.Key(), d)
+	s, err := x.Directory.Stream(x.context(), x.repo, false)
+	if err != nil {
+		return err
+	}
+	if s.Repository().Owner() == "" {
+		return blobUnknown(d)
+	}
+	err = x.Store.UnlinkBlob(x.context(), s.Repository(), d)
 	switch {
 	case errors.Is(err, blobstore.ErrUnknown):
 		return blobUnknown(d)
 	case err != nil:
 		return fmt.Errorf("unlinking blob %s in %s: %w", d, x.repo, err)
 	}
-	if isEmptyLayer(d) {
-		// It stays readable wherever somebody pushed it, see blobStanding. For whoever
-		// deleted it here it is to be gone all the same.
-		x.goneLayers.saw(linkOf(x.repo, d))
-	}
+	x.Directory.Released(s.Repository())
 	return x.accepted()
 }
 
-// deleteStoredBlob serves DELETE /admin/blobs/<digest>: the data goes, whoever refers to
-// it. That it is gone already is as good (the pruner asks for all it knows of).
+// deleteStoredBlob serves DELETE /admin/blobs/<digest>: it removes the data, even if
+// repositories have links to it. It is no error if there is none, since pruners ask for all
+// blobs that they know of.
 func (x *exchange) deleteStoredBlob() error {
 	d, err := x.digest()
 	if err != nil {

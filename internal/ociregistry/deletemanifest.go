@@ -31,7 +31,7 @@ func (x *exchange) deleteManifest() error {
 	if err != nil {
 		return err
 	}
-	// What has begun is brought to its end, whether the client waits for it or not.
+	// The deletion is completed even if the client leaves.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
 	defer cancel()
 	if err := x.removeManifest(ctx, d); err != nil {
@@ -46,20 +46,29 @@ func (x *exchange) accepted() error {
 	return nil
 }
 
-// removeManifest takes a digest out of the stream's history and out of the repository.
-// Its content stays in the store: others may have it too. The stream comes first, so that
-// a deletion that breaks off can be repeated.
+// removeManifest removes a digest from the stream's history and from the repository. Its
+// content stays in the store, since other repositories may have it. The stream comes first,
+// so that a deletion that breaks off can be repeated.
 func (x *exchange) removeManifest(ctx context.Context, d digest.Digest) error {
-	subject := x.subjectOf(ctx, d)
+	s, err := x.Directory.Stream(ctx, x.repo, false)
+	if err != nil {
+		return err
+	}
+	// What only other repositories have is not read: that takes time, which shows.
+	subject := digest.Digest("")
+	if has, err := x.linked(ctx, s.Repository(), d, manifests); err != nil {
+		return err
+	} else if has {
+		subject = x.subjectOf(ctx, d)
+	}
 	inHistory, err := x.Directory.DeleteManifest(ctx, x.repo, d)
 	if err != nil && !isUnknown(err) {
 		return err
 	}
 	unknown := err
-	err = x.Store.UnlinkManifest(ctx, x.repo.Key(), d)
-	linked := err == nil
-	if err != nil && !errors.Is(err, blobstore.ErrUnknown) {
-		return fmt.Errorf("unlinking manifest %s in %s: %w", d, x.repo, err)
+	linked, err := x.unlinkManifest(ctx, s.Repository(), d)
+	if err != nil {
+		return err
 	}
 	if subject != "" {
 		err := x.Store.RemoveReferrer(ctx, x.repo.Key(), subject, d)
@@ -74,6 +83,22 @@ func (x *exchange) removeManifest(ctx context.Context, d digest.Digest) error {
 		return unknown
 	}
 	return manifestUnknown(d)
+}
+
+// unlinkManifest removes the link of a manifest, and reports whether there was one.
+func (x *exchange) unlinkManifest(ctx context.Context, from blobstore.Repository, d digest.Digest) (linked bool, err error) {
+	if from.Owner() == "" {
+		return false, nil
+	}
+	err = x.Store.UnlinkManifest(ctx, from, d)
+	if errors.Is(err, blobstore.ErrUnknown) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("unlinking manifest %s in %s: %w", d, x.repo, err)
+	}
+	x.Directory.Released(from)
+	return true, nil
 }
 
 // subjectOf is the subject of a manifest that is here, "" without one.

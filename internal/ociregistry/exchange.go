@@ -71,9 +71,6 @@ func (x *exchange) serve() error {
 		// Registries that pull through each other would ask in a circle.
 		x.r = x.r.WithContext(upstream.WithRequestURLs(x.r.Context(), urls))
 	}
-	if x.Instance != "" && x.r.Header.Get(upstream.InstanceHeader) == x.Instance {
-		x.r = x.r.WithContext(heldOnly(x.r.Context()))
-	}
 	return route.does(x)
 }
 

@@ -24,6 +24,9 @@ func (x *exchange) getBlob() error {
 		return x.headBlob(d)
 	}
 	blob, stored, err := x.openBlob(x.context(), x.repo, d)
+	if isUnknown(err) {
+		return x.manifestAsBlob(d, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -35,10 +38,28 @@ func (x *exchange) getBlob() error {
 	return x.sendBlob(d, blob)
 }
 
+// manifestAsBlob serves a manifest that is asked for by the route of blobs, under its own
+// media type: clients store content under the type that they are told. unknown is the
+// answer if there is no such manifest either.
+func (x *exchange) manifestAsBlob(d digest.Digest, unknown error) error {
+	m, err := x.manifestByDigest(x.context(), x.repo, d)
+	if isUnknown(err) {
+		return unknown
+	}
+	if err != nil {
+		return err
+	}
+	return x.sendManifest(m)
+}
+
 // blobNotModified answers a client that has the blob. Whether it may still have it is
 // asked all the same.
 func (x *exchange) blobNotModified(d digest.Digest) error {
-	if _, err := x.blobStanding(x.context(), x.repo, d); err != nil {
+	_, err := x.sizeOfBlob(x.context(), x.repo, d)
+	if isUnknown(err) {
+		return x.manifestAsBlob(d, err)
+	}
+	if err != nil {
 		return err
 	}
 	x.identifyBlob(d)
@@ -49,6 +70,9 @@ func (x *exchange) blobNotModified(d digest.Digest) error {
 // headBlob answers with a blob's size. Ranges are for GET only (RFC 9110 §14.2).
 func (x *exchange) headBlob(d digest.Digest) error {
 	size, err := x.sizeOfBlob(x.context(), x.repo, d)
+	if isUnknown(err) {
+		return x.manifestAsBlob(d, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,11 @@ func (x *exchange) getManifest() error {
 	if err != nil {
 		return err
 	}
+	return x.sendManifest(m)
+}
+
+// sendManifest answers with a manifest, or with its headers.
+func (x *exchange) sendManifest(m *storedManifest) error {
 	header := x.w.Header()
 	header["Docker-Content-Digest"] = m.headerDigest
 	header["Etag"] = m.headerTag
@@ -48,7 +53,7 @@ func (x *exchange) getManifest() error {
 	if len(m.content) > bufferBytes {
 		return x.w.send(bytes.NewReader(m.content), int64(len(m.content)))
 	}
-	_, err = x.w.Write(m.content)
+	_, err := x.w.Write(m.content)
 	return err
 }
 

@@ -2,7 +2,6 @@ package ociregistry
 
 import (
 	"net/http"
-	"strings"
 	"sync/atomic"
 )
 
@@ -13,15 +12,9 @@ type Handler struct {
 
 	reads, writes *limiter
 	manifests     *manifestCache
-	// blobs and revisions (manifests) are the ways in which content belongs to repositories.
-	blobs, revisions bond
-	// passed are manifests that were fetched for a repository. While they are in memory they
-	// are served from there, whether or not they were kept.
-	passed linkHints
-	// goneLayers are empty layers that were deleted from a repository.
-	goneLayers linkHints
-	requests   *requestNames
-	closed     atomic.Bool
+	closures      *closures
+	requests      *requestNames
+	closed        atomic.Bool
 }
 
 // New makes a Handler. The error tells everything that is wrong with the options.
@@ -36,18 +29,8 @@ func New(o Options) (*Handler, error) {
 		reads:     newLimiter("read", o.Reads),
 		writes:    newLimiter("write", o.Writes),
 		manifests: newManifestCache(o.ManifestCacheBytes),
-		blobs: bond{
-			what: "blob", unknown: CodeBlobUnknown,
-			known: o.Directory.Blob, linked: o.Store.HasBlob, hints: newLinkHints(),
-		},
-		revisions: bond{
-			what: "manifest", unknown: CodeManifestUnknown,
-			known: o.Directory.Manifest, linked: o.Store.HasManifest, hints: newLinkHints(),
-			throughOthers: unlinkedOf(o.Store),
-		},
-		passed:     newLinkHints(),
-		goneLayers: newLinkHints(),
-		requests:   newRequestNames(),
+		closures:  newClosures(o),
+		requests:  newRequestNames(),
 	}, nil
 }
 
@@ -59,17 +42,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer x.finish()
 	if err := x.serve(); err != nil {
 		x.fail(err)
-	}
-}
-
-// Forget drops what is remembered of manifests that were fetched for a repository
-// (namespace/stream), or for those of a namespace. Call it when they are gone: others may
-// have their names next.
-func (h *Handler) Forget(name string) {
-	for _, l := range h.passed.seen.Keys() {
-		if l.repository == name || strings.HasPrefix(l.repository, name+"/") {
-			h.passed.seen.Remove(l)
-		}
 	}
 }
 

@@ -144,8 +144,10 @@ func TestNeeded(t *testing.T) {
 		{list, SparseNone, []string{"manifests[0]"}},
 	} {
 		var got []string
-		for _, p := range c.m.needed(c.sparse) {
-			got = append(got, p.what)
+		for _, p := range c.m.parts(c.sparse) {
+			if !p.optional {
+				got = append(got, p.what)
+			}
 		}
 		if strings.Join(got, " ") != strings.Join(c.want, " ") {
 			t.Errorf("%s with %s needs %v, not %v", c.m.mediaType, c.sparse, got, c.want)

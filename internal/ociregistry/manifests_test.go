@@ -318,7 +318,7 @@ func TestPartsOfStreams(t *testing.T) {
 	base := r.image("a/base", "base")
 	r.push("a/base", "v1", base)
 	r.want(404, ociregistry.CodeManifestBlobUnknown, r.put("b/app", "v1", base))
-	r.tag(t, "b/app", "base", base)
+	r.directory.copied(parse(t, "a/base"), parse(t, "b/app"), "base", digest.FromBytes(base))
 	r.push("b/app", digest.FromBytes(base).String(), base)
 	// The image goes; what was pushed stays whole.
 	r.want(202, "", r.do("DELETE", "/v2/b/app/manifests/base", nil))
@@ -336,9 +336,7 @@ func TestPartsOfUpstream(t *testing.T) {
 			d := digest.FromBytes(layer)
 			r.upstream.blobs[d], r.upstream.keep = layer, r.store.Put
 			r.imported(t, "shop/web", "base", []byte(`{"layers":[{"digest":"`+d.String()+`","size":100000}]}`))
-			for _, i := range r.directory.streams["shop/web"].images {
-				i.origin.Sources[0].Mirror = mirror
-			}
+			r.setMirror("shop/web", mirror)
 			add := func(size int64) func(*ocispec.Manifest) {
 				return func(m *ocispec.Manifest) {
 					m.Layers = append(m.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: size})

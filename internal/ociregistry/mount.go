@@ -12,13 +12,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// maxHolders bounds the repositories that are asked for a mount that names none: each
-// costs a review of the caller's rights.
-const maxHolders = 16
-
-// mount makes a blob of another repository readable in this one, if the caller may pull
-// it there. Whatever stands against that, be it a refusal or that nothing is known of the
-// source, only means that the client has to upload.
+// mount links a blob of another repository in this one, if the caller may pull it there. If
+// that is refused, or the source does not have it, the client falls back to an upload.
 func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 	d, err := parseDigest(wanted)
 	if err != nil {
@@ -33,7 +28,11 @@ func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 		if !ok {
 			continue
 		}
-		if err := x.Store.LinkBlob(x.context(), x.repo.Key(), d); err != nil {
+		to, err := x.uploads()
+		if err != nil {
+			return "", false, err
+		}
+		if err := x.Store.LinkBlob(x.context(), to, d); err != nil {
 			return "", false, fmt.Errorf("mounting blob %s from %s in %s: %w", d, source, x.repo, err)
 		}
 		return d, true, nil
@@ -41,29 +40,35 @@ func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 	return "", false, nil
 }
 
-// mountSources are the repositories a blob may be mounted from: the one that is named,
-// or those that are known to have it.
+// maxMountSources bounds the repositories that are looked at for a mount that names none:
+// each costs a review of the caller's rights. They are of the same namespace: the time that
+// reviews take would otherwise show that other tenants have a digest.
+const maxMountSources = 16
+
+// mountSources are the repositories that a blob may be mounted from: the one that is named,
+// or this one and those of its namespace whose links are in memory.
 func (x *exchange) mountSources(d digest.Digest, from string) []reference.Repository {
-	if from != "" {
-		source, err := reference.ParseRepository(from)
-		if err != nil {
-			return nil
-		}
-		return []reference.Repository{source}
+	names := []string{from}
+	if from == "" {
+		names = append([]string{x.repo.Key()}, x.Store.RecentlyLinked(x.repo.Namespace, d, maxMountSources)...)
 	}
-	// This repository may have it itself.
-	sources := append([]reference.Repository{x.repo}, x.Directory.HoldersOf(d)...)
-	return sources[:min(len(sources), maxHolders)]
+	var sources []reference.Repository
+	for _, name := range names {
+		if source, err := reference.ParseRepository(name); err == nil {
+			sources = append(sources, source)
+		}
+	}
+	return sources
 }
 
-// mayMount reports whether the caller may pull a blob from a source, by the same rules as
-// for reading it there, and whether its data is here. Nothing is fetched for a mount.
+// mayMount reports whether the caller may pull a blob from a source, by the same rule as
+// for reading it there, and whether its data is stored. Nothing is fetched for a mount.
 func (x *exchange) mayMount(ctx context.Context, source reference.Repository, d digest.Digest) (bool, error) {
 	if err := x.Access.Allow(ctx, x.caller, source, ActionPull); err != nil {
 		return false, err
 	}
-	s, err := x.blobStanding(ctx, source, d)
-	if err != nil || !s.stored() {
+	g, err := x.mayRead(ctx, source, d, blobs)
+	if err != nil || !g.stored {
 		return false, err
 	}
 	_, err = x.Store.Stat(ctx, d)

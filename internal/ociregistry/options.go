@@ -55,12 +55,6 @@ type Options struct {
 	// Upstream fetches what streams refer to and the store lacks; nil is off.
 	Upstream Upstream
 
-	// Instance is what Upstream and importers of the same process send with their requests
-	// (upstream.InstanceHeader); "" for nothing. They are shown what is held alone: an
-	// image that only refers to another registry does not become one of this by being
-	// imported from it.
-	Instance string
-
 	// MaxManifestBytes is the largest manifest that is accepted; 0 is DefaultMaxManifestBytes.
 	MaxManifestBytes int64
 	// Sparse is what manifests may lack; "" is SparseIndexes.

@@ -13,22 +13,42 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// partsAtOnce is how many parts of one manifest are looked at at a time. It matters where
-// the storage is a network away.
-const partsAtOnce = 8
+// A push links every part of its manifest that can be read in the repository: parts that
+// were uploaded for it, and parts that the client left out because another image of the
+// stream has them, since that image may be removed later. A part that cannot be read stays
+// without a link if it may be absent (Options.Sparse); else the push fails.
 
-// part is what a manifest refers to and must have.
+const (
+	// partsAtOnce is how many parts of one manifest are looked up at a time, for storage
+	// that is a network away.
+	partsAtOnce = 8
+	// maxTaken is how many manifests of lists are linked for one push, with all of their
+	// parts; those beyond stay without link.
+	maxTaken = 256
+)
+
+// part is a blob or manifest that a manifest refers to.
 type part struct {
 	what string // "config", "layers[2]", "manifests[0]"
 	descriptor
 	child bool
+	// optional is true for a part that may be absent.
+	optional bool
 }
 
-// needed lists what a manifest must have in its repository, each digest once.
-func (m *manifest) needed(sparse Sparse) []part {
+// parts lists the parts of a manifest, each once.
+func (m *manifest) parts(sparse Sparse) []part {
 	var parts []part
+	type distinct struct {
+		digest   digest.Digest
+		size     int64
+		optional bool
+	}
+	seen := map[distinct]struct{}{}
 	add := func(p part) {
-		if !slices.ContainsFunc(parts, func(q part) bool { return q.Digest == p.Digest && q.Size == p.Size }) {
+		key := distinct{p.Digest, p.Size, p.optional}
+		if _, found := seen[key]; !found {
+			seen[key] = struct{}{}
 			parts = append(parts, p)
 		}
 	}
@@ -36,184 +56,223 @@ func (m *manifest) needed(sparse Sparse) []part {
 		add(part{what: "config", descriptor: *m.config})
 	}
 	for i, layer := range m.layers {
-		if sparse != SparseAll && !isForeign(layer) {
-			add(part{what: fmt.Sprintf("layers[%d]", i), descriptor: layer})
-		}
+		add(part{what: fmt.Sprintf("layers[%d]", i), descriptor: layer, optional: sparse == SparseAll || isForeign(layer)})
 	}
 	for i, child := range m.children {
-		if sparse == SparseNone {
-			add(part{what: fmt.Sprintf("manifests[%d]", i), descriptor: child, child: true})
-		}
+		add(part{what: fmt.Sprintf("manifests[%d]", i), descriptor: child, child: true, optional: sparse != SparseNone})
 	}
 	return parts
 }
 
-// checkParts makes sure that all is there that a manifest needs. away are parts that can
-// be read here, but are not to be kept. The error is an Errors with everything that is
-// missing or of another size, in the manifest's order.
-func (x *exchange) checkParts(m *manifest) (away []digest.Digest, err error) {
-	parts := m.needed(x.Sparse)
+func (p part) unknown() *Error {
+	return digestUnknown(CodeManifestBlobUnknown, p.what+" is", p.Digest)
+}
+
+// linkParts links the parts of a manifest in the repository. The error is an Errors with
+// every part that the manifest needs and that cannot be read, or that has another size, in
+// the manifest's order.
+func (x *exchange) linkParts(to blobstore.Repository, m *incoming) error {
+	parts := m.parts(x.Sparse)
 	wrong := make([]*Error, len(parts))
-	kept := make([]bool, len(parts))
 	var group errgroup.Group
 	group.SetLimit(partsAtOnce)
 	for i, p := range parts {
-		group.Go(func() (err error) {
-			kept[i], err = x.checkPart(x.context(), p)
-			if e := (*Error)(nil); errors.As(err, &e) && hasCode(e, CodeManifestBlobUnknown, CodeManifestInvalid) {
-				wrong[i] = e
-				return nil
-			}
-			return err
-		})
+		if p.child {
+			continue
+		}
+		group.Go(func() error { return collect(&wrong[i], p, x.linkBlob(x.context(), to, p)) })
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	all := Errors(slices.DeleteFunc(wrong, func(e *Error) bool { return e == nil }))
+	if err := problems(wrong); err != nil {
+		return err
+	}
+	for i, p := range parts { // one after the other: each may be a list
+		if p.child {
+			if err := collect(&wrong[i], p, x.linkChild(to, p, m.depth)); err != nil {
+				return err
+			}
+		}
+	}
+	return problems(wrong)
+}
+
+// collect keeps an error about a part for the client, unless the part is optional and not
+// there, and returns any other.
+func collect(wrong **Error, p part, err error) error {
+	var e *Error
+	switch {
+	case err == nil, p.optional && (isUnknown(err) || hasCode(err, CodeManifestBlobUnknown)):
+		return nil
+	case isUnknown(err):
+		*wrong = p.unknown()
+		return nil
+	case errors.As(err, &e) && hasCode(e, CodeManifestBlobUnknown, CodeManifestInvalid):
+		*wrong = e
+		return nil
+	}
+	return err
+}
+
+func problems(wrong []*Error) error {
+	all := Errors(slices.DeleteFunc(slices.Clone(wrong), func(e *Error) bool { return e == nil }))
 	if len(all) > 0 {
-		return nil, all
+		return all
 	}
-	for i, p := range parts {
-		if !kept[i] {
-			away = append(away, p.Digest)
-		}
-	}
-	return away, nil
+	return nil
 }
 
-// checkPart makes sure that one part is there, and that it stays. kept is false for one
-// that is not to stay. Children are kept later, see missingParts.
-func (x *exchange) checkPart(ctx context.Context, p part) (kept bool, err error) {
-	if p.child {
-		_, err := x.manifestStanding(ctx, x.repo, p.Digest)
-		if isUnknown(err) {
-			return false, p.unknown()
+// linkBlob links a configuration or layer. The error is CodeBlobUnknown when it cannot be
+// read in the repository.
+func (x *exchange) linkBlob(ctx context.Context, to blobstore.Repository, p part) error {
+	g, err := x.mayRead(ctx, x.repo, p.Digest, blobs)
+	if err == nil && g.stored {
+		err = x.confirm(ctx, p)
+		if err == nil {
+			return x.link(ctx, to, p.Digest)
 		}
-		return true, err
 	}
-	kept, err = x.findAndKeep(ctx, p)
-	if !isUnknown(err) {
-		return kept, err
+	if err == nil && g.fetchable() || isUnknown(err) && g.fetchable() {
+		return x.linkFetched(ctx, to, p, g)
 	}
-	if done, err := x.takeData(ctx, p); done || err != nil {
-		return done, err
+	if isUnknown(err) {
+		if done, err := x.linkInline(ctx, to, p); done || err != nil {
+			return err
+		}
 	}
-	return false, p.unknown()
+	return err
 }
 
-// findAndKeep is checkPart for a blob; CodeBlobUnknown when it is nowhere to be had.
-func (x *exchange) findAndKeep(ctx context.Context, p part) (kept bool, err error) {
-	found, err := x.findPart(ctx, p.Digest)
+// confirm asks storage for a blob, past the cache, since another replica may have deleted
+// it, and compares its size. If the sizes differ, the data is damaged or the manifest is
+// wrong.
+func (x *exchange) confirm(ctx context.Context, p part) error {
+	size, err := x.Store.Confirm(ctx, p.Digest)
+	switch {
+	case errors.Is(err, blobstore.ErrUnknown):
+		return blobUnknown(p.Digest)
+	case err != nil:
+		return fmt.Errorf("looking for blob %s: %w", p.Digest, err)
+	case size == p.Size:
+		return nil
+	}
+	return p.wrongSize(size)
+}
+
+func (p part) wrongSize(size int64) *Error {
+	return invalidManifest(fmt.Sprintf("%s.size is %d, %s has %d bytes", p.what, p.Size, p.Digest, size))
+}
+
+// link links a blob that is stored, unless the stream has its link.
+func (x *exchange) link(ctx context.Context, to blobstore.Repository, d digest.Digest) error {
+	if err := x.Store.LinkBlob(ctx, to, d); err != nil {
+		return fmt.Errorf("linking blob %s in %s: %w", d, x.repo, err)
+	}
+	return nil
+}
+
+// linkFetched fetches a blob that the client left out because the stream refers to another
+// registry for it. Without a source whose content may be kept it stays without link.
+func (x *exchange) linkFetched(ctx context.Context, to blobstore.Repository, p part, g grant) error {
+	size := g.wanted.Size
+	if size < 0 {
+		var err error
+		if size, err = x.Upstream.Stat(ctx, g.wanted); err != nil {
+			return err
+		}
+	}
+	if size != p.Size {
+		return p.wrongSize(size)
+	}
+	if !g.kept() {
+		return nil
+	}
+	if err := x.fetch(ctx, g.wanted); err != nil {
+		return err
+	}
+	err := x.confirm(ctx, p)
+	if isUnknown(err) {
+		return nil // storage had no room: it is fetched again when it is read
+	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	if found.size != p.Size {
-		return false, invalidManifest(fmt.Sprintf("%s.size is %d, %s has %d bytes", p.what, p.Size, p.Digest, found.size))
-	}
-	return x.keepPart(ctx, p.Digest, found)
+	return x.link(ctx, to, p.Digest)
 }
 
-func (p part) unknown() *Error {
-	e := digestUnknown(CodeManifestBlobUnknown, p.what+" is", p.Digest)
-	return e
-}
-
-// foundPart is where a part is.
-type foundPart struct {
-	size           int64
-	linked, stored bool
-	origin         Origin
-}
-
-// findPart finds a blob by the rules of reading. The link is asked for first, because
-// what was uploaded for this manifest has nothing else yet.
-func (x *exchange) findPart(ctx context.Context, d digest.Digest) (foundPart, error) {
-	linked, err := x.Store.HasBlob(ctx, x.repo.Key(), d)
-	if err != nil {
-		return foundPart{}, fmt.Errorf("looking for blob %s of %s: %w", d, x.repo, err)
-	}
-	// What is acknowledged is asked of the storage itself: another replica may delete.
-	size, err := x.Store.Confirm(ctx, d)
-	stored := err == nil
-	if err != nil && !errors.Is(err, blobstore.ErrUnknown) {
-		return foundPart{}, fmt.Errorf("looking for blob %s: %w", d, err)
-	}
-	if stored && (linked || isEmptyLayer(d)) {
-		return foundPart{size: size, linked: linked, stored: true}, nil
-	}
-	s, err := x.blobStanding(ctx, x.repo, d)
-	if err != nil {
-		return foundPart{}, err
-	}
-	if stored && s.stored() {
-		return foundPart{size: size, stored: true}, nil
-	}
-	origin, err := x.origin(ctx, x.repo, d, s, &x.blobs)
-	if err != nil {
-		return foundPart{}, err
-	}
-	if size = origin.Size; size < 0 {
-		size, err = x.Upstream.Stat(ctx, x.wanted(ctx, x.repo, d, origin))
-	}
-	return foundPart{size: size, origin: origin}, err
-}
-
-// keepPart makes a part this repository's own. It may be readable only because another
-// image of the stream refers to it, which may be pruned tomorrow, and its content may be
-// only where that image came from: the client left its upload out because it is readable.
-// kept is false where the stream says that it is not to be kept, or storage cannot.
-func (x *exchange) keepPart(ctx context.Context, d digest.Digest, found foundPart) (kept bool, err error) {
-	if found.linked {
-		return true, nil
-	}
-	if !found.stored {
-		if !slices.ContainsFunc(found.origin.Sources, func(s Source) bool { return s.Mirror }) {
-			return false, nil
-		}
-		if err := x.fetchPart(ctx, d, found); err != nil {
-			return false, err
-		}
-		if _, err := x.Store.Confirm(ctx, d); errors.Is(err, blobstore.ErrUnknown) {
-			return false, nil
-		} else if err != nil {
-			return false, fmt.Errorf("looking for blob %s: %w", d, err)
-		}
-	}
-	if err := x.Store.LinkBlob(ctx, x.repo.Key(), d); err != nil {
-		return false, fmt.Errorf("linking blob %s in %s: %w", d, x.repo, err)
-	}
-	return true, nil
-}
-
-// fetchPart lets a blob pass through, so that it is kept.
-func (x *exchange) fetchPart(ctx context.Context, d digest.Digest, found foundPart) error {
-	blob, err := x.Upstream.Blob(ctx, x.wanted(ctx, x.repo, d, found.origin))
+// fetch reads a blob to its end, so that it is kept.
+func (x *exchange) fetch(ctx context.Context, w Wanted) error {
+	blob, err := x.Upstream.Blob(ctx, w)
 	if err != nil {
 		return err
 	}
 	src, err := blob.Open(ctx, 0)
 	if err != nil {
-		return fmt.Errorf("fetching blob %s of %s: %w", d, x.repo, err)
+		return fmt.Errorf("fetching blob %s of %s: %w", w.Digest, x.repo, err)
 	}
 	defer src.Close()
 	if _, err := io.Copy(io.Discard, src); err != nil {
-		return fmt.Errorf("fetching blob %s of %s: %w", d, x.repo, err)
+		return fmt.Errorf("fetching blob %s of %s: %w", w.Digest, x.repo, err)
 	}
 	return nil
 }
 
-// takeData takes a blob that nobody uploaded from the manifest itself, which may bring
-// small ones along.
-func (x *exchange) takeData(ctx context.Context, p part) (bool, error) {
-	if p.Data == nil || int64(len(p.Data)) != p.Size || p.Digest.Algorithm().FromBytes(p.Data) != p.Digest {
+// emptyLayers are no bytes at all, and a compressed empty tar archive. Old clients do not
+// upload them.
+var emptyLayers = map[digest.Digest][]byte{
+	"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": {},
+	"sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4": {
+		31, 139, 8, 0, 0, 9, 110, 136, 0, 255, 98, 24, 5, 163, 96, 20, 140, 88, 0, 8, 0, 0, 255, 255, 46, 175, 181, 239, 0, 4, 0, 0,
+	},
+}
+
+// linkInline stores and links a blob that need not be uploaded: one whose content is in the
+// manifest, or an empty layer. It reports whether the blob was one.
+func (x *exchange) linkInline(ctx context.Context, to blobstore.Repository, p part) (bool, error) {
+	content, empty := emptyLayers[p.Digest]
+	if !empty {
+		content = p.Data
+	}
+	if content == nil || int64(len(content)) != p.Size || p.Digest.Algorithm().FromBytes(content) != p.Digest {
 		return false, nil
 	}
-	if err := x.Store.Put(ctx, p.Digest, p.Data); err != nil {
+	if err := x.Store.Put(ctx, p.Digest, content); err != nil {
 		return false, fmt.Errorf("storing blob %s: %w", p.Digest, err)
 	}
-	if err := x.Store.LinkBlob(ctx, x.repo.Key(), p.Digest); err != nil {
-		return false, fmt.Errorf("linking blob %s in %s: %w", p.Digest, x.repo, err)
+	return true, x.link(ctx, to, p.Digest)
+}
+
+// linkChild links a manifest of a list with all of its parts, as if it were pushed. The error
+// is CodeManifestUnknown if the manifest cannot be read, CodeManifestBlobUnknown if one of
+// its parts cannot.
+func (x *exchange) linkChild(to blobstore.Repository, p part, depth int) error {
+	linked, err := x.Store.HasManifest(x.context(), blobstore.Repository{Name: to.Name, Stream: to.Owner()}, p.Digest)
+	if linked || err != nil {
+		return err
 	}
-	return true, nil
+	g, err := x.mayRead(x.context(), x.repo, p.Digest, manifests)
+	if err != nil {
+		return err
+	}
+	if x.taken++; x.taken > maxTaken || depth >= maxDepth || !g.stored && !g.kept() {
+		return exceptNeeded(p)
+	}
+	stored, err := x.manifestByDigest(x.context(), x.repo, p.Digest)
+	if err != nil {
+		return err
+	}
+	m, err := parseManifest(stored.content, stored.mediaType)
+	if err != nil {
+		return exceptNeeded(p) // of a format that cannot be pushed
+	}
+	return x.take(&incoming{manifest: m, digest: p.Digest, content: stored.content, depth: depth + 1})
+}
+
+// exceptNeeded is the error for a manifest that is readable and stays without link.
+func exceptNeeded(p part) error {
+	if p.optional {
+		return nil
+	}
+	return p.unknown()
 }

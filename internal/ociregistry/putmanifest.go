@@ -12,6 +12,7 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -24,10 +25,10 @@ const recordTimeout = 5 * time.Minute
 
 // putManifest serves PUT of a manifest: by tag, by digest, and by digest with tags.
 //
-// The order is what makes an acknowledged push whole and a failed one harmless. All that
-// the manifest refers to is there before it is stored, it is stored before the stream
-// knows of it, and the stream knows of it before it is listed as a referrer or the client
-// is told. Whatever breaks in between, the same push again mends.
+// The order of the steps makes an acknowledged push complete and a failed one harmless: the
+// parts are linked, the manifest is stored and linked, the stream gets its tag event, the
+// manifest is listed as a referrer, and the client is answered. After a failure in between,
+// the same push repairs it.
 func (x *exchange) putManifest() error {
 	named, tags, err := x.pushTargets()
 	if err != nil {
@@ -57,17 +58,51 @@ func (x *exchange) putManifest() error {
 	return nil
 }
 
-// take stores a manifest once it is known what of it is there.
+// incoming is a manifest that is about to be stored.
+type incoming struct {
+	*manifest
+	digest  digest.Digest
+	content []byte
+	tags    []string
+	// depth is the number of lists above it in this push.
+	depth int
+}
+
+// take stores and links a manifest with its parts, and records it in the stream. The links
+// have to belong to the stream with the record. If the push creates that stream, or another
+// client deletes and creates it meanwhile, all parts are looked up and linked once more;
+// without a stream, which a push by digest does not create, for the namespace.
 func (x *exchange) take(m *incoming) error {
-	away, err := x.checkParts(m.manifest)
+	s, err := x.Directory.Stream(x.context(), x.repo, false)
 	if err != nil {
 		return err
 	}
-	missing, err := x.missingParts(m, away)
-	if err != nil {
+	to := s.Repository()
+	if err := x.store(to, m); err != nil {
 		return err
 	}
-	return x.recordManifest(m, missing)
+	if s, err = x.record(m); err != nil {
+		return err
+	}
+	if recorded := s.Repository(); recorded.Owner() != to.Owner() {
+		to = recorded
+		if err := x.store(to, m); err != nil {
+			return err
+		}
+	}
+	return x.refer(to, m)
+}
+
+// refer lists a manifest as a referrer of its subject.
+func (x *exchange) refer(to blobstore.Repository, m *incoming) error {
+	if m.subject != nil {
+		if err := x.Store.AddReferrer(context.WithoutCancel(x.context()), to.Name, m.subject.Digest, m.describe(m.digest, int64(len(m.content)))); err != nil {
+			return fmt.Errorf("recording that %s of %s refers to %s: %w", m.digest, x.repo, m.subject.Digest, err)
+		}
+	}
+	x.closures.learn(m.digest, m.content)
+	x.manifests.put(newStoredManifest(m.digest, m.mediaType, m.content))
+	return nil
 }
 
 // acknowledge tells the client that the push is done.
@@ -89,8 +124,8 @@ func manifestPath(repo reference.Repository, d digest.Digest) string {
 	return versionPrefix + repo.String() + "/manifests/" + d.String()
 }
 
-// pushTargets reads what a push is to be known as: a digest, "" when the path has a tag,
-// and tags, of the path and of the tag parameters.
+// pushTargets reads the digest of the path, "" if it has a tag, and the tags of the path and
+// of the tag parameters, sorted.
 func (x *exchange) pushTargets() (named digest.Digest, tags []string, err error) {
 	if strings.Contains(x.at.reference, ":") {
 		if named, err = x.digest(); err != nil {
@@ -161,71 +196,73 @@ func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, er
 	}
 }
 
-// recordManifest stores a manifest and makes it known.
-func (x *exchange) recordManifest(m *incoming, missing []digest.Digest) error {
-	d := m.digest
-	config, err := x.configOf(x.context(), m.manifest)
-	if err != nil {
+// store stores a manifest and links it, after its parts.
+func (x *exchange) store(to blobstore.Repository, m *incoming) error {
+	if to.Owner() == "" {
+		return x.noNamespace()
+	}
+	if err := x.linkParts(to, m); err != nil {
 		return err
 	}
 	// From here on the client is not needed: what begins is brought to its end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
 	defer cancel()
-	key := x.repo.Key()
-	if err := x.Store.AddMissing(ctx, d, missing); err != nil {
-		return fmt.Errorf("recording what manifest %s of %s lacks: %w", d, x.repo, err)
+	if err := x.Store.Put(ctx, m.digest, m.content); err != nil {
+		return fmt.Errorf("storing manifest %s of %s: %w", m.digest, x.repo, err)
 	}
-	// What others lacked who pushed the same counts as well.
-	if missing, err = x.Store.Missing(ctx, d); err != nil {
-		return fmt.Errorf("reading what manifest %s lacks: %w", d, err)
+	if err := x.Store.LinkManifest(ctx, to, m.digest); err != nil {
+		return fmt.Errorf("linking manifest %s in %s: %w", m.digest, x.repo, err)
 	}
-	if err := x.Store.Put(ctx, d, m.content); err != nil {
-		return fmt.Errorf("storing manifest %s of %s: %w", d, x.repo, err)
-	}
-	if err := x.Store.MarkPushed(ctx, d); err != nil {
-		return fmt.Errorf("recording that manifest %s of %s was pushed: %w", d, x.repo, err)
-	}
-	if err := x.Store.LinkManifest(ctx, key, d); err != nil {
-		return fmt.Errorf("linking manifest %s in %s: %w", d, x.repo, err)
-	}
-	err = x.Directory.Record(ctx, Push{
-		Repository: x.repo, User: x.caller.User, Tags: m.tags, Digest: d,
-		MediaType: m.mediaType, Manifest: m.content, Config: config, Missing: missing,
-	})
-	if err != nil {
-		return err
-	}
-	if m.subject != nil {
-		if err := x.Store.AddReferrer(ctx, key, m.subject.Digest, m.describe(d, int64(len(m.content)))); err != nil {
-			return fmt.Errorf("noting that %s of %s refers to %s: %w", d, x.repo, m.subject.Digest, err)
-		}
-	}
-	x.revisions.hints.saw(linkOf(x.repo, d))
-	x.manifests.put(newStoredManifest(d, m.mediaType, m.content))
 	return nil
+}
+
+// record makes the Image of a manifest that is stored, and moves its tags. The stream that
+// its configuration was linked for may be gone by now: that is a part that is missing.
+func (x *exchange) record(m *incoming) (Stream, error) {
+	config, err := x.configOf(x.context(), x.repo, m.manifest)
+	if isUnknown(err) {
+		return nil, part{what: "config", descriptor: *m.config}.unknown()
+	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
+	defer cancel()
+	return x.Directory.Record(ctx, Push{
+		Repository: x.repo, User: x.caller.User, Tags: m.tags, Digest: m.digest,
+		MediaType: m.mediaType, Manifest: m.content, Config: config,
+	})
+}
+
+// noNamespace is the answer to a write to a namespace that does not exist.
+func (x *exchange) noNamespace() *Error {
+	return &Error{
+		Code: CodeNameUnknown, Message: fmt.Sprintf("namespace %q does not exist", x.repo.Namespace),
+		Detail: map[string]string{"name": x.repo.String()},
+	}
 }
 
 // configOf is the content of a manifest's configuration, nil when it has none or when it
 // is too large to be shown as part of an image.
-func (x *exchange) configOf(ctx context.Context, m *manifest) ([]byte, error) {
+func (h *Handler) configOf(ctx context.Context, repo reference.Repository, m *manifest) ([]byte, error) {
 	if m.config == nil || m.config.Size > maxConfigBytes {
 		return nil, nil
 	}
-	blob, _, err := x.openBlob(ctx, x.repo, m.config.Digest)
+	blob, _, err := h.openBlob(ctx, repo, m.config.Digest)
 	if err != nil {
 		return nil, err
 	}
 	src, err := blob.Open(ctx, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening configuration %s of %s: %w", m.config.Digest, x.repo, err)
+		return nil, fmt.Errorf("opening configuration %s of %s: %w", m.config.Digest, repo, err)
 	}
 	defer src.Close()
 	content, err := io.ReadAll(io.LimitReader(src, m.config.Size+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading configuration %s of %s: %w", m.config.Digest, x.repo, err)
+		return nil, fmt.Errorf("reading configuration %s of %s: %w", m.config.Digest, repo, err)
 	}
 	if m.config.Digest.Algorithm().FromBytes(content) != m.config.Digest {
-		return nil, fmt.Errorf("reading configuration %s of %s: the content has another digest", m.config.Digest, x.repo)
+		return nil, fmt.Errorf("reading configuration %s of %s: the content has another digest", m.config.Digest, repo)
 	}
 	return content, nil
 }

@@ -24,6 +24,9 @@ func (x *exchange) listReferrers() error {
 	if err != nil {
 		return fmt.Errorf("listing what refers to %s in %s: %w", subject, x.repo, err)
 	}
+	if found, err = x.readable(x.context(), found); err != nil {
+		return err
+	}
 	tagged, err := x.taggedReferrers(x.context(), subject)
 	if err != nil {
 		return err
@@ -49,6 +52,21 @@ func (x *exchange) listReferrers() error {
 	})
 }
 
+// readable are the referrers whose manifests can be read in the repository.
+func (x *exchange) readable(ctx context.Context, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	var found []ocispec.Descriptor
+	for _, d := range listed {
+		_, err := x.mayRead(ctx, x.repo, d.Digest, manifests)
+		switch {
+		case err == nil:
+			found = append(found, d)
+		case !isUnknown(err):
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
 // referrersTag is the tag under which clients keep a list of referrers in registries
 // that have none: the algorithm and at most 64 characters of the digest.
 func referrersTag(subject digest.Digest) string {
@@ -69,7 +87,7 @@ func (x *exchange) taggedReferrers(ctx context.Context, subject digest.Digest) (
 	}
 	index, err := parseManifest(list.content, list.mediaType)
 	if err != nil || !index.isList() {
-		return nil, nil // somebody's tag that merely looks like one
+		return nil, nil // a tag that only looks like one
 	}
 	var found []ocispec.Descriptor
 	for _, child := range index.children {

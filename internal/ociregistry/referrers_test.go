@@ -118,12 +118,12 @@ func TestTaggedReferrers(t *testing.T) {
 		for _, m := range [][]byte{old, liar, known} {
 			r.push("shop/web", digest.FromBytes(m).String(), m)
 		}
+		tag := algorithm.String() + "-" + subject.Encoded()[:64]
+		r.push("shop/web", tag, index(t, old, liar, known, []byte("nowhere")))
 		// What was pushed before there was a list has no entry of its own.
 		if err := r.store.RemoveReferrer(t.Context(), "shop/web", subject, digest.FromBytes(old)); err != nil {
 			t.Fatal(err)
 		}
-		tag := algorithm.String() + "-" + subject.Encoded()[:64]
-		r.push("shop/web", tag, index(t, old, liar, known, []byte("nowhere")))
 		all := r.referrers("shop/web", subject, "")
 		var names []string
 		for _, d := range all {

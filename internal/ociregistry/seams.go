@@ -4,25 +4,25 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/reference"
 )
 
-// Caller is who sent a request, and what its token is bound to.
+// Caller is the sender of a request, with the bounds of its token.
 type Caller struct {
-	// User is never nil; nobody is system:anonymous.
+	// User is never nil; it is system:anonymous without credentials.
 	User user.Info
-	// Grants bound what the caller may do, whatever RBAC says; nil is unbounded (the
-	// caller showed a password, an API token for instance, or is nobody).
+	// Grants bound the caller's rights beside RBAC; nil is unbounded (the caller has a
+	// password, such as an API token, or no credentials).
 	Grants []Grant
-	// Scheme is how the caller showed who it is, "Basic" or "Bearer", and Realm the URL of
-	// the token endpoint as this caller reaches it: a refusal is told in their terms.
+	// Scheme is that of the credentials, "Basic" or "Bearer", and Realm the URL of the
+	// token endpoint as this caller reaches it: the challenge of a refusal has both.
 	Scheme, Realm string
 }
 
@@ -33,7 +33,7 @@ type Grant struct {
 	Actions []string // "pull", "push", "delete", "sign", "*"
 }
 
-// Action is what a request wants to do with a repository.
+// Action is an operation on a repository.
 type Action string
 
 // The actions; the comment is the Kubernetes right that is asked for.
@@ -45,23 +45,22 @@ const (
 	ActionSign          Action = "sign"           // create imagesignatures
 )
 
-// Access decides who a request is from and what it may do.
+// Access authenticates and authorizes requests.
 type Access interface {
-	// Authenticate tells who sent a request. A request without credentials is answered
-	// with a challenge; nobody is who shows the literal token "anonymous", as the token
-	// endpoint hands it out. The error is an *Error: CodeUnauthorized with its challenge,
-	// or CodeUnavailable.
+	// Authenticate finds the sender of a request. A request without credentials gets a
+	// challenge; one with the literal token "anonymous", which the token endpoint issues,
+	// is system:anonymous. The error is an *Error: CodeUnauthorized with its challenge, or
+	// CodeUnavailable.
 	Authenticate(r *http.Request) (Caller, error)
 	// Allow asks for a right in a repository. The error is an *Error: CodeUnauthorized
-	// with a challenge for a refusal, CodeUnavailable when nobody could be asked.
+	// with a challenge for a refusal, CodeUnavailable when the API server did not answer.
 	Allow(ctx context.Context, c Caller, repo reference.Repository, action Action) error
-	// AllowCluster asks for a right that is no repository's: to remove blob data
-	// (delete images), to read metrics (get registry/metrics). A token that is bound to
-	// grants is never good for it.
+	// AllowCluster asks for a right beyond repositories: to remove blob data (delete
+	// images), to read metrics (get registry/metrics). A token with grants never has it.
 	AllowCluster(ctx context.Context, c Caller, verb, resource, subresource string) error
-	// AllowCatalog asks whether the caller may list repositories. Everybody may, and sees
-	// what Directory.Repositories lists for them; a token that is bound to grants must
-	// have been asked for with that scope.
+	// AllowCatalog asks whether the caller may list repositories. Every user may, and sees
+	// those that Directory.Repositories lists; a token with grants needs the scope of the
+	// catalog among them.
 	AllowCatalog(c Caller) error
 	// Challenge is the WWW-Authenticate header for a request that wants those rights; an
 	// empty repo is for one that wants none.
@@ -70,22 +69,26 @@ type Access interface {
 	ServeToken(w http.ResponseWriter, r *http.Request)
 }
 
-// Source is one outside repository that content may be fetched from, or was.
+// Source is a repository that content may be fetched from, or was fetched from.
 type Source struct {
 	// Ref names the repository; tag and digest are not looked at.
 	Ref reference.PullSpec
-	// Identity is Ref's, which is the same for all spellings; "" has it worked out each time.
+	// Identity is Ref's, the same for all spellings; if it is "", it is computed each time.
 	Identity string
-	// Insecure is what the stream or its tag says of that registry.
+	// Insecure is true when the stream or its tag calls that registry insecure.
 	Insecure bool
-	// Mirror is false when the tag says that what passes through is not kept.
+	// Mirror is false when content from there must not be kept.
 	Mirror bool
-	// Off says that nothing is to be fetched from there. What was kept is served.
+	// Off is true when nothing may be fetched from there. Content that was kept is served.
 	Off bool
+	// Local is true for a repository of this registry, which is read over its API like by
+	// any client. Its content is not kept a second time.
+	Local bool
 }
 
-// Provenance is what storage calls the source: as everybody sees it or, with the scope of
-// a namespace, as the pull secrets of that namespace show it.
+// Provenance is the name of the source in storage: for content that needs no pull secret or,
+// with the UID of a namespace as scope, for content that a pull secret of that namespace
+// opened.
 func (s Source) Provenance(scope string) string {
 	repository := s.Identity
 	if repository == "" {
@@ -97,82 +100,90 @@ func (s Source) Provenance(scope string) string {
 	return scope + " " + repository // no repository has a space in it
 }
 
-// Provenances are those of several sources.
-func Provenances(scope string, sources []Source) []string {
-	all := make([]string, len(sources))
-	for i, s := range sources {
-		all[i] = s.Provenance(scope)
-	}
-	return all
+// Stream is one version of an image stream, as the rule of ownership.go reads it. Callers must
+// not change the results.
+type Stream interface {
+	// Repository is that of the stream in storage. Without a stream its UID is "", and the
+	// Stream has no images.
+	Repository() blobstore.Repository
+	// Version is different for any two versions of any streams.
+	Version() uint64
+	// Since is when its namespace was created.
+	Since() time.Time
+	// Copied are the images of the history that were copied from other streams, heads
+	// first. CopiedFrom are the repositories of the copy sources of one. The writer of a copy
+	// had the right to pull from them.
+	Copied() []digest.Digest
+	CopiedFrom(image digest.Digest) []blobstore.Repository
+	// Imported are the images of the history with a tag event that names a repository other
+	// than the stream's own, heads first.
+	Imported() []digest.Digest
+	// ManifestSources are the sources of these images and of the manifests of their lists,
+	// best first; BlobSources those of their blobs.
+	ManifestSources(images []digest.Digest) []Source
+	BlobSources(images []digest.Digest) []Source
 }
 
-// Link is a manifest of a repository, which is named by its key, namespace/stream.
-type Link struct {
-	Repository string
-	Manifest   digest.Digest
+// Image has the parts of a manifest, read from it or from its Image in the API.
+type Image struct {
+	Digest digest.Digest
+	// Claimed is true while all that it says comes from a client and was not verified.
+	Claimed bool
+	// Blobs are the configuration and the layers, Children the manifests of a list.
+	Blobs, Children []Part
 }
 
-// Origin says how content belongs to a stream.
-type Origin struct {
-	// Manifest is the manifest itself, or the one that refers to the blob.
-	Manifest digest.Digest
-	// Held is true when it belongs through images of this registry, which were pushed with
-	// all of their parts: whatever storage has under the digest may be read.
-	Held bool
-	// Through are other repositories of this registry that the stream refers to for it: it
-	// is held as long as one of them has the manifest.
-	Through []Link
-	// Parents are the lists through which a manifest belongs to the stream; nil when its
-	// history has the manifest itself.
-	Parents []digest.Digest
-	// MediaType and Size are of the content, "" and -1 when the stream does not tell.
+// Part is a part of a manifest. MediaType is "" and Size -1 where they are not known.
+type Part struct {
+	Digest    digest.Digest
 	MediaType string
 	Size      int64
-	// Sources are outside repositories that the stream refers to for it, best first.
-	// What came from one of them may be read, and what did not has to be fetched from
-	// one of them: that another registry names a digest proves nothing.
-	Sources []Source
 }
 
-// fetchable tells whether the content may be fetched from somewhere.
-func (o *Origin) fetchable() bool {
-	return slices.ContainsFunc(o.Sources, func(s Source) bool { return !s.Off })
+// Copy has the images that the stream of a repository copied from another stream.
+type Copy struct {
+	To     blobstore.Repository
+	Images []digest.Digest
 }
 
-// Directory is what the registry knows of streams and images, through the API.
-// Errors are *Error with CodeNameUnknown, CodeManifestUnknown, CodeBlobUnknown,
+// Directory provides streams and Images to the registry, through the API. Errors are *Error with CodeNameUnknown, CodeManifestUnknown, CodeBlobUnknown,
 // CodeDenied, CodeTooManyRequests, CodeUnavailable …
 type Directory interface {
-	// Resolve tells which manifest a tag leads to: the newest event of status.tags.
+	// Resolve returns the manifest that a tag leads to: the newest event of status.tags.
 	// CodeNameUnknown without the stream, CodeManifestUnknown without the tag.
 	Resolve(ctx context.Context, repo reference.Repository, tag string) (digest.Digest, error)
-	// Manifest tells how a digest belongs to the stream: an image of its history or,
-	// to any depth, the child of one. CodeManifestUnknown when it does not.
-	Manifest(ctx context.Context, repo reference.Repository, d digest.Digest) (Origin, error)
-	// Blob tells how a blob belongs to the stream: an image as above refers to it as
-	// its configuration or a layer, or is it. CodeBlobUnknown when none does.
-	Blob(ctx context.Context, repo reference.Repository, d digest.Digest) (Origin, error)
+	// Stream returns the stream of a repository, which may be a moment old. With live the
+	// API is asked, if it was not a moment ago.
+	Stream(ctx context.Context, repo reference.Repository, live bool) (Stream, error)
+	// Fresh is Stream with a request to the API for stream and namespace in any case.
+	Fresh(ctx context.Context, repo reference.Repository) (Stream, error)
+	// Image returns the Image of a manifest, nil if there is none.
+	Image(ctx context.Context, d digest.Digest) (*Image, error)
+	// CopiesOf lists the streams with copies of images of a repository.
+	CopiesOf(from blobstore.Repository) []Copy
 	// Tags lists the tags that Resolve knows, sorted bytewise. CodeNameUnknown
 	// without the stream.
 	Tags(ctx context.Context, repo reference.Repository) ([]string, error)
-	// Record makes the Image of a pushed manifest and moves the tags onto it, the
-	// stream being made as the user where it is missing. When it returns, Resolve,
-	// Manifest and Blob know of it (in this process).
-	Record(ctx context.Context, p Push) error
+	// Record makes the Image of a pushed manifest and moves the tags to it. If there is no
+	// stream, it makes one as the user. It returns the stream after that.
+	Record(ctx context.Context, p Push) (Stream, error)
+	// Correct has the API correct the Image of a manifest that was verified, which is at a
+	// pull spec.
+	Correct(ctx context.Context, p Push, pullSpec string) error
+	// Released reports that links of a repository were released, which are to be removed
+	// soon (Handler.RemoveReleased). It does not wait for that.
+	Released(r blobstore.Repository)
 	// DeleteTag deletes a tag as deleting the imagestreamtag does.
 	DeleteTag(ctx context.Context, repo reference.Repository, tag string) error
 	// DeleteManifest removes a digest from all of the stream's history, with tags that
 	// are left without any. found is false when no history has it.
 	DeleteManifest(ctx context.Context, repo reference.Repository, d digest.Digest) (found bool, err error)
 	// Repositories lists, sorted, repositories the user may list or pull, after last, at most n;
-	// more tells whether others follow.
+	// more reports whether others follow.
 	Repositories(ctx context.Context, u user.Info, last string, n int) (names []string, more bool, err error)
 	// Signatures are those of an image of the stream; AddSignature adds one as the user.
 	Signatures(ctx context.Context, repo reference.Repository, d digest.Digest) ([]imagev1.ImageSignature, error)
 	AddSignature(ctx context.Context, u user.Info, signature *imagev1.ImageSignature) error
-	// HoldersOf lists repositories, as far as known in this process, whose images refer to a blob;
-	// a hint for mounts that name no source.
-	HoldersOf(d digest.Digest) []reference.Repository
 }
 
 // Push is a manifest that was received, verified and stored.
@@ -183,9 +194,6 @@ type Push struct {
 	Digest     digest.Digest
 	MediaType  string
 	Manifest   []byte
-	// Missing are parts that the manifest names and the repository does not have. That it
-	// names them opens them to nobody.
-	Missing []digest.Digest
 	// Config is the configuration's content, nil when the manifest has none or when
 	// it is larger than a configuration may be.
 	Config []byte
@@ -199,32 +207,26 @@ type Blob struct {
 	Open func(ctx context.Context, offset int64) (io.ReadCloser, error)
 }
 
-// Wanted is content to be fetched from other registries for a repository.
+// Wanted describes content to be fetched for a repository.
 type Wanted struct {
 	Digest   digest.Digest
 	Manifest bool  // it is a manifest; else a blob
 	Size     int64 // -1 when not known
-	// Namespace is the one whose pull secrets are shown to the sources.
-	Namespace string
-	// Scope identifies that namespace in the provenance of content that one of its pull
-	// secrets opened: it is recorded for that namespace alone. Such content is not kept
-	// when Scope is "".
-	Scope string
-	// Sources are tried in their order. Those with Off are not contacted.
-	Sources []Source
+	// Namespace is the one whose pull secrets are shown to the sources, and Scope its UID:
+	// content that a secret opened is kept for that namespace alone.
+	Namespace, Scope string
+	Sources          []Source // best first; those that are Off are not contacted
 }
 
-// Upstream fetches content that streams refer to from other registries. It does not decide
-// what a repository may read: the caller has looked into storage before.
+// Upstream fetches content that a stream refers to from other registries.
 type Upstream interface {
-	// Manifest fetches a manifest, and keeps it with its provenance if its source has
-	// Mirror set. mediaType is the Content-Type of the response. Errors:
-	// CodeManifestUnknown, CodeTooManyRequests, CodeUnavailable.
+	// Manifest fetches a manifest, and keeps it. mediaType is the type that the source sent.
+	// Errors: CodeManifestUnknown, CodeTooManyRequests, CodeUnavailable.
 	Manifest(ctx context.Context, w Wanted) (content []byte, mediaType string, err error)
-	// Blob opens a blob, which is kept in the same way while it is read: callers that want
-	// it from the same sources share one fetch. Errors as above, with CodeBlobUnknown.
+	// Blob opens a blob, which is kept while it passes through: many callers share
+	// one fetch. Errors as above with CodeBlobUnknown.
 	Blob(ctx context.Context, w Wanted) (Blob, error)
-	// Stat asks for the size of a blob in bytes and fetches nothing.
+	// Stat asks for a blob's size only.
 	Stat(ctx context.Context, w Wanted) (int64, error)
 }
 

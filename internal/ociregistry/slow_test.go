@@ -233,11 +233,11 @@ func TestTimeAfterBody(t *testing.T) {
 // slowDirectory takes its time to record.
 type slowDirectory struct{ *directory }
 
-func (d *slowDirectory) Record(ctx context.Context, p ociregistry.Push) error {
+func (d *slowDirectory) Record(ctx context.Context, p ociregistry.Push) (ociregistry.Stream, error) {
 	select {
 	case <-time.After(3 * time.Minute):
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	return d.directory.Record(ctx, p)
 }

@@ -53,10 +53,27 @@ func (x *exchange) uploadAtOnce(wanted string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := x.Store.PutStream(x.context(), x.repo.Key(), want, &x.body, -1); err != nil {
+	to, err := x.uploads()
+	if err != nil {
+		return err
+	}
+	if _, err := x.Store.PutStream(x.context(), to, want, &x.body, -1); err != nil {
 		return x.refuseContent(want, err)
 	}
 	return x.blobCreated(want, "completed")
+}
+
+// uploads is the repository for blobs that no manifest names yet.
+func (x *exchange) uploads() (blobstore.Repository, error) {
+	s, err := x.Directory.Stream(x.context(), x.repo, false)
+	if err != nil {
+		return blobstore.Repository{}, err
+	}
+	to := s.Repository().Uploads()
+	if to.Owner() == "" {
+		return to, x.noNamespace()
+	}
+	return to, nil
 }
 
 // refuseContent counts content that turned out to be something else than was said.
@@ -67,10 +84,9 @@ func (x *exchange) refuseContent(want digest.Digest, err error) error {
 	return fmt.Errorf("receiving blob %s of %s: %w", want, x.repo, err)
 }
 
-// blobCreated tells where a blob can be read.
+// blobCreated answers with the location of a blob.
 func (x *exchange) blobCreated(d digest.Digest, outcome string) error {
 	uploadsTotal.WithLabelValues(outcome).Inc()
-	x.blobs.hints.saw(linkOf(x.repo, d))
 	header := x.w.Header()
 	header.Set("Location", versionPrefix+x.repo.String()+"/blobs/"+d.String())
 	header.Set("Docker-Content-Digest", d.String())

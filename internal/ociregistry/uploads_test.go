@@ -235,17 +235,34 @@ func TestMount(t *testing.T) {
 func TestMountWithoutSource(t *testing.T) {
 	r := start(t)
 	layer := []byte("layer of one")
+	r.push("b/other", "v1", r.image("b/other", "one"))
 	r.push("a/app", "v1", r.image("a/app", "one"))
 	d := digest.FromBytes(layer)
-	r.access.allow("pusher", ociregistry.ActionPush, "b/app")
-	path := "/v2/b/app/blobs/uploads/?mount=" + d.String()
+	r.access.allow("pusher", ociregistry.ActionPush, "a/new")
+	path := "/v2/a/new/blobs/uploads/?mount=" + d.String()
 	r.want(202, "", r.do("POST", path, nil, as("pusher")))
+	r.access.allow("pusher", ociregistry.ActionPull, "b/other")
+	r.want(202, "", r.do("POST", path, nil, as("pusher"))) // it is of another namespace
 	r.access.allow("pusher", ociregistry.ActionPull, "a/app")
 	r.want(201, "", r.do("POST", path, nil, as("pusher")))
 	// A mount that does not work out may still bring the blob along.
 	other := []byte("brought along")
 	brought := digest.FromBytes(other).String()
-	r.want(201, "", r.do("POST", "/v2/b/app/blobs/uploads/?mount="+brought+"&digest="+brought, other))
+	r.want(201, "", r.do("POST", "/v2/a/new/blobs/uploads/?mount="+brought+"&digest="+brought, other))
+}
+
+// TestMountLooksAtItsNamespace holds that a mount without source asks for no right in other
+// namespaces: how long it takes must not depend on what they have.
+func TestMountLooksAtItsNamespace(t *testing.T) {
+	r := start(t)
+	r.push("a/app", "v1", r.image("a/app", "one"))
+	r.access.allow("pusher", ociregistry.ActionPush, "b/app")
+	r.want(202, "", r.do("POST", "/v2/b/app/blobs/uploads/?mount="+digestOf([]byte("layer of one")), nil, as("pusher")))
+	for _, asked := range r.access.asked {
+		if strings.HasPrefix(asked, "pusher") && strings.HasSuffix(asked, "a/app") {
+			t.Errorf("the rights of the caller were reviewed: %s", asked)
+		}
+	}
 }
 
 // TestMountFetchesNothing holds that a blob which only another registry has is not mounted:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/google/uuid"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -20,8 +19,6 @@ import (
 // imports is what asks other registries: one client for the process, so that
 // its budgets hold for everything that asks.
 type imports struct {
-	// instance tells the registry's own requests from others', see ociregistry.Options.
-	instance string
 	client   *upstream.Client
 	importer *importer.Importer
 	conf     *upstream.RegistriesConf
@@ -53,8 +50,6 @@ func newImports(o *Options) (*imports, error) {
 		return nil, err
 	}
 	options.Observer = observeRequests()
-	i.instance = uuid.NewString()
-	options.Instance = i.instance
 	if i.client, err = upstream.NewClient(options); err != nil {
 		return nil, fmt.Errorf("making the client of other registries: %w", err)
 	}

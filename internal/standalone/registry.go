@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	digest "github.com/opencontainers/go-digest"
 	imageclient "github.com/openshift/client-go/image/clientset/versioned"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,7 +30,7 @@ import (
 )
 
 const (
-	// registryGrace is what pushes and pulls in flight have left when the server is told to stop.
+	// registryGrace is the time that pushes and pulls in flight get when the server stops.
 	registryGrace = 10 * time.Second
 	// collectInterval is the time between two looks for abandoned uploads.
 	collectInterval = time.Hour
@@ -44,12 +43,15 @@ const (
 	keepAlive = 3 * time.Minute
 )
 
-// registry is the integrated registry: its port, its storage and, once the API is there,
-// what serves it.
+// registry is the integrated registry: its port, its storage and, once the API is ready, its
+// handler.
 type registry struct {
 	options  *Options
 	listener net.Listener
 	store    *blobstore.Store
+
+	// names are those under which the registry was ever served.
+	names []blobstore.Name
 
 	directory *streams.Directory
 	mirror    *pullthrough.Mirror
@@ -59,9 +61,9 @@ type registry struct {
 	stopping  sync.Once
 }
 
-// newRegistry opens the port and the storage, so that what is wrong with either is known
-// before anything else starts. nil when the registry is switched off. The options learn
-// the address, which streams show unless they were given another.
+// newRegistry opens the port and the storage, so that an error of either is reported before
+// anything else starts. It returns nil if the registry is switched off. Unless the options
+// have an internal host name, it becomes the address of the port.
 func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
 	if !o.Registry.Enabled {
 		return nil, nil
@@ -81,10 +83,13 @@ func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the registry's storage: %w", err), r.listener.Close())
 	}
+	if err := r.rememberNames(ctx); err != nil {
+		return nil, errors.Join(err, r.listener.Close())
+	}
 	return r, nil
 }
 
-// URL is where the registry is served.
+// url is the address of the registry.
 func (r *registry) url() string {
 	scheme := "http://"
 	if r.options.Registry.secure() {
@@ -93,17 +98,23 @@ func (r *registry) url() string {
 	return scheme + reachable(r.listener)
 }
 
-// compose makes what serves, over the API that s serves.
+// compose makes the directory, the pull-through and the handler over the API of s.
 func (r *registry) compose(s *Server) (err error) {
 	settings := &s.options.Config.Registry
 	if r.directory, err = streams.New(streams.Options{
-		Config:             s.loopbackFor("registry"),
-		Hosts:              s.options.Config.Registries(),
-		PullThrough:        !settings.PullThrough.Disabled,
-		Mirror:             settings.PullThrough.Mirror,
-		Stored:             r.storedManifest,
-		OnDeleted:          r.forget(r.store.RemoveRepository),
-		OnNamespaceDeleted: r.forget(r.store.RemoveNamespace),
+		Config:      s.loopbackFor("registry"),
+		Hosts:       s.hosts(),
+		PullThrough: !settings.PullThrough.Disabled,
+		Mirror:      settings.PullThrough.Mirror,
+		OnDeleted: func(ctx context.Context, gone blobstore.Repository, seen time.Time) error {
+			return r.handler.Remove(ctx, gone, seen)
+		},
+		OnReleased: func(ctx context.Context, from blobstore.Repository, seen time.Time) error {
+			return r.handler.RemoveReleased(ctx, from, seen)
+		},
+		OnNamespaceDeleted: func(ctx context.Context, namespace string) error {
+			return r.handler.Reconcile(ctx, namespace+"/")
+		},
 	}); err != nil {
 		return fmt.Errorf("making the registry's view of streams: %w", err)
 	}
@@ -137,7 +148,6 @@ func (r *registry) compose(s *Server) (err error) {
 		Directory:          r.directory,
 		Access:             who,
 		Upstream:           outside,
-		Instance:           s.imports.instance,
 		MaxManifestBytes:   settings.Manifests.MaxSize.Value(),
 		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
 		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
@@ -158,38 +168,8 @@ func limit(l config.RequestLimit) ociregistry.Limit {
 	return ociregistry.Limit{MaxRunning: l.MaxRunning, MaxInQueue: l.MaxInQueue, MaxWaitInQueue: l.MaxWaitInQueue.Duration}
 }
 
-// maxStoredManifest bounds what is read as a manifest, well above what is accepted.
-const maxStoredManifest = 32 << 20
-
-// storedManifest reads a manifest that was pushed, and what somebody who pushed it did not
-// have.
-func (r *registry) storedManifest(ctx context.Context, d digest.Digest) (content []byte, missing []digest.Digest, err error) {
-	if pushed, err := r.store.WasPushed(ctx, d); !pushed || err != nil {
-		return nil, nil, err
-	}
-	content, err = r.store.Read(ctx, d, maxStoredManifest)
-	if errors.Is(err, blobstore.ErrUnknown) {
-		return nil, nil, nil
-	}
-	if err == nil {
-		missing, err = r.store.Missing(ctx, d)
-	}
-	return content, missing, err
-}
-
-// forget takes it that what was deleted had nothing in storage.
-func (r *registry) forget(remove func(context.Context, string) error) func(context.Context, string) error {
-	return func(ctx context.Context, name string) error {
-		defer r.handler.Forget(name)
-		if err := remove(ctx, name); err != nil && !errors.Is(err, blobstore.ErrUnknown) {
-			return fmt.Errorf("removing the links of %s from storage: %w", name, err)
-		}
-		return nil
-	}
-}
-
-// newMirror makes what fetches from other registries, with the importer's client, so
-// that rules and budgets are the same.
+// newMirror makes the pull-through, with the importer's client, so that both have the same
+// rules and budgets.
 func (r *registry) newMirror(s *Server) (*pullthrough.Mirror, error) {
 	images, err := imageclient.NewForConfig(s.loopbackFor("registry-pull-secrets"))
 	if err != nil {
@@ -218,7 +198,7 @@ func (r *registry) newMirror(s *Server) (*pullthrough.Mirror, error) {
 	return mirror, nil
 }
 
-// startRegistry has the registry serve, once it knows the streams.
+// startRegistry makes the registry's handler and starts serving.
 func (s *Server) startRegistry() error {
 	if s.registry == nil {
 		return nil
@@ -229,7 +209,8 @@ func (s *Server) startRegistry() error {
 	return s.registry.start(s)
 }
 
-// start serves, once the directory knows the streams.
+// start serves once the directory has read the streams, and starts the work in the
+// background.
 func (r *registry) start(s *Server) error {
 	serve, err := r.certificates(s)
 	if err != nil {
@@ -244,11 +225,13 @@ func (r *registry) start(s *Server) error {
 		return serve()
 	})
 	s.parts.start("abandoned uploads", r.collectUploads)
-	return nil
+	s.parts.start("registry reconciliation", s.reconcileRegistry)
+	s.parts.start("registry names", r.keepNames)
+	return s.startScrubber()
 }
 
-// certificates returns what serves: plainly, or with a certificate that is read again
-// when its file changes.
+// certificates returns the function that serves: over HTTP, or over TLS with a certificate
+// that is read again when its file changes.
 func (r *registry) certificates(s *Server) (serve func() error, err error) {
 	o := r.options.Registry
 	plain := func() error { return served(r.server.Serve(r.listener)) }

@@ -257,7 +257,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				Host:              client,
 				Informers:         base.Informers,
 				DefaultImportMode: s.options.Config.Imports.Mode,
-				Hosts:             s.options.Config.Registries(),
+				Hosts:             s.hosts(),
 				Allowed:           allowed,
 				Importer:          s.imports.importer,
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,

@@ -2,24 +2,48 @@ package stream
 
 import (
 	"slices"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/reference"
 )
 
-// Registries are the hosts under which the integrated registry is known. Both may
-// be empty.
+// Registries are the host names of the integrated registry. All may be empty.
 type Registries struct {
 	Internal string // host[:port] inside the cluster
 	Public   string // host[:port] outside
-	// Former are those that it had before, by which stored events call it.
+	// Former are earlier internal names, which stored tag events may have.
 	Former []string
+	// Remembered are further earlier names, each with the time until which the registry had
+	// it. Since then the host may be another registry's.
+	Remembered map[string]time.Time
 }
 
-// Has tells whether a host is a name of the integrated registry.
+// Has reports whether a host is or was a name of the integrated registry.
 func (r Registries) Has(host string) bool {
-	return host != "" && (host == r.Internal || host == r.Public || slices.Contains(r.Former, host))
+	return host != "" && (host == r.Public || r.HasInternal(host))
+}
+
+// HasInternal reports whether a host is or was the internal name of the integrated
+// registry.
+func (r Registries) HasInternal(host string) bool {
+	_, remembered := r.Remembered[host]
+	return host != "" && (host == r.Internal || remembered || slices.Contains(r.Former, host))
+}
+
+// HadAt reports whether a host was a name of the integrated registry at a time.
+func (r Registries) HadAt(host string, at time.Time) bool {
+	until, remembered := r.Remembered[host]
+	if remembered && host != r.Internal && host != r.Public && !slices.Contains(r.Former, host) {
+		return !at.After(until)
+	}
+	return r.Has(host)
+}
+
+// Current are the names without the former ones.
+func (r Registries) Current() Registries {
+	return Registries{Internal: r.Internal, Public: r.Public}
 }
 
 // SetRepositories computes the repository fields of status. They are computed on

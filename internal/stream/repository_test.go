@@ -2,6 +2,7 @@ package stream
 
 import (
 	"testing"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 )
@@ -26,6 +27,44 @@ func TestSetRepositories(t *testing.T) {
 			t.Errorf("%+v over %q: %+v", test.hosts, test.backing, s.Status)
 		}
 	}
+}
+
+func TestRegistriesHadAt(t *testing.T) {
+	until := at(10).Time
+	hosts := Registries{
+		Internal: "reg:5000", Public: "reg.example", Former: []string{"before:5000", "both:5000"},
+		Remembered: map[string]time.Time{"remembered:5000": until, "both:5000": until},
+	}
+	for _, test := range []struct {
+		host          string
+		before, after bool
+	}{
+		{"reg:5000", true, true},
+		{"reg.example", true, true},
+		{"before:5000", true, true},
+		{"both:5000", true, true},
+		{"remembered:5000", true, false},
+		{"q.io", false, false},
+		{"", false, false},
+	} {
+		for what, got := range map[string]bool{
+			"long before": hosts.HadAt(test.host, at(1).Time), "at the end": hosts.HadAt(test.host, until),
+		} {
+			if got != test.before {
+				t.Errorf("%q was a name %s: %v", test.host, what, got)
+			}
+		}
+		if got := hosts.HadAt(test.host, until.Add(1)); got != test.after {
+			t.Errorf("%q is a name since: %v", test.host, got)
+		}
+		if got := hosts.Has(test.host); got != test.before {
+			t.Errorf("%q was ever a name: %v", test.host, got)
+		}
+		if got := hosts.HasInternal(test.host); got != (test.before && test.host != "reg.example") {
+			t.Errorf("%q was ever the internal name: %v", test.host, got)
+		}
+	}
+	equal(t, "current names", Registries{Internal: "reg:5000", Public: "reg.example"}, hosts.Current())
 }
 
 func TestTrimRepositories(t *testing.T) {

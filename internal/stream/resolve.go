@@ -18,8 +18,8 @@ type Resolver struct {
 	// Now is the time of events made by this write; for a new stream its
 	// creationTimestamp, so that both agree.
 	Now metav1.Time
-	// InternalHost is the host[:port] of the integrated registry, "" if there is none.
-	InternalHost string
+	// Hosts are the names of the integrated registry.
+	Hosts Registries
 	// Source loads another stream. It is asked once for each stream. Its error is an
 	// API error NotFound when there is no such stream; the stream is only read.
 	Source func(namespace, name string) (*imagev1.ImageStream, error)
@@ -35,6 +35,7 @@ type Resolver struct {
 // tags are resolved all the same.
 func (r Resolver) Resolve(s, old *imagev1.ImageStream) field.ErrorList {
 	var errs field.ErrorList
+	CompleteCopySources(s) // before the spec has heads that would pass for earlier copies
 	sources := sourceCache{load: r.Source}
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
@@ -48,6 +49,7 @@ func (r Resolver) Resolve(s, old *imagev1.ImageStream) field.ErrorList {
 			AddEvent(s, tag.Name, *event)
 		}
 	}
+	RecordCopies(s, sources.copied...)
 	Follow(s, ChangedHeads(s, old))
 	return errs
 }
@@ -89,6 +91,7 @@ func (r Resolver) event(s, old *imagev1.ImageStream, tag *imagev1.TagReference, 
 		return nil, nil
 	}
 	event.Generation = s.Generation
+	r.recordCopy(s, event, from, sources)
 	if !tag.Reference {
 		event.DockerImageReference = r.rehome(event.DockerImageReference, source, s)
 	}
@@ -135,18 +138,27 @@ func (r Resolver) copyEvent(from *imagev1.ImageStream, source tagSource) (*image
 	return &event, nil
 }
 
+// recordCopy notes where an image of the integrated registry is copied from. Whether the
+// writer may pull there was decided before.
+func (r Resolver) recordCopy(s *imagev1.ImageStream, event *imagev1.TagEvent, from *imagev1.ImageStream, sources *sourceCache) {
+	if spec, err := reference.Parse(event.DockerImageReference); from == s || event.Image == "" || err != nil || !r.Hosts.Has(spec.Registry) {
+		return
+	}
+	sources.copied = append(sources.copied, Copied{event.Image, from})
+}
+
 // rehome rewrites a reference to exactly the source's repository in the integrated
-// registry to the repository of s, so that pulls ask for the permission on s.
-// Anything else stays as it is.
+// registry, under the internal host name it has or had, to the repository of s, so that
+// pulls ask for the permission on s. Anything else stays as it is.
 func (r Resolver) rehome(ref string, source tagSource, s *imagev1.ImageStream) string {
-	if r.InternalHost == "" {
+	if r.Hosts.Internal == "" {
 		return ref
 	}
 	spec, err := reference.Parse(ref)
-	if err != nil || spec.Registry != r.InternalHost || spec.Namespace != source.Namespace || spec.Name != source.Stream {
+	if err != nil || !r.Hosts.HasInternal(spec.Registry) || spec.Namespace != source.Namespace || spec.Name != source.Stream {
 		return ref
 	}
-	spec.Namespace, spec.Name = s.Namespace, s.Name
+	spec.Registry, spec.Namespace, spec.Name = r.Hosts.Internal, s.Namespace, s.Name
 	return spec.String()
 }
 
@@ -160,10 +172,11 @@ func wantedForm(kind string) string {
 	return "ID or STREAM@ID"
 }
 
-// sourceCache loads each stream once, errors included.
+// sourceCache loads each stream once, errors included, and has what was copied from them.
 type sourceCache struct {
 	load   func(namespace, name string) (*imagev1.ImageStream, error)
 	loaded map[types.NamespacedName]loadedSource
+	copied []Copied
 }
 
 type loadedSource struct {

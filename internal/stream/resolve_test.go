@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"testing"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,8 +15,8 @@ const internalHost = "reg.svc:5000"
 // resolver knows the streams given and counts what it is asked.
 func resolver(asked map[string]int, known ...*imagev1.ImageStream) Resolver {
 	return Resolver{
-		Now:          at(30),
-		InternalHost: internalHost,
+		Now:   at(30),
+		Hosts: Registries{Internal: internalHost},
 		Source: func(namespace, name string) (*imagev1.ImageStream, error) {
 			key := namespace + "/" + name
 			asked[key]++
@@ -157,12 +158,81 @@ func TestResolveRewritesOnlyTheSourceRepository(t *testing.T) {
 		if got := LatestEvent(s, "t").DockerImageReference; got != want {
 			t.Errorf("%s becomes %s, want %s", ref, got, want)
 		}
-		r.InternalHost = ""
+		r.Hosts.Internal = ""
 		s = streamOf(tracking("t", "other:x", in("q")))
 		r.Resolve(s, nil)
 		if got := LatestEvent(s, "t").DockerImageReference; got != ref {
 			t.Errorf("without a registry %s becomes %s", ref, got)
 		}
+	}
+}
+
+// TestResolveRewritesReferencesOfFormerHosts: the registry had other internal names, by
+// which stored events call it. Its public name was never one of those.
+func TestResolveRewritesReferencesOfFormerHosts(t *testing.T) {
+	hosts := Registries{
+		Internal: internalHost, Public: "reg.example", Former: []string{"before:5000"}, Remembered: map[string]time.Time{"remembered:5000": at(1).Time},
+	}
+	for ref, want := range map[string]string{
+		"before:5000/q/other@" + id('b'):     internalHost + "/p/s@" + id('b'),
+		"remembered:5000/q/other@" + id('b'): internalHost + "/p/s@" + id('b'),
+		"before:5000/q/third@" + id('b'):     "before:5000/q/third@" + id('b'),
+		"reg.example/q/other@" + id('b'):     "reg.example/q/other@" + id('b'),
+	} {
+		source := named(withStatus(streamOf(), history("x", event(ref, id('b'), 1, at(1)))), "q", "other")
+		s := streamOf(tracking("t", "other:x", in("q")))
+		r := resolver(map[string]int{}, withUID(source, "u"))
+		r.Hosts = hosts
+		if errs := r.Resolve(s, nil); len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		if got := LatestEvent(s, "t").DockerImageReference; got != want {
+			t.Errorf("%s becomes %s, want %s", ref, got, want)
+		}
+		equal(t, "copies of "+ref, []CopySource{copied("q/other", "u", id('b'))}, CopySources(s))
+	}
+}
+
+// TestResolveRecordsCopies: an image of the integrated registry is noted with the stream it
+// is copied from, and with those that this one has it from.
+func TestResolveRecordsCopies(t *testing.T) {
+	other := withUID(withStatus(named(streamOf(), "q", "other"),
+		history("chained", event(internalHost+"/q/other@"+image("b3"), image("b3"), 1, at(3))),
+		history("imported", event("q.io/x@"+image("b1"), image("b1"), 1, at(1))),
+		history("pushed", event(internalHost+"/q/other@"+image("b2"), image("b2"), 1, at(2))),
+		history("reference", event(internalHost+"/q/other:x", "", 1, at(4))),
+		history("third", event(internalHost+"/q/third@"+image("b4"), image("b4"), 1, at(5))),
+	), "u")
+	RecordCopies(other, Copied{image("b3"), withUID(named(streamOf(), "r", "first"), "v")})
+	for _, test := range []struct {
+		name string
+		tag  imagev1.TagReference
+		want []CopySource
+	}{
+		{"a tag that was pushed", tracking("t", "other:pushed", in("q")), []CopySource{copied("q/other", "u", image("b2"))}},
+		{"an image that was pushed", spec("t", KindImageStreamImage, "other@b2", in("q")), []CopySource{copied("q/other", "u", image("b2"))}},
+		{"for reference", tracking("t", "other:pushed", in("q"), asReference), []CopySource{copied("q/other", "u", image("b2"))}},
+		{"a copy", tracking("t", "other:chained", in("q")), []CopySource{copied("q/other", "u", image("b3")), copied("r/first", "v", image("b3"))}},
+		{"what was imported from a third stream", tracking("t", "other:third", in("q")), []CopySource{copied("q/other", "u", image("b4"))}},
+		{"what was imported from another registry", tracking("t", "other:imported", in("q")), []CopySource{}},
+		{"a reference without image", tracking("t", "other:reference", in("q")), []CopySource{}},
+		{"a tag without history", tracking("t", "other:none", in("q")), []CopySource{}},
+		{"a tag of this stream", tracking("t", "own"), nil},
+		{"an import", docker("t", internalHost+"/q/other:pushed"), nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			old := withStatus(streamOf(), history("own", event(internalHost+"/p/s@"+image("c1"), image("c1"), 1, at(1))))
+			s := old.DeepCopy()
+			SetSpecTag(s, test.tag)
+			CompleteCopySources(s)
+			before := other.DeepCopy()
+			if errs := resolver(map[string]int{}, other).Resolve(s, old); len(errs) > 0 {
+				t.Fatal(errs)
+			}
+			PruneCopySources(s)
+			equal(t, "copies", test.want, CopySources(s))
+			equal(t, "the source", before, other)
+		})
 	}
 }
 

@@ -122,9 +122,6 @@ func (c *Client) roundTrip(ctx context.Context, q query) (*answer, *Error) {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	announceURL(req, q.kind)
-	if c.opts.Instance != "" && q.kind != KindToken {
-		req.Header.Set(InstanceHeader, c.opts.Instance)
-	}
 	client := c.secure
 	if q.insecure {
 		client = c.insecure

@@ -11,9 +11,6 @@ import (
 
 // Options configure a Client. The zero value works: every field has a default.
 type Options struct {
-	// Instance is sent with every request for content, so that a registry knows requests
-	// of its own process; "" sends nothing.
-	Instance string
 	// RootCAs are CAs trusted for registries; nil means the system's.
 	// See LoadCAs.
 	RootCAs *x509.CertPool

@@ -13,9 +13,6 @@ import (
 // a circle.
 const RequestURLHeader = "X-Registry-Request-URL"
 
-// InstanceHeader carries Options.Instance.
-const InstanceHeader = "X-Weir-Instance"
-
 const (
 	// maxRequestURLs is the longest chain of registries that is gone along with.
 	maxRequestURLs = 16

@@ -6,11 +6,16 @@ import (
 	"os"
 	"testing"
 
+	"weir.dev/weir/internal/standalone"
 	"weir.dev/weir/internal/testenv"
 )
 
-var env *testenv.Env
+var (
+	env *testenv.Env
+	// dataDir is where it keeps its data.
+	dataDir string
+)
 
 func TestMain(m *testing.M) {
-	os.Exit(testenv.Run(m, func(e *testenv.Env) { env = e }, testenv.WithRegistry))
+	os.Exit(testenv.Run(m, func(e *testenv.Env) { env = e }, testenv.WithRegistry, func(o *standalone.Options) { dataDir = o.DataDir }))
 }

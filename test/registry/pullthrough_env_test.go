@@ -142,7 +142,7 @@ func (p *through) get(t *testing.T, stream, what string) []byte {
 	t.Helper()
 	answer, err := p.ask(t, http.MethodGet, stream, what)
 	if err != nil || answer.status != http.StatusOK || int64(len(answer.body)) != answer.length {
-		t.Fatalf("GET %s of %s: %d bytes, %v", what, stream, len(answer.body), err)
+		t.Fatalf("GET %s of %s: %d bytes, %v: %d %.300q", what, stream, len(answer.body), err, answer.status, answer.body)
 	}
 	return answer.body
 }

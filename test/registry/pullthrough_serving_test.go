@@ -177,11 +177,10 @@ func TestPullThroughSwitchedOffByATag(t *testing.T) {
 				host = elsewhere.Host
 				r := newReplica(t)
 				testenv.Eventually(t, "the annotation to be known", func() error {
-					o, err := r.Manifest(t.Context(), repo(t, p.namespace, "app"), digest.Digest(d))
-					if err == nil && (len(o.Sources) == 0 || o.Sources[0].Mirror) {
-						err = fmt.Errorf("%+v", o)
+					if sources := r.manifestSources(t, repo(t, p.namespace, "app"), digest.Digest(d)); len(sources) == 0 || sources[0].Mirror {
+						return fmt.Errorf("%+v", sources)
 					}
-					return err
+					return nil
 				})
 				p.pullAll(t, "app", d)
 				p.pullAll(t, "app", d)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,7 +81,8 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("cut off by the test")
 	}
 	if r.URL.Query().Get("watch") == "" {
-		parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/apis/image.openshift.io/v1/"), "/")
+		_, rest, _ := strings.Cut(r.URL.Path, "/v1/")
+		parts := strings.Split(rest, "/")
 		if parts[0] == "namespaces" && len(parts) > 2 {
 			parts = parts[2:]
 		}
@@ -216,11 +218,23 @@ func bind(t testing.TB, namespace string, role rbacv1.RoleRef, subject rbacv1.Su
 }
 
 // pushed records a push that has to succeed.
-func (r *replica) pushed(t testing.TB, p ociregistry.Push) {
+func (r *replica) pushed(t testing.TB, p ociregistry.Push) ociregistry.Stream {
 	t.Helper()
-	if err := r.Record(t.Context(), p); err != nil {
+	s, err := r.Record(t.Context(), p)
+	if err != nil {
 		t.Fatalf("pushing %s %v: %v", p.Repository, p.Tags, err)
 	}
+	return s
+}
+
+// pushedEventually is pushed by a user whose rights may not be known yet.
+func (r *replica) pushedEventually(t testing.TB, p ociregistry.Push) (s ociregistry.Stream) {
+	t.Helper()
+	testenv.Eventually(t, "the rights of "+p.User.GetName(), func() (err error) {
+		s, err = r.Record(t.Context(), p)
+		return err
+	})
+	return s
 }
 
 // refused is what a client is told of an error: its HTTP status and code.
@@ -245,48 +259,39 @@ func wantRefused(t testing.TB, err error, want string, texts ...string) {
 	}
 }
 
-// reads tells whether all of an image can be read in a repository now.
-func (r *replica) reads(ctx context.Context, in reference.Repository, m manifest) error {
-	if o, err := r.Manifest(ctx, in, m.Digest); err != nil || o.Manifest != m.Digest || o.MediaType != m.MediaType {
-		return fmt.Errorf("manifest: %+v, %w", o, err)
+// describes reports whether the Image of a manifest is known, with all of its parts.
+func (r *replica) describes(ctx context.Context, m manifest) error {
+	image, err := r.Image(ctx, m.Digest)
+	if err != nil || image == nil {
+		return fmt.Errorf("image %s: %+v, %w", m.Digest, image, err)
 	}
-	blobs := append([]digest.Digest{m.Digest}, m.layers...)
+	var blobs []digest.Digest
+	for _, b := range image.Blobs {
+		blobs = append(blobs, b.Digest)
+	}
+	want := m.layers
 	if m.config != "" {
-		blobs = append(blobs, m.config)
+		want = append([]digest.Digest{m.config}, m.layers...)
 	}
-	for _, d := range blobs {
-		if _, err := r.Blob(ctx, in, d); err != nil {
-			return fmt.Errorf("blob: %w", err)
-		}
+	if !slices.Equal(blobs, want) {
+		return fmt.Errorf("image %s has the blobs %v, want %v", m.Digest, blobs, want)
 	}
 	return nil
 }
 
-// wantReads checks that all of an image can be read now, wantUnread that none of it can.
-func (r *replica) wantReads(t testing.TB, in reference.Repository, m manifest) {
+func (r *replica) wantDescribed(t testing.TB, m manifest) {
 	t.Helper()
-	if err := r.reads(t.Context(), in, m); err != nil {
-		t.Errorf("reading %s: %v", in, err)
+	if err := r.describes(t.Context(), m); err != nil {
+		t.Error(err)
 	}
 }
 
-func (r *replica) unread(ctx context.Context, in reference.Repository, m manifest) error {
-	if _, err := r.Manifest(ctx, in, m.Digest); refused(err) != "404 MANIFEST_UNKNOWN" && refused(err) != "404 NAME_UNKNOWN" {
-		return fmt.Errorf("manifest %s: %v", m.Digest, err)
-	}
-	for _, d := range append([]digest.Digest{m.config, m.Digest}, m.layers...) {
-		if _, err := r.Blob(ctx, in, d); d != "" && refused(err) != "404 BLOB_UNKNOWN" {
-			return fmt.Errorf("blob %s: %v", d, err)
-		}
-	}
-	return nil
-}
-
-func (r *replica) wantUnread(t testing.TB, in reference.Repository, m manifest) {
+// stream is a stream as the replica knows it, or as the API has it.
+func (r *replica) stream(t testing.TB, in reference.Repository, live bool) ociregistry.Stream {
 	t.Helper()
-	if err := r.unread(t.Context(), in, m); err != nil {
-		t.Errorf("%s is readable: %v", in, err)
-	}
+	s, err := r.Stream(t.Context(), in, live)
+	fatal(t, err)
+	return s
 }
 
 // wantTag checks what a tag leads to; "" is nothing.

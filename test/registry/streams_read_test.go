@@ -1,8 +1,8 @@
 package registry_test
 
 import (
-	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,8 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"golang.org/x/sync/errgroup"
-
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
@@ -26,8 +25,13 @@ func TestStreamsWarmReadsAskNobody(t *testing.T) {
 	in, m := repo(t, ns, "app"), newManifest(t, 5)
 	writer.pushed(t, m.to(in, admin, "1"))
 	writer.requests()
-	writer.wantReads(t, in, m)
-	writer.wantTag(t, in, "1", m.Digest)
+	read := func(r *replica) blobstore.Repository {
+		t.Helper()
+		r.wantDescribed(t, m)
+		r.wantTag(t, in, "1", m.Digest)
+		return r.stream(t, in, false).Repository()
+	}
+	here := read(writer)
 	writer.wantRequests(t, "reading what was pushed here")
 
 	testenv.Eventually(t, "the watch to tell", func() error {
@@ -38,16 +42,14 @@ func TestStreamsWarmReadsAskNobody(t *testing.T) {
 		}
 		return nil
 	})
-	reader.wantReads(t, in, m)
+	if there := read(reader); there != here || here.Name != in.Key() || here.Stream != string(getStream(t, in).UID) || here.Namespace == "" {
+		t.Errorf("the repository is %+v and %+v", here, there)
+	}
 	reader.wantRequests(t, "reading what others pushed", "GET images=1")
 	for range 10 {
-		reader.wantReads(t, in, m)
-		reader.wantTag(t, in, "1", m.Digest)
+		read(reader)
 	}
 	reader.wantRequests(t, "reading it again")
-	if holders := reader.HoldersOf(m.layers[0]); len(holders) != 1 || holders[0] != in {
-		t.Errorf("holders %v", holders)
-	}
 }
 
 // TestStreamsSeeOthersWritesAtOnce: what others wrote is read by whoever asks for it
@@ -57,141 +59,134 @@ func TestStreamsSeeOthersWritesAtOnce(t *testing.T) {
 	writer, reader := newReplica(t), newReplica(t)
 	for range 20 {
 		in, m := repo(t, ns, fmt.Sprintf("app-%d", serial.Add(1))), newManifest(t, 1)
-		writer.pushed(t, m.to(in, admin, "1"))
+		made := writer.pushed(t, m.to(in, admin, "1"))
 		reader.wantTag(t, in, "1", m.Digest)
-		reader.wantReads(t, in, m)
+		reader.wantDescribed(t, m)
+		if got := reader.stream(t, in, true).Repository(); got != made.Repository() {
+			t.Errorf("the repository is %+v, want %+v", got, made.Repository())
+		}
 	}
 }
 
-// TestStreamsTaggedElsewhere: a tag copied into another stream makes its image readable
-// there, and only there.
+// TestStreamsTaggedElsewhere: the directory knows where a tag was copied from, as long as
+// the copy is there, and which streams have copies.
 func TestStreamsTaggedElsewhere(t *testing.T) {
 	ns, other := env.Namespace(t, "read"), env.Namespace(t, "read")
 	r := newReplica(t)
 	from, to, m := repo(t, ns, "app"), repo(t, other, "copy"), newManifest(t, 2)
-	r.pushed(t, m.to(from, admin, "1"))
-	r.pushed(t, newManifest(t, 1).to(to, admin, "own"))
-	r.wantUnread(t, to, m)
+	source := r.pushed(t, m.to(from, admin, "1")).Repository()
+	target := r.pushed(t, newManifest(t, 1).to(to, admin, "own")).Repository()
+	copies := func(n int) func() error {
+		return func() error {
+			s := r.stream(t, to, false)
+			if images, sources, of := s.Copied(), s.CopiedFrom(m.Digest), r.CopiesOf(source); len(images) != n || len(sources) != n || len(of) != n {
+				return fmt.Errorf("copied %v from %v, copies %v", images, sources, of)
+			}
+			return nil
+		}
+	}
+	fatal(t, copies(0)())
 	_, err := env.Images.ImageV1().ImageStreamTags(other).Create(t.Context(), &imagev1.ImageStreamTag{
 		ObjectMeta: metav1.ObjectMeta{Name: "copy:1"},
 		Tag:        &imagev1.TagReference{From: &corev1.ObjectReference{Kind: "ImageStreamTag", Namespace: ns, Name: "app:1"}},
 	}, metav1.CreateOptions{})
 	fatal(t, err)
-	testenv.Eventually(t, "the copy to be readable", func() error { return r.reads(t.Context(), to, m) })
+	testenv.Eventually(t, "the copy to be known", copies(1))
 	r.wantTag(t, to, "1", m.Digest)
+	s := r.stream(t, to, false)
+	source.Namespace = ""
+	if got := s.CopiedFrom(m.Digest); s.Copied()[0] != m.Digest || got[0] != source {
+		t.Errorf("%v is copied from %+v, want %+v", s.Copied(), got, source)
+	}
+	if got := r.CopiesOf(source)[0]; got.To.Name != target.Name || got.To.Stream != target.Stream || !slices.Equal(got.Images, []digest.Digest{m.Digest}) {
+		t.Errorf("copies %+v", got)
+	}
 
 	fatal(t, env.Images.ImageV1().ImageStreamTags(other).Delete(t.Context(), "copy:1", metav1.DeleteOptions{}))
-	testenv.Eventually(t, "the copy to be gone", func() error { return r.unread(t.Context(), to, m) })
+	testenv.Eventually(t, "the copy to be gone", copies(0))
 	r.wantTag(t, to, "1", "")
-	r.wantReads(t, from, m)
 }
 
 func TestStreamsThatGoAndComeBack(t *testing.T) {
 	ns := env.Namespace(t, "read")
 	r := newReplica(t)
-	in, first, second := repo(t, ns, "app"), newManifest(t, 1), newManifest(t, 1)
-	r.pushed(t, first.to(in, admin, "1"))
+	in := repo(t, ns, "app")
+	first := r.pushed(t, newManifest(t, 1).to(in, admin, "1")).Repository()
 	fatal(t, env.Images.ImageV1().ImageStreams(ns).Delete(t.Context(), "app", metav1.DeleteOptions{}))
 	testenv.Eventually(t, "the stream to be gone", func() error {
 		if _, err := r.Resolve(t.Context(), in, "1"); refused(err) != "404 NAME_UNKNOWN" {
 			return fmt.Errorf("got %w", err)
 		}
-		return r.unread(t.Context(), in, first)
+		if now := r.stream(t, in, false).Repository(); now.Stream != "" || now.Namespace != first.Namespace {
+			return fmt.Errorf("the repository is %+v", now)
+		}
+		return nil
 	})
 	if _, err := r.Tags(t.Context(), in); refused(err) != "404 NAME_UNKNOWN" {
 		t.Errorf("tags: %v", err)
 	}
-	r.pushed(t, second.to(in, admin, "2"))
-	r.wantReads(t, in, second)
-	r.wantUnread(t, in, first)
+	next := r.pushed(t, newManifest(t, 1).to(in, admin, "2")).Repository()
+	if next.Stream == first.Stream || next.Stream == "" || next.Namespace != first.Namespace {
+		t.Errorf("the repository was %+v and is %+v", first, next)
+	}
 	r.wantTag(t, in, "1", "")
 }
 
-// TestStreamsWithImagesThatAreGone: an image whose Image was deleted cannot be read, and
-// keeps nothing else from being read.
-func TestStreamsWithImagesThatAreGone(t *testing.T) {
-	ns := env.Namespace(t, "read")
-	writer := newReplica(t)
-	in, gone, old, head := repo(t, ns, "app"), newManifest(t, 2), newManifest(t, 2), newManifest(t, 2)
-	child, sibling := newManifest(t, 1), newManifest(t, 1)
-	index := newIndex(t, child.Push, sibling.Push)
-	for _, m := range []manifest{child, sibling} {
-		writer.pushed(t, m.to(in, admin))
-	}
-	for _, m := range []manifest{gone, old, index, head} {
-		writer.pushed(t, m.to(in, admin, "1"))
-	}
-	for _, m := range []manifest{gone, child} {
-		fatal(t, env.Images.ImageV1().Images().Delete(t.Context(), m.Digest.String(), metav1.DeleteOptions{}))
-	}
-	r := newReplica(t)
-	for _, m := range []manifest{old, index, head, sibling} {
-		r.wantReads(t, in, m)
-	}
-	r.wantUnread(t, in, gone)
-	r.wantUnread(t, in, child)
-}
-
-// TestStreamsWithLongHistories: what a client pulls is found without looking at all that
-// was ever pushed; the rest is looked at when it is needed, once.
+// TestStreamsWithLongHistories: the length of a history costs no requests.
 func TestStreamsWithLongHistories(t *testing.T) {
 	const revisions = 1000
 	ns := env.Namespace(t, "read")
 	writer := newReplica(t)
-	in := repo(t, ns, "app")
-	manifests := make([]manifest, revisions)
-	var making errgroup.Group
-	making.SetLimit(16)
-	for i := range manifests {
-		manifests[i] = newManifest(t, 10)
-		making.Go(func() error { return writer.Record(t.Context(), manifests[i].to(in, admin)) })
-	}
-	fatal(t, making.Wait())
-	head := newManifest(t, 10)
+	in, head := repo(t, ns, "app"), newManifest(t, 10)
 	writer.pushed(t, head.to(in, admin, "latest"))
 	s := getStream(t, in)
-	for i, m := range manifests {
+	older := make([]digest.Digest, revisions)
+	for i := range older {
+		older[i] = unique("manifest")
 		s.Status.Tags[0].Items = append(s.Status.Tags[0].Items, imagev1.TagEvent{
 			Created: metav1.NewTime(time.Now().Add(-time.Duration(i+1) * time.Minute)), Generation: 1,
-			Image: m.Digest.String(), DockerImageReference: env.Registry() + "/" + in.Key() + "@" + m.Digest.String(),
+			Image: older[i].String(), DockerImageReference: "quay.io/team/app@" + older[i].String(),
 		})
 	}
 	_, err := env.Images.ImageV1().ImageStreams(ns).UpdateStatus(t.Context(), s, metav1.UpdateOptions{})
 	fatal(t, err)
 
 	r := newReplica(t)
-	r.wantReads(t, in, head)
+	r.wantDescribed(t, head)
 	r.wantRequests(t, "a cold pull of the head", "GET images=1")
-	r.wantReads(t, in, manifests[revisions-1])
-	r.wantRequests(t, "a cold pull of the oldest", "GET images=1")
-	if _, err := r.Blob(t.Context(), in, manifests[revisions/2].layers[3]); err != nil {
-		t.Error(err)
+	known := r.stream(t, in, false)
+	if imported := known.Imported(); !slices.Equal(imported, older) {
+		t.Errorf("%d images are imported, want %d from new to old", len(imported), revisions)
 	}
-	r.wantUnread(t, in, newManifest(t, 1))
-	if asked := r.requests(); asked["GET images"] != revisions-1 || asked["GET imagestreams"] > 2 {
-		t.Errorf("looking at all of the history took %v", asked)
-	}
-	for i := 0; i < revisions; i += 50 {
-		r.wantReads(t, in, manifests[i])
-	}
-	r.wantRequests(t, "looking again")
-
+	r.wantRequests(t, "the view of the history")
 	next := newManifest(t, 10)
 	r.pushed(t, next.to(in, admin, "latest"))
-	r.wantReads(t, in, next)
-	r.wantReads(t, in, manifests[700])
+	r.wantDescribed(t, next)
 	r.wantRequests(t, "one more push", "POST imagestreammappings=1", "GET imagestreams=1")
 
-	found, err := r.DeleteManifest(t.Context(), in, manifests[700].Digest)
+	found, err := r.DeleteManifest(t.Context(), in, older[700])
 	if err != nil || !found {
 		t.Fatalf("%v, %v", found, err)
 	}
 	r.requests()
-	r.wantUnread(t, in, manifests[700])
-	r.wantReads(t, in, manifests[699])
-	if asked := r.requests(); asked["GET images"] != 0 {
-		t.Errorf("after a deletion, %v were asked for again", asked)
+	if imported := r.stream(t, in, false).Imported(); len(imported) != revisions-1 || slices.Contains(imported, older[700]) {
+		t.Errorf("%d images are imported after a deletion", len(imported))
 	}
+	r.wantRequests(t, "the view after a deletion")
+}
+
+// TestStreamsWithImagesThatAreGone: an Image that was deleted is not there for those who
+// did not know it.
+func TestStreamsWithImagesThatAreGone(t *testing.T) {
+	ns := env.Namespace(t, "read")
+	in, gone := repo(t, ns, "app"), newManifest(t, 2)
+	newReplica(t).pushed(t, gone.to(in, admin, "1"))
+	fatal(t, env.Images.ImageV1().Images().Delete(t.Context(), gone.Digest.String(), metav1.DeleteOptions{}))
+	r := newReplica(t)
+	if image, err := r.Image(t.Context(), gone.Digest); err != nil || image != nil {
+		t.Errorf("%+v, %v", image, err)
+	}
+	r.wantTag(t, in, "1", gone.Digest)
 }
 
 // TestStreamsWhileTheAPIIsAway: what is known goes on being read, the rest is trouble and
@@ -203,14 +198,17 @@ func TestStreamsWhileTheAPIIsAway(t *testing.T) {
 	newReplica(t).pushed(t, unknown.to(in, admin, "unknown"))
 	r.pushed(t, known.to(in, admin, "known"))
 	r.cut.Store(true)
-	r.wantReads(t, in, known)
+	r.wantDescribed(t, known)
 	r.wantTag(t, in, "known", known.Digest)
+	r.stream(t, in, false)
 	for what, err := range map[string]error{
-		"stream":   second(r.Resolve(t.Context(), repo(t, ns, "none"), "1")),
-		"manifest": second(r.Manifest(t.Context(), in, unknown.Digest)),
-		"blob":     second(r.Blob(t.Context(), in, unknown.config)),
-		"push":     r.Record(t.Context(), newManifest(t, 1).to(in, admin, "2")),
-		"delete":   r.DeleteTag(t.Context(), in, "known"),
+		"tag":       second(r.Resolve(t.Context(), repo(t, ns, "none"), "1")),
+		"stream":    second(r.Stream(t.Context(), repo(t, ns, "none"), false)),
+		"now":       second(r.Fresh(t.Context(), in)),
+		"namespace": second(r.Stream(t.Context(), repo(t, "no-such-namespace", "app"), false)),
+		"image":     second(r.Image(t.Context(), unknown.Digest)),
+		"push":      second(r.Record(t.Context(), newManifest(t, 1).to(in, admin, "2"))),
+		"delete":    r.DeleteTag(t.Context(), in, "known"),
 	} {
 		if refused(err) != "503 UNAVAILABLE" {
 			t.Errorf("%s: %v", what, err)
@@ -223,7 +221,7 @@ func TestStreamsWhileTheAPIIsAway(t *testing.T) {
 		return nil
 	})
 	r.cut.Store(false)
-	r.wantReads(t, in, unknown)
+	r.wantDescribed(t, unknown)
 	r.wantTag(t, in, "none", "")
 }
 
@@ -234,7 +232,7 @@ func TestStreamsTellWhereImportsCameFrom(t *testing.T) {
 	ns := env.Namespace(t, "read")
 	upstream := testenv.NewRegistry(t)
 	image := upstream.Push(t, "team/app:1", testenv.OCIImage(t, "linux/amd64"))
-	list, children := testenv.List(t, "linux/amd64", "linux/arm64")
+	list, _ := testenv.List(t, "linux/amd64", "linux/arm64")
 	index := upstream.Push(t, "team/multi:1", list)
 	_, err := env.Images.ImageV1().ImageStreams(ns).Create(t.Context(), &imagev1.ImageStream{
 		ObjectMeta: metav1.ObjectMeta{Name: "app"},
@@ -255,12 +253,9 @@ func TestStreamsTellWhereImportsCameFrom(t *testing.T) {
 		return nil
 	})
 	app, multi := upstream.Ref("team/app")+" insecure mirrored", upstream.Ref("team/multi")+" insecure mirrored"
-	wantSources(t, r.Manifest, in, image, app)
-	wantSources(t, r.Manifest, in, children[1], multi)
-	stored, err := env.Images.ImageV1().Images().Get(t.Context(), image, metav1.GetOptions{})
-	fatal(t, err)
-	layer := stored.DockerImageLayers[0].Name
-	wantSources(t, r.Blob, in, layer, app, multi)
+	wantSources(t, r.manifestSources, in, image, app)
+	wantSources(t, r.manifestSources, in, index, multi)
+	wantSources(t, r.blobSources, in, image, app, multi)
 
 	annotate := func(name, value string) {
 		t.Helper()
@@ -279,22 +274,29 @@ func TestStreamsTellWhereImportsCameFrom(t *testing.T) {
 		})
 	}
 	annotate("weir.dev/mirror", "disabled")
-	eventuallySources(t, r.Manifest, in, image, upstream.Ref("team/app")+" insecure")
+	eventuallySources(t, r.manifestSources, in, image, upstream.Ref("team/app")+" insecure")
 	annotate("weir.dev/pull-through", "disabled")
 	off := upstream.Ref("team/app") + " insecure off"
-	eventuallySources(t, r.Blob, in, layer, off)
-	eventuallySources(t, r.Manifest, in, image, off)
-	wantSources(t, r.Manifest, in, children[0], multi)
+	eventuallySources(t, r.blobSources, in, image, off)
+	eventuallySources(t, r.manifestSources, in, image, off)
+	wantSources(t, r.manifestSources, in, index, multi)
 }
 
-type lookup = func(ctx context.Context, in reference.Repository, d digest.Digest) (ociregistry.Origin, error)
+// lookup is where an image of a stream, or its blobs, may be fetched from.
+type lookup = func(t *testing.T, in reference.Repository, image digest.Digest) []ociregistry.Source
 
-func shownSources(t *testing.T, look lookup, in reference.Repository, d string) []string {
+func (r *replica) manifestSources(t *testing.T, in reference.Repository, image digest.Digest) []ociregistry.Source {
+	return r.stream(t, in, false).ManifestSources([]digest.Digest{image})
+}
+
+func (r *replica) blobSources(t *testing.T, in reference.Repository, image digest.Digest) []ociregistry.Source {
+	return r.stream(t, in, false).BlobSources([]digest.Digest{image})
+}
+
+func shownSources(t *testing.T, look lookup, in reference.Repository, image string) []string {
 	t.Helper()
-	origin, err := look(t.Context(), in, digest.Digest(d))
-	fatal(t, err)
 	var texts []string
-	for _, s := range origin.Sources {
+	for _, s := range look(t, in, digest.Digest(image)) {
 		text := s.Ref.String()
 		if s.Insecure {
 			text += " insecure"

@@ -7,16 +7,27 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry/streams"
+	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
 )
+
+// leadsNowhere reports whether a stream has no such tag.
+func (r *replica) leadsNowhere(ctx context.Context, in reference.Repository, tag string) error {
+	if head, err := r.Resolve(ctx, in, tag); refused(err) != "404 MANIFEST_UNKNOWN" {
+		return fmt.Errorf("%s:%s leads to %s, %w", in, tag, head, err)
+	}
+	return nil
+}
 
 func TestStreamsDeleteTag(t *testing.T) {
 	ns := env.Namespace(t, "delete")
@@ -24,18 +35,17 @@ func TestStreamsDeleteTag(t *testing.T) {
 	in, m, kept := repo(t, ns, "app"), newManifest(t, 1), newManifest(t, 1)
 	r.pushed(t, m.to(in, admin, "1", "2"))
 	r.pushed(t, kept.to(in, admin, "3"))
-	other.wantReads(t, in, m)
+	other.wantTag(t, in, "2", m.Digest)
 
 	fatal(t, r.DeleteTag(t.Context(), in, "1"))
 	r.wantTag(t, in, "1", "")
-	r.wantReads(t, in, m) // by the other tag
+	r.wantTag(t, in, "2", m.Digest)
 	fatal(t, r.DeleteTag(t.Context(), in, "2"))
-	r.wantUnread(t, in, m)
-	r.wantReads(t, in, kept)
+	r.wantTag(t, in, "2", "")
 	if tags, err := r.Tags(t.Context(), in); err != nil || !slices.Equal(tags, []string{"3"}) {
 		t.Errorf("tags %v, %v", tags, err)
 	}
-	testenv.Eventually(t, "the other replica to know", func() error { return other.unread(t.Context(), in, m) })
+	testenv.Eventually(t, "the other replica to know", func() error { return other.leadsNowhere(t.Context(), in, "2") })
 
 	wantRefused(t, r.DeleteTag(t.Context(), in, "1"), "404 MANIFEST_UNKNOWN")
 	wantRefused(t, r.DeleteTag(t.Context(), repo(t, ns, "none"), "1"), "404 NAME_UNKNOWN")
@@ -49,22 +59,20 @@ func TestStreamsDeleteManifest(t *testing.T) {
 	r.pushed(t, old.to(in, admin, "a", "c"))
 	r.pushed(t, m.to(in, admin, "a", "b"))
 	r.pushed(t, kept.to(in, admin, "c"))
-	other.wantReads(t, in, m)
+	other.wantTag(t, in, "b", m.Digest)
 
 	found, err := r.DeleteManifest(t.Context(), in, m.Digest)
 	if err != nil || !found {
 		t.Fatalf("%v, %v", found, err)
 	}
-	r.wantUnread(t, in, m)
 	r.wantTag(t, in, "a", "") // it does not fall back
 	r.wantTag(t, in, "b", "")
 	r.wantTag(t, in, "c", kept.Digest)
-	r.wantReads(t, in, old)
 	s := getStream(t, in)
 	if tags := stream.TagNames(s); !slices.Equal(tags, []string{"c"}) {
 		t.Errorf("tags %v", tags)
 	}
-	testenv.Eventually(t, "the other replica to know", func() error { return other.unread(t.Context(), in, m) })
+	testenv.Eventually(t, "the other replica to know", func() error { return other.leadsNowhere(t.Context(), in, "b") })
 
 	found, err = r.DeleteManifest(t.Context(), in, old.Digest) // from the middle
 	if got := getStream(t, in); err != nil || !found || !slices.Equal(history(got, "c"), []digest.Digest{kept.Digest}) {
@@ -160,7 +168,7 @@ func TestStreamsDeletionsAndPushesAtOnce(t *testing.T) {
 			}
 		})
 		group.Go(func() {
-			if err := b.Record(t.Context(), kept[i].to(in, admin, fmt.Sprintf("tag-%d", i), "latest")); err != nil {
+			if _, err := b.Record(t.Context(), kept[i].to(in, admin, fmt.Sprintf("tag-%d", i), "latest")); err != nil {
 				t.Errorf("pushing %d: %v", i, err)
 			}
 		})
@@ -175,66 +183,75 @@ func TestStreamsDeletionsAndPushesAtOnce(t *testing.T) {
 		if !slices.Contains(latest, kept[i].Digest) || slices.Contains(latest, doomed[i].Digest) {
 			t.Errorf("history of latest is wrong about %d", i)
 		}
-		b.wantReads(t, in, kept[i])
-		a.wantUnread(t, in, doomed[i])
+		b.wantTag(t, in, fmt.Sprintf("tag-%d", i), kept[i].Digest)
 	}
 }
 
-// removals collects what the hooks are told.
+// removals collects what the hooks are called for.
 type removals struct {
 	mu      sync.Mutex
-	told    []string
+	ended   map[string]time.Time // streams by repository and UID, and namespaces
 	failing bool
 }
 
-func (r *removals) hook(kind string) func(context.Context, string) error {
-	return func(_ context.Context, name string) error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.failing {
-			r.failing = false
-			return errors.New("not now")
-		}
-		r.told = append(r.told, kind+" "+name)
-		return nil
-	}
-}
-
-func (r *removals) has(told string) bool {
+func (r *removals) add(what string, seen time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Contains(r.told, told)
+	if r.failing {
+		r.failing = false
+		return errors.New("not now")
+	}
+	r.ended[what] = seen
+	return nil
 }
 
-func TestStreamsTellOfRemovals(t *testing.T) {
+func (r *removals) has(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, found := r.ended[what]
+	return found
+}
+
+// TestStreamsReportRemovals: the hooks are called for each stream that ended, whatever has
+// its name since, and for its namespace.
+func TestStreamsReportRemovals(t *testing.T) {
 	ns := env.Namespace(t, "delete")
-	var removed removals
+	removed := removals{ended: map[string]time.Time{}, failing: true} // it is tried again
 	r := newReplica(t, func(o *streams.Options) {
-		o.OnDeleted, o.OnNamespaceDeleted = removed.hook("stream"), removed.hook("namespace")
+		o.OnDeleted = func(_ context.Context, gone blobstore.Repository, seen time.Time) error {
+			return removed.add(gone.Name+" "+gone.Stream, seen)
+		}
+		o.OnNamespaceDeleted = func(_ context.Context, namespace string) error { return removed.add(namespace, time.Time{}) }
 	})
+	uids, began := map[string]string{}, time.Now()
 	for _, name := range []string{"gone", "back", "with-the-namespace"} {
-		r.pushed(t, newManifest(t, 1).to(repo(t, ns, name), admin, "1"))
+		uids[name] = r.pushed(t, newManifest(t, 1).to(repo(t, ns, name), admin, "1")).Repository().Stream
 	}
-	removed.mu.Lock()
-	removed.failing = true // it is tried again
-	removed.mu.Unlock()
-	fatal(t, env.Images.ImageV1().ImageStreams(ns).Delete(t.Context(), "gone", metav1.DeleteOptions{}))
-	told := func(what string) {
+	reported := func(what string) {
 		t.Helper()
-		testenv.Eventually(t, what, func() error {
+		testenv.Eventually(t, "the removal of "+what, func() error {
 			if !removed.has(what) {
-				return errors.New("not told")
+				return errors.New("no hook was called")
 			}
 			return nil
 		})
 	}
-	told("stream " + ns + "/gone")
-
-	// What is there again when its removal would be told is left alone.
-	fatal(t, env.Images.ImageV1().ImageStreams(ns).Delete(t.Context(), "back", metav1.DeleteOptions{}))
-	_, err := env.Images.ImageV1().ImageStreams(ns).Create(t.Context(), &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: "back"}}, metav1.CreateOptions{})
-	fatal(t, err)
+	for _, name := range []string{"gone", "back"} {
+		fatal(t, env.Images.ImageV1().ImageStreams(ns).Delete(t.Context(), name, metav1.DeleteOptions{}))
+	}
+	next := r.pushed(t, newManifest(t, 1).to(repo(t, ns, "back"), admin, "1")).Repository()
+	for _, name := range []string{"gone", "back"} {
+		what := ns + "/" + name + " " + uids[name]
+		reported(what)
+		if seen := removed.ended[what]; seen.Before(began) || time.Since(seen) < 10*time.Second {
+			t.Errorf("the end of %s was seen at %v, the test began at %v: less than the grace ago", what, seen, began)
+		}
+	}
+	if removed.has(next.Name + " " + next.Stream) {
+		t.Errorf("a hook was called for %+v, which is there", next)
+	}
 	fatal(t, env.Kube.CoreV1().Namespaces().Delete(t.Context(), ns, metav1.DeleteOptions{}))
-	told("stream " + ns + "/with-the-namespace")
-	told("namespace " + ns)
+	reported(next.Name + " " + next.Stream)
+	reported(ns + "/with-the-namespace " + uids["with-the-namespace"])
+	reported(ns)
 }

@@ -51,6 +51,7 @@ func (p Policy) now() metav1.Time {
 // error as its text (docs/resources/imagestreams.md).
 func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
 	resolution := append(s.authorizeSources(ctx, is, old), s.resolver(ctx, is, old).Resolve(is, old)...)
+	stream.PruneCopySources(is)
 	var errs field.ErrorList
 	if old == nil {
 		errs = validation.ImageStream(is, s.policy.Allowed)
@@ -73,8 +74,8 @@ func (s strategy) resolver(ctx context.Context, is, old *imagev1.ImageStream) st
 		now = is.CreationTimestamp
 	}
 	return stream.Resolver{
-		Now:          now,
-		InternalHost: s.policy.Hosts.Internal,
+		Now:   now,
+		Hosts: s.policy.Hosts,
 		Source: func(namespace, name string) (*imagev1.ImageStream, error) {
 			return s.streams.Get(apirequest.WithNamespace(ctx, namespace), name)
 		},

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
+
+	"weir.dev/weir/internal/stream"
 )
 
 // Registry reads and writes streams inside the server, on behalf of the
@@ -93,5 +95,7 @@ func (u update) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.
 	if !existing {
 		s.Name, s.Namespace = u.name, namespaceOf(ctx)
 	}
+	// Copy sources that are read from the stored spec are recorded before the spec changes.
+	stream.SetCopySources(s, stream.CopySources(s))
 	return s, u.change(s, existing)
 }

@@ -55,12 +55,14 @@ func (specStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 func (s specStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	is := obj.(*imagev1.ImageStream)
 	stream.PrepareCreate(is)
+	stream.SetCopySources(is, nil)
 	stream.SetRepositories(is, s.policy.Hosts)
 }
 
 func (s specStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	is := obj.(*imagev1.ImageStream)
 	stream.PrepareUpdate(is, old.(*imagev1.ImageStream))
+	stream.SetCopySources(is, stream.CopySources(old.(*imagev1.ImageStream)))
 	stream.SetRepositories(is, s.policy.Hosts)
 }
 
@@ -85,12 +87,14 @@ func (wholeStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set { 
 func (s wholeStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	is := obj.(*imagev1.ImageStream)
 	stream.PrepareCreateWithStatus(is)
+	stream.CompleteCopySources(is)
 	stream.SetRepositories(is, s.policy.Hosts)
 }
 
 func (s wholeStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
 	is := obj.(*imagev1.ImageStream)
 	stream.PrepareUpdateWithStatus(is, old.(*imagev1.ImageStream))
+	stream.CompleteCopySources(is)
 	stream.SetRepositories(is, s.policy.Hosts)
 }
 
@@ -106,12 +110,13 @@ func (s wholeStrategy) ValidateUpdate(ctx context.Context, obj, old runtime.Obje
 // from inside the server.
 type statusStrategy struct {
 	strategy
-	unconditional bool
+	// internal is true for writers inside the server: they compute their changes from
+	// what is stored, and record copies.
+	internal bool
 }
 
-// AllowUnconditionalUpdate: only writers inside the server compute their changes
-// from what is stored.
-func (s statusStrategy) AllowUnconditionalUpdate(context.Context) bool { return s.unconditional }
+// AllowUnconditionalUpdate implements rest.RESTUpdateStrategy.
+func (s statusStrategy) AllowUnconditionalUpdate(context.Context) bool { return s.internal }
 
 // GetResetFields implements rest.ResetFieldsStrategy.
 func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
@@ -121,7 +126,14 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 func (s statusStrategy) PrepareForCreate(context.Context, runtime.Object) {}
 
 func (s statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	stream.PrepareStatusUpdate(obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
+	is := obj.(*imagev1.ImageStream)
+	copies := stream.CopySources(old.(*imagev1.ImageStream))
+	if s.internal {
+		copies = stream.CopySources(is)
+	}
+	stream.PrepareStatusUpdate(is, old.(*imagev1.ImageStream))
+	stream.SetCopySources(is, copies)
+	stream.PruneCopySources(is)
 }
 
 func (s statusStrategy) Validate(context.Context, runtime.Object) field.ErrorList { return nil }

@@ -28,6 +28,7 @@ import (
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -35,6 +36,8 @@ import (
 type Dependencies struct {
 	Streams *imagestream.Registry
 	Images  *image.Registry
+	// Hosts are the names of the integrated registry.
+	Hosts stream.Registries
 	// Importer asks the registries.
 	Importer *importer.Importer
 	// Allowed is the list of registries that images may come from.
@@ -116,6 +119,10 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err != nil {
 		return nil, err
 	}
+	sources, err := r.copySources(ctx, isi)
+	if err != nil {
+		return nil, err
+	}
 	request, err := r.request(ctx, isi, known)
 	if err != nil {
 		return nil, err
@@ -130,7 +137,11 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if !isi.Spec.Import {
 		return isi, nil
 	}
-	return isi, r.tag(ctx, isi, known, options.DryRun, now)
+	outcome := stream.OutcomeOf(isi, now)
+	return isi, r.tag(ctx, isi, known, options.DryRun, now, func(s *imagev1.ImageStream) {
+		stream.ApplyImport(s, r.keepOrigins(s, outcome))
+		r.recordCopies(s, outcome, sources)
+	})
 }
 
 // errStopping is the cause of an import's end when the server stops.

@@ -24,12 +24,11 @@ const concurrentWrites = 32
 // limitText is how clients recognise that a limit was exceeded.
 const limitText = "exceeds the maximum limit"
 
-// tag stores the images that were found and applies the import to its stream.
-func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *imagev1.ImageStream, dryRun []string, now metav1.Time) error {
+// tag stores the images that were found and writes the import's change to its stream.
+func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *imagev1.ImageStream, dryRun []string, now metav1.Time, change func(*imagev1.ImageStream)) error {
 	if err := r.storeImages(ctx, isi, dryRun); err != nil {
 		return err
 	}
-	outcome := stream.OutcomeOf(isi, now)
 	var attempted *imagev1.ImageStream
 	apply := func(s *imagev1.ImageStream, existing bool) error {
 		if existing {
@@ -37,7 +36,7 @@ func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *i
 				return err
 			}
 		}
-		stream.ApplyImport(s, outcome)
+		change(s)
 		attempted = s
 		return nil
 	}

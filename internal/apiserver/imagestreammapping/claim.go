@@ -2,6 +2,7 @@ package imagestreammapping
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -9,35 +10,39 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"weir.dev/weir/internal/imageapi"
-	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 )
 
-// mayClaim refuses to map a known image for somebody who would get at content by it that
-// is not theirs: what a stream has as an image of its own can be pulled from it, so that
-// knowing a digest would otherwise be enough. One that was pushed to another stream takes
-// the right to pull there, one that was imported the right to pull everywhere: its content
-// may have been pushed since. Registries, which have seen the content, have both.
-func (r *REST) mayClaim(ctx context.Context, m *imagev1.ImageStreamMapping, s *imagev1.ImageStream, stored *imagev1.Image) error {
-	ref := stream.MappingReference(s, &m.Image, true)
-	if hasEvent(s, m.Image.Name, ref) {
-		return nil // and nothing is gained
+// copySource returns the other stream whose repository in the integrated registry the
+// image's reference names, nil if there is none. The writer needs the right to pull from it,
+// as for a copied tag, because the content becomes readable in the stream s: without it the
+// error is Forbidden. An event that the stream has already needs no right.
+//
+// A reference to the stream's own repository needs no right, because it makes nothing
+// readable: only a push does.
+func (r *REST) copySource(ctx context.Context, m *imagev1.ImageStreamMapping, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
+	source, ok := stream.CopySourceOf(s, m.Image.DockerImageReference, r.policy.Hosts)
+	if !ok || hasEvent(s, m.Image.Name, m.Image.DockerImageReference) {
+		return nil, nil
 	}
-	becomesOwn := r.isHere(ref)
-	home, err := reference.Parse(stored.DockerImageReference)
-	managed := err == nil && stored.Annotations[imageapi.AnnotationManaged] == "true"
-	switch {
-	case managed && home.Namespace == m.Namespace && home.Name == m.Name:
-		return nil
-	case managed && (becomesOwn || r.isHere(stored.DockerImageReference)):
-		return r.mayPull(ctx, m, home.Namespace, home.Name, fmt.Sprintf("image %s was pushed to a stream that the user may not pull from", stored.Name))
-	case becomesOwn:
-		return r.mayPull(ctx, m, "", "", fmt.Sprintf("image %s was imported; to map it as one that was pushed here takes the right to pull from all streams", stored.Name))
+	forbidden := func(err error) error {
+		return apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name, err)
 	}
-	return nil // it is fetched from where it is
+	u, ok := apirequest.UserFrom(ctx)
+	if !ok {
+		return nil, forbidden(errors.New("the request has no user"))
+	}
+	if err := r.policy.MayPull(ctx, u, source.Namespace, source.Name); err != nil {
+		return nil, forbidden(fmt.Errorf("image %s refers to image stream %s: %w", m.Image.Name, source, err))
+	}
+	from, err := r.streams.Get(apirequest.WithNamespace(ctx, source.Namespace), source.Name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return from, err
 }
 
-// hasEvent tells whether a stream has an image under that reference.
+// hasEvent reports whether a stream has an image under that reference.
 func hasEvent(s *imagev1.ImageStream, image, ref string) bool {
 	for i := range s.Status.Tags {
 		for _, event := range s.Status.Tags[i].Items {
@@ -47,21 +52,4 @@ func hasEvent(s *imagev1.ImageStream, image, ref string) bool {
 		}
 	}
 	return false
-}
-
-// isHere tells whether a pull spec is of the integrated registry.
-func (r *REST) isHere(pullSpec string) bool {
-	spec, err := reference.Parse(pullSpec)
-	return err == nil && r.policy.Hosts.Has(spec.Registry)
-}
-
-func (r *REST) mayPull(ctx context.Context, m *imagev1.ImageStreamMapping, namespace, name, why string) error {
-	u, ok := apirequest.UserFrom(ctx)
-	if !ok {
-		return apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name, fmt.Errorf("the request names no user"))
-	}
-	if err := r.policy.MayPull(ctx, u, namespace, name); err != nil {
-		return apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name, fmt.Errorf("%s: %w", why, err))
-	}
-	return nil
 }

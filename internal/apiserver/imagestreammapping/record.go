@@ -11,14 +11,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
-	"weir.dev/weir/internal/apiserver/image"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
 // discardTimeout bounds the deletion of a claim whose mapping was refused.
 const discardTimeout = 10 * time.Second
 
-// recorded is what became of the image of a mapping.
+// recorded is the result of storing the image of a mapping.
 type recorded struct {
 	existed bool // the Image was there before
 	// claim is the Image if this request stored it and nothing verifies it.
@@ -34,17 +33,13 @@ func (r *REST) record(ctx context.Context, m *imagev1.ImageStreamMapping, seen *
 		return recorded{}, err
 	}
 	if stored == nil {
-		if err := r.tag(ctx, m, seen, false, []string{metav1.DryRunAll}); err != nil {
+		if err := r.tag(ctx, m, seen, nil, false, []string{metav1.DryRunAll}); err != nil {
 			return recorded{}, err
 		}
 		var made recorded
 		if stored, made, err = r.create(ctx, m, dryRun); err != nil || !made.existed {
 			return made, err
 		}
-	}
-	// What another stream claims of an image decides nothing here.
-	if err := r.mayClaim(ctx, m, seen, image.SeenFrom(stored, m.Namespace, m.Name)); err != nil {
-		return recorded{}, err
 	}
 	return recorded{existed: true}, r.correct(ctx, m, stored, dryRun)
 }
@@ -63,15 +58,14 @@ func (r *REST) create(ctx context.Context, m *imagev1.ImageStreamMapping, dryRun
 	return stored, made, err
 }
 
-// verified reports whether the image of a mapping is what it says: its own text proves
-// it, or the user is one who may update Images, as registries do that have seen the
-// content.
+// verified reports whether the description of a mapping's image is correct: its own text
+// proves it, or the user may update Images, as registries may, which have the content.
 func (r *REST) verified(ctx context.Context, m *imagev1.ImageStreamMapping) bool {
 	return dockerimage.Proven(&m.Image, r.now()) || r.images.MayUpdate(ctx)
 }
 
-// correct has a stored Image say what the mapping says, if that differs and is
-// verified. An image that is no more than a name and a reference corrects nothing.
+// correct changes a stored Image to the description in the mapping, if that differs and is
+// verified. An image with only a name and a reference corrects nothing.
 func (r *REST) correct(ctx context.Context, m *imagev1.ImageStreamMapping, stored *imagev1.Image, dryRun []string) error {
 	sent := m.Image.DeepCopy()
 	// Text that cannot be read keeps no Image from being stored either.

@@ -69,11 +69,15 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err != nil {
 		return nil, err
 	}
+	from, err := r.copySource(ctx, m, seen)
+	if err != nil {
+		return nil, err
+	}
 	outcome, err := r.record(ctx, m, seen, options.DryRun)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.tag(ctx, m, seen, outcome.existed, options.DryRun); err != nil {
+	if err := r.tag(ctx, m, seen, from, outcome.existed, options.DryRun); err != nil {
 		r.discard(ctx, outcome.claim, err)
 		return nil, err
 	}
@@ -99,7 +103,7 @@ func (r *REST) admit(ctx context.Context, m *imagev1.ImageStreamMapping, validat
 
 // tag moves the tag in one step. A race is lost only against a writer who moved
 // the same tag: of two pushes onto it one must not undo the other unseen.
-func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, seen *imagev1.ImageStream, existed bool, dryRun []string) error {
+func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, seen, from *imagev1.ImageStream, existed bool, dryRun []string) error {
 	now := metav1.NewTime(r.now())
 	write := imagestream.Write{DryRun: dryRun, StatusOnly: true}
 	_, _, err := r.streams.Apply(ctx, m.Name, write, func(s *imagev1.ImageStream, _ bool) error {
@@ -107,7 +111,11 @@ func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, seen *ima
 			return apierrors.NewConflict(imageapi.Resource(imageapi.ImageStreamMappings), m.Name,
 				fmt.Errorf("tag %q was moved to another image while this one was being added", m.Tag))
 		}
-		stream.ApplyMapping(s, m.Tag, stream.MappingReference(s, &m.Image, existed), m.Image.Name, now)
+		ref := stream.MappingReference(s, &m.Image, existed)
+		stream.ApplyMapping(s, m.Tag, ref, m.Image.Name, now)
+		if from != nil && ref == m.Image.DockerImageReference {
+			stream.RecordCopies(s, stream.Copied{Image: m.Image.Name, From: from})
+		}
 		return nil
 	})
 	return err

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/google/go-cmp/cmp"
@@ -144,6 +145,32 @@ func TestUnsynced(t *testing.T) {
 	}
 	if names, err := d.List(ctx, "/links/0"); err != nil || !slices.Equal(names, []string{"/links/0/link"}) {
 		t.Errorf("left behind: %q, %v", names, err)
+	}
+}
+
+// An empty file is written in place: it is as good as complete, and as young as the last
+// time.
+func TestUnsyncedEmpty(t *testing.T) {
+	d, ctx := open(t), t.Context()
+	synced := record(d)
+	long := time.Now().Add(-time.Hour)
+	for _, before := range []string{"", "content"} {
+		if err := d.PutUnsynced(ctx, "/new/folder/file", []byte(before)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(d.Root()+"/new/folder/file", long, long); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.PutUnsynced(ctx, "/new/folder/file", nil); err != nil {
+			t.Fatal(err)
+		}
+		info, err := d.Stat(ctx, "/new/folder/file")
+		if err != nil || info.Size() != 0 || info.ModTime().Before(long.Add(time.Minute)) {
+			t.Errorf("%v, %v", info, err)
+		}
+	}
+	if got := synced.take(); len(got) > 0 {
+		t.Errorf("synced %q", got)
 	}
 }
 

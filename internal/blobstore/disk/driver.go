@@ -173,7 +173,22 @@ func (d *Driver) PutUnsynced(ctx context.Context, path string, content []byte) e
 		return err
 	}
 	defer d.release()
+	if len(content) == 0 {
+		return d.failed(path, d.putEmpty(full))
+	}
 	return d.failed(path, d.put(full, content, false))
+}
+
+// putEmpty makes an empty file. It is complete once it is there, so that it needs no other
+// file and no rename. One that is there is emptied and gets a new time.
+func (d *Driver) putEmpty(full string) error {
+	return d.inFolder(filepath.Dir(full), func() error {
+		f, err := os.OpenFile(full, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
 }
 
 // put writes beside the file and renames.

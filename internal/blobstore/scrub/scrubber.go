@@ -32,8 +32,7 @@ const (
 	// leastCharge is the least number of bytes that a blob counts for the rate: opening
 	// one takes requests and seeks, and small blobs would cause thousands a second.
 	leastCharge = 16 << 10
-	// saveEvery is how much work a killed process loses at most, unless one blob takes
-	// longer.
+	// saveEvery is the time between two saves of the position, unless one blob takes longer.
 	saveEvery = time.Minute
 	// maxBatch bounds how many blobs are listed at a time.
 	maxBatch = 1000
@@ -63,7 +62,7 @@ type Options struct {
 	// Pause is the time from the start of a round to that of the next one, unless the
 	// round takes longer; default 24 hours.
 	Pause time.Duration
-	// OnDamage is called for every damaged blob, in the goroutine of Run; nil for no call.
+	// OnDamage is called for every damaged blob, in the goroutine of Run; it may be nil.
 	OnDamage func(ctx context.Context, d Damage)
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time

@@ -17,10 +17,10 @@ import (
 type candidate struct {
 	*upstream.Candidate
 	source ociregistry.Source // names it in the provenance of what it gives
-	// scope is ociregistry.Wanted.Scope where a pull secret is shown, "" for what every
-	// namespace is shown.
+	// scope is ociregistry.Wanted.Scope if a pull secret of the namespace is used, "" for
+	// credentials that all namespaces share.
 	scope string
-	// keep is false when what it gives is not to be stored.
+	// keep is false when its content must not be stored.
 	keep bool
 }
 

@@ -43,8 +43,8 @@ type fetch struct {
 	answered bool  // a source has begun to send
 	size     int64 // -1 until it is known
 	readable int64 // bytes of the blob in file
-	verified bool  // they are all there is and right, though perhaps not stored yet
-	given    bool  // some caller knows what only a source has said: content, or a size
+	verified bool  // they are the whole blob and verified, though perhaps not stored yet
+	given    bool  // a caller has got content, or a size, that is not verified
 	file     *file
 	err      error // why it failed
 }
@@ -160,8 +160,8 @@ func (f *fetch) stored() (int64, bool) {
 	return size, err == nil
 }
 
-// noteProvenance records where the content came from. Without that it is fetched again, and
-// served, like content that is not stored.
+// noteProvenance records where the content came from. If that fails, the content is fetched
+// again by the next caller, like content that is not stored.
 func (f *fetch) noteProvenance() {
 	servedBy := f.feed.servedBy
 	if len(servedBy) == 0 { // no bytes, which all of them have

@@ -6,17 +6,17 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// fetchKey tells fetches apart. Content that is only said to be somewhere is given to
-// those who say so of the same sources, and would be shown the same there: that another
-// namespace is about to have it proves nothing.
+// fetchKey identifies a fetch. Callers share one only if they want the digest from the same
+// sources with the same credentials: that another namespace is about to get the content does
+// not prove that these sources have it.
 type fetchKey struct {
 	digest  digest.Digest
 	sources string
 }
 
 // join finds the fetch of a job, or begins one. The caller holds the fetch until its context
-// ends. Nil when the caller has to fetch by itself: there is no candidate, or waiting could
-// be waiting for itself.
+// ends. Nil when the caller has to fetch by itself: there is no candidate, or the fetch could
+// be waiting for this caller.
 func (m *Mirror) join(ctx context.Context, j *job) *fetch {
 	if len(j.candidates) == 0 {
 		return nil

@@ -27,9 +27,8 @@ type fetched struct {
 	mediaType string
 }
 
-// Manifest implements ociregistry.Upstream. Callers with the same sources and pull
-// secrets share a fetch; what others are refused is not their failure. The content is
-// shared and must not be changed.
+// Manifest implements ociregistry.Upstream. Callers with the same sources and pull secrets
+// share a fetch and its error. The content is shared and must not be changed.
 func (m *Mirror) Manifest(ctx context.Context, w ociregistry.Wanted) ([]byte, string, error) {
 	w.Manifest = true
 	j := m.newJob(ctx, w)
@@ -96,8 +95,7 @@ func (m *Mirror) fetchManifest(ctx context.Context, j *job) (fetched, error) {
 	return fetched{content: got.Bytes, mediaType: got.MediaType}, nil
 }
 
-// keepManifest stores a verified manifest and where it came from. The caller gets it in
-// any case.
+// keepManifest stores a verified manifest and its provenance. A failure is only logged.
 func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []byte, from candidate) {
 	err := m.opts.Store.Put(ctx, d, content)
 	if err == nil {
@@ -113,8 +111,8 @@ func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []by
 	}
 }
 
-// addProvenances records which candidates gave content. If one of them needed a pull secret,
-// all count for its namespace alone: what each of them has is not known.
+// addProvenances records the candidates that content came from. If one of them needed a pull
+// secret, all records are scoped to its namespace, since the parts of each are not known.
 func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, servedBy []candidate) error {
 	scope := ""
 	for _, c := range servedBy {

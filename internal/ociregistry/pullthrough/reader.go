@@ -113,7 +113,9 @@ func (f *fetch) open(ctx context.Context, offset int64, j *job) (io.ReadCloser, 
 	f.mu.Unlock()
 	switch {
 	case now == done:
-		r.Close()
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
 		return f.m.opts.Store.Open(ctx, f.d, offset)
 	case now == fetching, r.file != nil:
 		return r, nil

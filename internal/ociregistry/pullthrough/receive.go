@@ -32,7 +32,7 @@ func (f *fetch) storageFailure(err error) error {
 }
 
 // receive writes the feed into storage, where its digest is verified, and lets readers
-// follow. They get the end of it when it is verified, whatever becomes of it in storage.
+// follow. They get its end once it is verified, even if storage fails after that.
 func (f *fetch) receive(ingest *blobstore.Ingest, temp *file) error {
 	flush := flusher{fetch: f}
 	_, err := ingest.Receive(f.ctx, f.feed, func(p []byte) {
@@ -57,8 +57,8 @@ func (f *fetch) receive(ingest *blobstore.Ingest, temp *file) error {
 	return f.storageFailure(err)
 }
 
-// complete lets readers have all of what has been verified. That they leave does not end
-// the fetch any more: only storing is left of it.
+// complete lets readers have the whole verified blob. From then on the fetch continues without
+// readers: it only has to store the blob.
 func (f *fetch) complete() {
 	f.m.mu.Lock()
 	f.over = true

@@ -26,8 +26,8 @@ type verified struct {
 	stop   func() bool
 }
 
-// openVerified reads from an offset on. j.Size is known. That no source has the blob is
-// an error before anything is answered.
+// openVerified reads from an offset on. j.Size is known. It fails at once if no source has the
+// blob.
 func (m *Mirror) openVerified(ctx context.Context, j *job, offset int64) (io.ReadCloser, error) {
 	v := &verified{job: j, pos: offset}
 	ctx, v.cancel = context.WithCancelCause(ctx)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	digest "github.com/opencontainers/go-digest"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -37,12 +36,6 @@ func manifestUnknown(repo reference.Repository, what, value string) *ociregistry
 	return e
 }
 
-func blobUnknown(repo reference.Repository, d digest.Digest) *ociregistry.Error {
-	e := ociregistry.NewError(ociregistry.CodeBlobUnknown, "no image of image stream %s refers to blob %s", repo.Key(), d)
-	e.Detail = map[string]string{"name": repo.String(), "digest": d.String()}
-	return e
-}
-
 // missing tells that the API has no object of that name. A 404 that does not name it is
 // from a server that does not know the resource, or from somebody in between: that is
 // trouble, not an answer. Of answers that are none of the API's the client makes errors
@@ -57,7 +50,7 @@ func missing(err error, name string) bool {
 // does not exist.
 func missingNamespace(err error) bool {
 	details := detailsOf(err)
-	return apierrors.IsNotFound(err) && details != nil && strings.EqualFold(details.Kind, namespaces.Resource)
+	return apierrors.IsNotFound(err) && details != nil && strings.EqualFold(details.Kind, namespacesResource.Resource)
 }
 
 // missingStream tells that a mapping was refused because there is no stream yet. Its

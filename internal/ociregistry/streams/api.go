@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/transport"
 )
 
-// namespaces is the resource that is read as metadata alone.
-var namespaces = corev1.SchemeGroupVersion.WithResource("namespaces")
+// namespacesResource is the resource that is read as metadata alone.
+var namespacesResource = corev1.SchemeGroupVersion.WithResource("namespaces")
 
 // api is the API as the registry speaks to it: all clients share one transport.
 type api struct {
@@ -55,7 +55,7 @@ func newAPI(config *rest.Config) (*api, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the registry's client of namespaces: %w", err)
 	}
-	return &api{config: config, http: client, images: images, reviews: authorization.SubjectAccessReviews(), namespaces: meta.Resource(namespaces)}, nil
+	return &api{config: config, http: client, images: images, reviews: authorization.SubjectAccessReviews(), namespaces: meta.Resource(namespacesResource)}, nil
 }
 
 // as is the image API as a user sees it.
@@ -90,17 +90,6 @@ func (a *api) review(ctx context.Context, spec authorizationv1.SubjectAccessRevi
 		return false, err
 	}
 	return answer.Status.Allowed, nil
-}
-
-// streamGone and namespaceGone tell whether something is surely not there.
-func (a *api) streamGone(ctx context.Context, id types.NamespacedName) (bool, error) {
-	_, err := a.stream(ctx, id)
-	return missing(err, id.Name), unlessMissing(err, id.Name)
-}
-
-func (a *api) namespaceGone(ctx context.Context, name string) (bool, error) {
-	_, err := a.namespaces.Get(ctx, name, getOptions)
-	return missing(err, name), unlessMissing(err, name)
 }
 
 func unlessMissing(err error, name string) error {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
@@ -32,19 +33,21 @@ type Options struct {
 	// Hosts are the names of this registry. Internal is needed: pushed images are recorded
 	// under it. What refers to either is never fetched from outside.
 	Hosts stream.Registries
+	// PlainHTTP is true when this registry is served without TLS. Then it is asked so, where
+	// a stream refers to another stream's repository in it.
+	PlainHTTP bool
 	// PullThrough lets content be fetched from the outside repositories that streams
 	// refer to; false leaves every Origin without sources.
 	PullThrough bool
 	// Mirror lets what is fetched be kept, where tag and stream do not say otherwise.
 	Mirror bool
 
-	// Stored reads manifests that this registry has; nil believes Images whatever they say.
-	Stored StoredManifest
-
-	// OnDeleted is told of streams that are gone, by repository key, and
-	// OnNamespaceDeleted of namespaces. Either may be nil. They are called one at a time,
-	// by Run, and again after a while when they fail.
-	OnDeleted          func(ctx context.Context, repository string) error
+	// OnDeleted is called for each stream that is gone, with its UID, OnReleased for each
+	// that released links, and OnNamespaceDeleted for each namespace that is gone, at least
+	// removalGrace after that was seen. Each may be nil. They are called one at a time, by
+	// Run, and again after a while when they fail.
+	OnDeleted          func(ctx context.Context, r blobstore.Repository, seen time.Time) error
+	OnReleased         func(ctx context.Context, r blobstore.Repository, seen time.Time) error
 	OnNamespaceDeleted func(ctx context.Context, namespace string) error
 
 	// Now is the clock; nil is time.Now.
@@ -57,14 +60,15 @@ type Directory struct {
 	options Options
 	api     *api
 
-	known    *known
-	live     *liveReads
-	images   *images
-	contents *contents
-	turns    *turns
-	reviews  *reviews
-	listing  *listing
-	removals *removals
+	known      *known
+	live       *liveReads
+	images     *images
+	histories  *histories
+	namespaces *namespaces
+	turns      *turns
+	reviews    *reviews
+	listing    *listing
+	removals   *removals
 }
 
 var _ ociregistry.Directory = (*Directory)(nil)
@@ -88,10 +92,12 @@ func New(o Options) (*Directory, error) {
 	d.known = newKnown(o.Now)
 	d.live = newLiveReads(api.stream, d.known, o.Now)
 	d.images = newImages(api.image, o.Now)
-	d.images.stored = o.Stored
-	d.contents = newContents(policyOf(o), d.images, o.Now)
+	d.histories = newHistories(policyOf(o))
 	d.listing = newListing(d.known)
 	d.removals = newRemovals(o, api)
+	if d.namespaces, err = newNamespaces(api, d.removals.namespaceGone); err != nil {
+		return nil, fmt.Errorf("watching namespaces: %w", err)
+	}
 	d.known.removed = d.forget
 	return d, nil
 }
@@ -100,27 +106,21 @@ func New(o Options) (*Directory, error) {
 // any more. It must be called once at most.
 func (d *Directory) Run(ctx context.Context) error {
 	watch := newReflector(d.api.images, d.known)
-	namespaces, err := d.removals.namespaceInformer()
-	if err != nil {
-		return fmt.Errorf("watching namespaces: %w", err)
-	}
 	var running sync.WaitGroup
 	running.Go(func() { watch.RunWithContext(ctx) })
-	if namespaces != nil {
-		running.Go(func() { namespaces.RunWithContext(ctx) })
-	}
+	running.Go(func() { d.namespaces.informer.RunWithContext(ctx) })
 	running.Go(func() { d.removals.run(ctx) })
 	running.Wait()
 	return nil
 }
 
-// HasSynced tells whether all streams have been read once.
-func (d *Directory) HasSynced() bool { return d.known.synced() }
+// HasSynced reports whether all streams and namespaces have been read once.
+func (d *Directory) HasSynced() bool { return d.known.synced() && d.namespaces.informer.HasSynced() }
 
-// forget is told of every stream that is gone.
-func (d *Directory) forget(id types.NamespacedName) {
-	d.contents.drop(id)
-	d.removals.streamGone(id)
+// forget is called for every stream that is gone.
+func (d *Directory) forget(id types.NamespacedName, uid types.UID) {
+	d.histories.drop(id)
+	d.removals.streamGone(id, uid)
 }
 
 // look is the stream as it is known, nil when there is none.

@@ -14,9 +14,11 @@ import (
 
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/rest"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/stream"
@@ -35,14 +37,18 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // directory is over an API that a test plays.
-func directory(t testing.TB, api http.HandlerFunc) *Directory {
+func directory(t testing.TB, api http.HandlerFunc, change ...func(*Options)) *Directory {
 	t.Helper()
 	server := httptest.NewServer(api)
 	t.Cleanup(func() {
 		server.CloseClientConnections() // what hangs is given up
 		server.Close()
 	})
-	d, err := New(Options{Config: &rest.Config{Host: server.URL}, Hosts: testHosts, PullThrough: true, Mirror: true})
+	o := Options{Config: &rest.Config{Host: server.URL}, Hosts: testHosts, PullThrough: true, Mirror: true}
+	for _, c := range change {
+		c(&o)
+	}
+	d, err := New(o)
 	fatal(t, err)
 	return d
 }
@@ -56,10 +62,12 @@ func calls(d *Directory) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"Resolve":        func(ctx context.Context) error { _, err := d.Resolve(ctx, repository, "1"); return err },
 		"Tags":           func(ctx context.Context) error { _, err := d.Tags(ctx, repository); return err },
-		"Manifest":       func(ctx context.Context) error { _, err := d.Manifest(ctx, repository, id("x")); return err },
-		"Blob":           func(ctx context.Context) error { _, err := d.Blob(ctx, repository, id("x")); return err },
-		"Record":         func(ctx context.Context) error { return d.Record(ctx, push) },
-		"Record a tag":   func(ctx context.Context) error { return d.Record(ctx, pushTag) },
+		"Stream":         func(ctx context.Context) error { _, err := d.Stream(ctx, repository, false); return err },
+		"Stream, live":   func(ctx context.Context) error { _, err := d.Stream(ctx, repository, true); return err },
+		"Fresh":          func(ctx context.Context) error { _, err := d.Fresh(ctx, repository); return err },
+		"Image":          func(ctx context.Context) error { _, err := d.Image(ctx, id("x")); return err },
+		"Record":         func(ctx context.Context) error { _, err := d.Record(ctx, push); return err },
+		"Record a tag":   func(ctx context.Context) error { _, err := d.Record(ctx, pushTag); return err },
 		"DeleteTag":      func(ctx context.Context) error { return d.DeleteTag(ctx, repository, "1") },
 		"DeleteManifest": func(ctx context.Context) error { _, err := d.DeleteManifest(ctx, repository, id("x")); return err },
 		"Repositories": func(ctx context.Context) error {
@@ -140,7 +148,7 @@ func TestRecordMakesAStreamAsTheUser(t *testing.T) {
 			w.WriteHeader(409)
 			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Conflict","code":409}`)
 		case r.Method == http.MethodGet:
-			fmt.Fprint(w, `{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{"namespace":"ns","name":"a.x2f.b","resourceVersion":"7"}}`)
+			fmt.Fprint(w, `{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{"namespace":"ns","name":"a.x2f.b","uid":"made","resourceVersion":"7"}}`)
 		default:
 			w.WriteHeader(201)
 			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
@@ -149,7 +157,12 @@ func TestRecordMakesAStreamAsTheUser(t *testing.T) {
 	p := pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
 	p.Repository.Path, p.Repository.Stream, p.Tags = "a/b", "a.x2f.b", []string{"1", "2"}
 	p.User = &user.DefaultInfo{Name: "ann", UID: "17", Groups: []string{"g", "h"}, Extra: map[string][]string{"some/key": {"v"}}}
-	fatal(t, d.Record(t.Context(), p))
+	putNamespace(t, d, "ns", "namespace", at(0))
+	recorded, err := d.Record(t.Context(), p)
+	fatal(t, err)
+	if got, want := recorded.Repository(), (blobstore.Repository{Name: "ns/a.x2f.b", Stream: "made", Namespace: "namespace"}); got != want {
+		t.Errorf("recorded in %+v, want %+v", got, want)
+	}
 	want := []string{
 		"POST imagestreammappings",
 		"POST imagestreams as [ann] [17] [g h] [v]",
@@ -186,22 +199,33 @@ func TestAFailedReadBackIsMadeGood(t *testing.T) {
 	_ = d.known.Replace([]any{numberedStream(7)}, "7")
 	p := pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig), imageConfig)
 	p.Tags = []string{"1"}
-	fatal(t, d.Record(t.Context(), p))
+	putNamespace(t, d, "ns", "namespace", at(0))
+	_, err := d.Record(t.Context(), p)
+	fatal(t, err)
 	if head, err := d.Resolve(t.Context(), repository, "1"); err != nil || head != id("1") || gets != 1 {
 		t.Errorf("resolved %s, %v, after %d reads", head, err, gets)
 	}
 }
 
-// warm is a directory that knows of a stream with a long history, and of all it leads to.
-// Its API fails the test.
+// putNamespace has the directory know a namespace, as its watch does.
+func putNamespace(t testing.TB, d *Directory, name string, uid types.UID, created metav1.Time) {
+	t.Helper()
+	fatal(t, d.namespaces.informer.GetStore().Add(&metav1.PartialObjectMetadata{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: uid, CreationTimestamp: created},
+	}))
+}
+
+// warm is a directory that knows a stream with a long history, and all images of it. Its
+// API fails the test.
 func warm(t testing.TB, revisions int) *Directory {
 	d := directory(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked the API: %s %s", r.Method, r.URL) })
 	names := numbered("image", revisions)
 	for _, name := range names {
-		d.images.learn(factsOf(plain(name, append(numbered(name+"-layer", 8), "base", "shared")...)))
+		d.images.learn(imageFacts(plain(name, append(numbered(name+"-layer", 8), "base", "shared")...)))
 	}
 	s := imageStream(tagged("latest", items(revisions, names...)), tagged("imported", items(1, "image0=quay.io/team/app")))
 	_ = d.known.Replace([]any{s}, "1")
+	putNamespace(t, d, "ns", "namespace", at(0))
 	return d
 }
 
@@ -214,36 +238,38 @@ func TestWarmAnswersAskNobody(t *testing.T) {
 		t.Errorf("%s, %v", tags, err)
 	}
 	for _, name := range []string{"image0", "image999"} {
-		if origin, err := d.Manifest(t.Context(), repository, id(name)); err != nil || origin.Manifest != id(name) {
-			t.Errorf("%+v, %v", origin, err)
+		if image, err := d.Image(t.Context(), id(name)); err != nil || image.Digest != id(name) || len(image.Blobs) != 11 {
+			t.Errorf("%+v, %v", image, err)
 		}
 	}
-	for _, name := range []string{"image0-layer0", "image999-layer7", "base", "image500-config", "image3"} {
-		if _, err := d.Blob(t.Context(), repository, id(name)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
+	s, err := d.Stream(t.Context(), repository, false)
+	fatal(t, err)
+	if got, want := s.Repository(), (blobstore.Repository{Name: "ns/app", Stream: "uid", Namespace: "namespace"}); got != want {
+		t.Errorf("the repository is %+v, want %+v", got, want)
 	}
-	if origin, err := d.Blob(t.Context(), repository, id("base")); err != nil || len(origin.Sources) != 1 {
-		t.Errorf("%+v, %v", origin, err)
+	if imported := s.Imported(); len(imported) != 1 || len(s.BlobSources(imported)) != 1 || len(s.ManifestSources(imported)) != 1 {
+		t.Errorf("imported %v", imported)
 	}
-	if holders := d.HoldersOf(id("base")); len(holders) != 1 || holders[0] != repository {
-		t.Errorf("holders %v", holders)
-	}
-	if holders := d.HoldersOf(id("nothing")); len(holders) != 0 {
-		t.Errorf("holders %v", holders)
+	if copies := d.CopiesOf(s.Repository()); len(copies) != 0 {
+		t.Errorf("copies %v", copies)
 	}
 }
 
 func BenchmarkWarm(b *testing.B) {
 	for _, revisions := range []int{1, 1000} {
 		d := warm(b, revisions)
-		last := fmt.Sprintf("image%d", revisions-1)
-		image, layer, shared := id(last), id(last+"-layer3"), id("base")
+		image := id(fmt.Sprintf("image%d", revisions-1))
 		for name, do := range map[string]func() error{
-			"Resolve":    func() error { _, err := d.Resolve(b.Context(), repository, "latest"); return err },
-			"Manifest":   func() error { _, err := d.Manifest(b.Context(), repository, image); return err },
-			"Blob":       func() error { _, err := d.Blob(b.Context(), repository, layer); return err },
-			"SharedBlob": func() error { _, err := d.Blob(b.Context(), repository, shared); return err },
+			"Resolve": func() error { _, err := d.Resolve(b.Context(), repository, "latest"); return err },
+			"Image":   func() error { _, err := d.Image(b.Context(), image); return err },
+			"Stream":  func() error { _, err := d.Stream(b.Context(), repository, false); return err },
+			"Sources": func() error {
+				s, err := d.Stream(b.Context(), repository, false)
+				if err == nil && len(s.BlobSources(s.Imported())) != 1 {
+					return errors.New("no source")
+				}
+				return err
+			},
 		} {
 			b.Run(fmt.Sprintf("%s/revisions=%d", name, revisions), func(b *testing.B) {
 				b.ReportAllocs()
@@ -257,8 +283,7 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkFollow is what it takes to follow a stream with a long history: to a version
-// that has one image more, and back to the one that has one less.
+// BenchmarkFollow measures the reading of a new version of a stream with a long history.
 func BenchmarkFollow(b *testing.B) {
 	const revisions = 1000
 	d := warm(b, revisions)
@@ -267,9 +292,8 @@ func BenchmarkFollow(b *testing.B) {
 	more := imageStream(tagged("latest", items(revisions, names...)))
 	for seq := uint64(2); b.Loop(); seq += 2 {
 		for i, s := range []*imagev1.ImageStream{more, less} {
-			v := versionOf(seq+uint64(i), s)
-			if origin, err := d.contents.of(app, v).find(b.Context(), id("image999-layer0"), asBlob); origin == nil || err != nil {
-				b.Fatal(origin, err)
+			if h := d.histories.of(app, versionOf(seq+uint64(i), s)); !h.has(id("image999")) {
+				b.Fatal("the history lacks an image")
 			}
 		}
 	}

@@ -1,17 +1,19 @@
-// Package streams provides what the registry knows of image streams and images: it
-// implements ociregistry.Directory as a client of the image API.
+// Package streams provides image streams and Images to the registry: it implements
+// ociregistry.Directory as a client of the image API.
 //
-// All streams are kept in memory by a watch, less what the registry has no use for.
-// Images are not: a stream's are read when somebody first asks for content of it, each
-// once, and kept in bounded caches as what matters of them. A question whose answer is
-// known costs no request; one whose answer would be "no" is put to the API before it is
-// given, because another replica may have written a moment ago. What this process wrote
-// it reads back before it says so.
+// A watch keeps all streams in memory, without the fields that the registry does not use.
+// Images are read when content of them is first asked for, each once, and their parts are
+// kept in bounded caches. A lookup that memory can answer costs no request. Before an answer
+// is "not there", the API is asked, because another replica may have written a moment ago.
+// After each write of its own the process reads the stream back.
+//
+// The directory also reports deleted streams and namespaces, so that their links are removed
+// (removals.go).
 //
 // The client config is of the registry's own identity, which needs to list and watch
 // imagestreams; get and create images; create imagestreammappings; delete
 // imagestreamtags; update imagestreams and imagestreams/status; get imagestreamimages;
-// create subjectaccessreviews; get, list and watch namespaces (where their end is to be
-// told of); and to impersonate users, groups, uids and userextras, for streams and
-// signatures are made as the user who pushes them.
+// create subjectaccessreviews; get, list and watch namespaces; and to impersonate users,
+// groups, uids and userextras, because streams and signatures are made as the user who
+// pushes them.
 package streams

@@ -9,23 +9,26 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 )
 
-// policy is what decides, beside a stream itself, where its content may be fetched from.
+// policy has the settings that decide, beside a stream itself, where its content may be
+// fetched from.
 type policy struct {
 	hosts       stream.Registries
+	plainHTTP   bool
 	pullThrough bool
 	mirror      bool
 }
 
 func policyOf(o Options) policy {
-	return policy{hosts: o.Hosts, pullThrough: o.PullThrough, mirror: o.Mirror}
+	return policy{hosts: o.Hosts, plainHTTP: o.PlainHTTP, pullThrough: o.PullThrough, mirror: o.Mirror}
 }
 
-// own is the repository of an event whose image is the stream's own, or nowhere.
+// own stands for the stream's own repository, or none, in an event.
 const own = -1
 
 // event is one event of a stream's history that has an image.
@@ -35,12 +38,13 @@ type event struct {
 	head    bool
 	// repository is an index into history.repositories, or own.
 	repository int
-	// off is true when nothing may be fetched for this event's sake, mirror when what is
-	// fetched may be kept, insecure when the tag says so of its registry.
+	// off is true when nothing may be fetched because of this event, mirror when fetched
+	// content may be kept, insecure when the tag calls its registry insecure.
 	off, mirror, insecure bool
 }
 
-// outside is another repository that a history refers to, mostly of another registry.
+// outside is a repository, other than the stream's own, that a history refers to, mostly of
+// another registry.
 type outside struct {
 	ref reference.PullSpec
 	key string // the same for all spellings
@@ -49,12 +53,13 @@ type outside struct {
 	// head is true when the head of some tag refers to it; off when every event that
 	// refers to it is off.
 	head, off bool
-	// neighbour is the key of a repository of this registry, as whose client it is
-	// fetched from; "" for one of another registry.
-	neighbour string
+	// local is true for a repository of this registry, which is read over its API like by
+	// any client.
+	local bool
 }
 
-// history is what follows from one version of a stream. It is not changed once made.
+// history is the history of one version of a stream, prepared for lookups. It is never
+// changed.
 type history struct {
 	seq uint64 // of the version
 	// events are those with an image, newest first.
@@ -64,12 +69,15 @@ type history struct {
 	// roots are the images: heads before the rest, newer before older.
 	roots        []digest.Digest
 	repositories []outside
-	// ours are the images of this registry, where there are others too.
-	ours []digest.Digest
+	// copies are the repositories of this registry that images were copied from.
+	copies map[digest.Digest][]blobstore.Repository
+	// copied are the roots that were copied from repositories of this registry, imported
+	// those with an event that names a repository other than the stream's own.
+	copied, imported []digest.Digest
 }
 
-// headOf is the image that a tag leads to: that of its newest event, whatever else is in
-// its history. It is "" for a tag that has none that is named by a digest.
+// headOf is the image that a tag leads to: that of its newest event. It is "" if that event
+// has no image, or one that is not named by a digest.
 func headOf(s *imagev1.ImageStream, tag string) digest.Digest {
 	newest := stream.LatestEvent(s, tag)
 	if newest == nil || !reference.ValidDigest(newest.Image) {
@@ -78,7 +86,7 @@ func headOf(s *imagev1.ImageStream, tag string) digest.Digest {
 	return digest.Digest(newest.Image)
 }
 
-// tagsOf are the tags that headOf knows, in order of their bytes.
+// tagsOf are the tags with a head, sorted bytewise.
 func tagsOf(s *imagev1.ImageStream) []string {
 	tags := make([]string, 0, len(s.Status.Tags))
 	for i := range s.Status.Tags {
@@ -92,12 +100,12 @@ func tagsOf(s *imagev1.ImageStream) []string {
 // newHistory reads the history of a version.
 func newHistory(v *version, p policy) *history {
 	h := &history{seq: v.seq, of: map[digest.Digest][]int{}}
-	r := reader{history: h, policy: p, stream: v.stream, own: ownHosts(v.stream, p.hosts), refs: map[string]int{}, keys: map[string]int{}}
+	r := reader{history: h, policy: p, stream: v.stream, own: shownHosts(v.stream), refs: map[ref]int{}, keys: map[string]int{}}
 	for i := range v.stream.Status.Tags {
 		r.readTag(&v.stream.Status.Tags[i])
 	}
 	slices.SortStableFunc(h.events, func(a, b event) int { return b.created.Compare(a.created) })
-	r.judgeRepositories()
+	r.summarizeRepositories()
 	for i, e := range h.events {
 		h.of[e.image] = append(h.of[e.image], i)
 	}
@@ -109,16 +117,29 @@ func newHistory(v *version, p policy) *history {
 		}
 	}
 	h.roots = distinct(h.roots)
-	if len(h.repositories) == 0 {
-		return h
-	}
+	h.readCopies(v.stream)
 	for _, root := range h.roots {
-		if h.ofThisRegistry(root) {
-			h.ours = append(h.ours, root)
+		if len(h.copies[root]) > 0 {
+			h.copied = append(h.copied, root)
+		}
+		if slices.ContainsFunc(h.of[root], func(i int) bool { return h.events[i].repository != own }) {
+			h.imported = append(h.imported, root)
 		}
 	}
-	h.roots = distinct(append(slices.Clone(h.ours), h.roots...)) // they say more than the others
 	return h
+}
+
+// readCopies reads which images were copied from which repositories.
+func (h *history) readCopies(s *imagev1.ImageStream) {
+	h.copies = map[digest.Digest][]blobstore.Repository{}
+	for _, source := range stream.CopySources(s) {
+		from := blobstore.Repository{Name: source.Repository, Stream: string(source.UID)}
+		for _, image := range source.Images {
+			if d := digest.Digest(image); h.has(d) {
+				h.copies[d] = append(h.copies[d], from)
+			}
+		}
+	}
 }
 
 // reader fills a history.
@@ -127,8 +148,14 @@ type reader struct {
 	policy  policy
 	stream  *imagev1.ImageStream
 	own     []string
-	refs    map[string]int // repositories by the text in front of the digest
+	refs    map[ref]int
 	keys    map[string]int // repositories by their key
+}
+
+// ref is the text in front of a digest; local is true if its host is this registry.
+type ref struct {
+	place string
+	local bool
 }
 
 func (r *reader) readTag(t *imagev1.NamedTagEventList) {
@@ -148,50 +175,65 @@ func (r *reader) readTag(t *imagev1.NamedTagEventList) {
 		}
 		e := tag
 		e.image, e.created, e.head = digest.Digest(item.Image), item.Created.Time, i == 0
-		e.repository = r.repository(item.DockerImageReference)
+		e.repository = r.repository(item.DockerImageReference, e.created)
+		if e.repository != own && r.history.repositories[e.repository].local {
+			e.insecure = r.policy.plainHTTP
+		}
 		r.history.events = append(r.history.events, e)
 	}
 }
 
-// repository is the index of the outside repository of a pull spec, or own.
-func (r *reader) repository(pullSpec string) int {
+// repository is the index of the outside repository of a pull spec that was recorded at a
+// time, or own.
+func (r *reader) repository(pullSpec string, recorded time.Time) int {
 	place, _, _ := strings.Cut(pullSpec, "@")
-	if i, known := r.refs[place]; known {
-		return i
+	host, _, _ := strings.Cut(place, "/")
+	local := slices.Contains(r.own, host) || r.policy.hosts.HadAt(host, recorded)
+	key := ref{place, local}
+	i, known := r.refs[key]
+	if !known {
+		i = r.parseRepository(pullSpec, local)
+		r.refs[key] = i
 	}
-	i := r.parseRepository(pullSpec)
-	r.refs[place] = i
 	return i
 }
 
-func (r *reader) parseRepository(pullSpec string) int {
+func (r *reader) parseRepository(pullSpec string, local bool) int {
 	spec, err := reference.Parse(pullSpec)
-	if err != nil || spec.Name == "" {
+	switch {
+	case err != nil || spec.Name == "":
+		return own
+	case local:
+		return r.localRepository(spec)
+	}
+	return r.addRepository(spec, false)
+}
+
+// localRepository is repository for a pull spec of this registry, which may have been recorded
+// under a former host name.
+func (r *reader) localRepository(spec reference.PullSpec) int {
+	repo, err := reference.ParseRepository(spec.Namespace + "/" + spec.Name)
+	if err != nil || repo.Namespace == r.stream.Namespace && repo.Stream == r.stream.Name {
 		return own
 	}
-	neighbour := ""
-	if slices.Contains(r.own, spec.Registry) {
-		// What is no repository here is one of nobody.
-		if repo, err := reference.ParseRepository(spec.Namespace + "/" + spec.Name); err == nil {
-			if repo.Namespace == r.stream.Namespace && repo.Stream == r.stream.Name {
-				return own
-			}
-			neighbour = repo.Key()
-		}
-	}
+	spec.Registry = r.policy.hosts.Internal
+	return r.addRepository(spec, true)
+}
+
+func (r *reader) addRepository(spec reference.PullSpec, local bool) int {
 	spec = spec.WithDefaults().AsRepository()
 	key := spec.Identity()
 	if i, known := r.keys[key]; known {
 		return i
 	}
-	r.history.repositories = append(r.history.repositories, outside{ref: spec, key: key, off: true, neighbour: neighbour})
+	r.history.repositories = append(r.history.repositories, outside{ref: spec, key: key, off: true, local: local})
 	i := len(r.history.repositories) - 1
 	r.keys[key] = i
 	return i
 }
 
-// judgeRepositories tells of each repository what its events say together.
-func (r *reader) judgeRepositories() {
+// summarizeRepositories sets the fields of each repository that follow from its events.
+func (r *reader) summarizeRepositories() {
 	insecure := map[string]bool{}
 	for _, e := range r.history.events {
 		if e.repository == own {
@@ -210,25 +252,24 @@ func (r *reader) judgeRepositories() {
 	}
 }
 
-// ownHosts are the names of this registry: those it has and had, and those that the API shows
-// streams under. Where the API knows no registry it shows the outside repository that
-// the stream follows, which is none of ours.
-func ownHosts(s *imagev1.ImageStream, hosts stream.Registries) []string {
-	names := append([]string{hosts.Internal, hosts.Public}, hosts.Former...)
+// shownHosts are the host names of this registry in the status of a stream. Where the API
+// server knows no registry, the status has the outside repository of the spec instead, which
+// is left out.
+func shownHosts(s *imagev1.ImageStream) []string {
+	var names []string
 	shown := []string{s.Status.PublicDockerImageRepository}
 	if s.Status.DockerImageRepository != s.Spec.DockerImageRepository {
 		shown = append(shown, s.Status.DockerImageRepository)
 	}
 	for _, repository := range shown {
-		if spec, err := reference.Parse(repository); err == nil {
+		if spec, err := reference.Parse(repository); err == nil && spec.Registry != "" {
 			names = append(names, spec.Registry)
 		}
 	}
-	// A pull spec without a registry is docker.io's, never ours.
-	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	return names
 }
 
-// distinct leaves out repetitions; the first of each stays.
+// distinct removes repetitions; the first of each stays.
 func distinct(list []digest.Digest) []digest.Digest {
 	seen := make(map[digest.Digest]struct{}, len(list))
 	kept := list[:0]
@@ -241,7 +282,7 @@ func distinct(list []digest.Digest) []digest.Digest {
 	return kept
 }
 
-// has tells whether an image is in the history itself.
+// has reports whether an image is in the history itself.
 func (h *history) has(image digest.Digest) bool {
 	_, found := h.of[image]
 	return found

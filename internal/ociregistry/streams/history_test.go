@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/stream"
 )
 
@@ -51,235 +53,69 @@ func TestRootsAreHeadsThenNewest(t *testing.T) {
 	}
 }
 
-// shown are sources as "repository", with "!" for insecure and "~" for not mirrored.
-func shown(sources []ociregistry.Source) []string {
-	var texts []string
-	for _, s := range sources {
-		text := s.Ref.String()
-		if s.Insecure {
-			text += "!"
-		}
-		switch {
-		case s.Off && s.Mirror:
-			text += " is off and kept"
-		case s.Off:
-			text += " (off)"
-		case !s.Mirror:
-			text += "~"
-		}
-		texts = append(texts, text)
-	}
-	return texts
-}
-
-func specTag(name string, insecure bool, annotations ...string) imagev1.TagReference {
-	tag := imagev1.TagReference{Name: name, ImportPolicy: imagev1.TagImportPolicy{Insecure: insecure}}
-	for i := 0; i < len(annotations); i += 2 {
-		if tag.Annotations == nil {
-			tag.Annotations = map[string]string{}
-		}
-		tag.Annotations[annotations[i]] = annotations[i+1]
-	}
-	return tag
-}
-
-func TestSources(t *testing.T) {
-	for name, test := range map[string]struct {
-		tags      []imagev1.NamedTagEventList
-		spec      []imagev1.TagReference
-		stream    map[string]string
-		policy    policy
-		ask       []string
-		manifests []string
-		blobs     []string
-	}{
-		"pushed here": {
-			tags: []imagev1.NamedTagEventList{tagged("a", items(2, "x", "y=quay.io/other/one"))},
-			ask:  []string{"x"},
-		},
-		"imported": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(1, "x=quay.io/team/app"))},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/team/app"},
-			blobs:     []string{"quay.io/team/app"},
-		},
-		"docker.io is one repository under all its names": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(3, "x=busybox", "x=docker.io/library/busybox", "x=index.docker.io/library/busybox")),
-			},
-			ask:       []string{"x"},
-			manifests: []string{"docker.io/library/busybox"},
-			blobs:     []string{"docker.io/library/busybox"},
-		},
-		"newest event first, then other heads by name, then older": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(10, "x=quay.io/one/app", "old=quay.io/z/older")),
-				tagged("b", items(20, "x=quay.io/two/app", "older=quay.io/a/older")),
-				tagged("c", items(15, "other=quay.io/z/head", "x=quay.io/one/app")),
-				tagged("d", items(15, "another=quay.io/a/head")),
-			},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/two/app", "quay.io/one/app"},
-			blobs:     []string{"quay.io/two/app", "quay.io/one/app", "quay.io/a/head", "quay.io/z/head", "quay.io/a/older", "quay.io/z/older"},
-		},
-		"several images that refer to it": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(10, "x=quay.io/one/app")),
-				tagged("b", items(20, "y=quay.io/two/app")),
-			},
-			ask:       []string{"x", "y"},
-			manifests: []string{"quay.io/two/app", "quay.io/one/app"},
-			blobs:     []string{"quay.io/two/app", "quay.io/one/app"},
-		},
-		"secure first": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=plain.test:5001/one/app")),
-				tagged("b", items(10, "x=quay.io/two/app")),
-				tagged("c", items(10, "y=plain.test:5001/three/app")),
-				tagged("d", items(10, "y=quay.io/z/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("a", true)},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/two/app", "plain.test:5001/one/app!"},
-			blobs:     []string{"quay.io/two/app", "plain.test:5001/one/app!", "quay.io/z/app", "plain.test:5001/three/app!"},
-		},
-		"the newest event decides for a manifest, any of the host for a blob": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=host.test/one/app")),
-				tagged("b", items(10, "x=host.test/one/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("b", true)},
-			ask:       []string{"x"},
-			manifests: []string{"host.test/one/app"},
-			blobs:     []string{"host.test/one/app!"},
-		},
-		"insecure stream": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(1, "x=host.test/one/app"))},
-			stream:    map[string]string{"openshift.io/image.insecureRepository": "true"},
-			ask:       []string{"x"},
-			manifests: []string{"host.test/one/app!"},
-			blobs:     []string{"host.test/one/app!"},
-		},
-		"the own repository is none, another of this registry is": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(9, "x="+ownHost+"/other/app", "x=registry.example.com/ns/app", "x=shown.test/ns/app"))},
-			ask:       []string{"x"},
-			manifests: []string{ownHost + "/other/app"},
-			blobs:     []string{ownHost + "/other/app"},
-		},
-		"tag switched off": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=quay.io/one/app")),
-				tagged("b", items(10, "y=quay.io/one/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("a", false, AnnotationPullThrough, "disabled")},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app (off)"},
-			blobs:     []string{"quay.io/one/app (off)"},
-		},
-		"another tag with the same image is not switched off": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=quay.io/one/app")),
-				tagged("b", items(10, "x=quay.io/two/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("a", false, AnnotationPullThrough, "disabled")},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/two/app", "quay.io/one/app (off)"},
-			blobs:     []string{"quay.io/two/app", "quay.io/one/app (off)"},
-		},
-		"what is switched off is no help to others": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=quay.io/one/app")),
-				tagged("b", items(10, "y=quay.io/two/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("b", false, AnnotationPullThrough, "disabled")},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app"},
-			blobs:     []string{"quay.io/one/app"},
-		},
-		"stream switched off": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
-			stream:    map[string]string{AnnotationPullThrough: "disabled"},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app (off)"},
-			blobs:     []string{"quay.io/one/app (off)"},
-		},
-		"another value switches nothing off": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
-			stream:    map[string]string{AnnotationPullThrough: "enabled", AnnotationMirror: "yes"},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app"},
-			blobs:     []string{"quay.io/one/app"},
-		},
-		"server switched off": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
-			policy:    policy{hosts: testHosts, mirror: true},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app (off)"},
-			blobs:     []string{"quay.io/one/app (off)"},
-		},
-		"not mirrored": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=quay.io/one/app")),
-				tagged("b", items(10, "y=quay.io/two/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("a", false, AnnotationMirror, "disabled")},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app~"},
-			blobs:     []string{"quay.io/one/app~", "quay.io/two/app~"},
-		},
-		"mirrored for another tag": {
-			tags: []imagev1.NamedTagEventList{
-				tagged("a", items(20, "x=quay.io/one/app")),
-				tagged("b", items(10, "x=quay.io/one/app")),
-			},
-			spec:      []imagev1.TagReference{specTag("a", false, AnnotationMirror, "disabled")},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app"},
-			blobs:     []string{"quay.io/one/app"},
-		},
-		"server does not mirror": {
-			tags:      []imagev1.NamedTagEventList{tagged("a", items(20, "x=quay.io/one/app"))},
-			policy:    policy{hosts: testHosts, pullThrough: true},
-			ask:       []string{"x"},
-			manifests: []string{"quay.io/one/app~"},
-			blobs:     []string{"quay.io/one/app~"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := imageStream(test.tags...)
-			s.Spec.Tags, s.Annotations = test.spec, test.stream
-			s.Status.PublicDockerImageRepository = "shown.test/ns/app"
-			trim(s)
-			p := test.policy
-			if p.hosts.Internal == "" {
-				p = policy{hosts: testHosts, pullThrough: true, mirror: true}
-			}
-			h := newHistory(versionOf(1, s), p)
-			var asked []digest.Digest
-			for _, name := range test.ask {
-				asked = append(asked, id(name))
-			}
-			if diff := cmp.Diff(test.manifests, shown(h.manifestSources(asked))); diff != "" {
-				t.Errorf("manifests (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(test.blobs, shown(h.blobSources(asked))); diff != "" {
-				t.Errorf("blobs (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestOwnHosts(t *testing.T) {
+func TestShownHosts(t *testing.T) {
 	followed := &imagev1.ImageStream{
 		Spec:   imagev1.ImageStreamSpec{DockerImageRepository: "quay.io/team/app"},
 		Status: imagev1.ImageStreamStatus{DockerImageRepository: "quay.io/team/app"},
 	}
-	if got := ownHosts(followed, stream.Registries{Internal: ownHost}); !slices.Equal(got, []string{ownHost}) {
-		t.Errorf("own hosts are %v: the API shows where the stream follows", got)
+	if got := shownHosts(followed); len(got) != 0 {
+		t.Errorf("shown hosts are %v: the API shows where the stream follows", got)
 	}
 	served := &imagev1.ImageStream{Status: imagev1.ImageStreamStatus{DockerImageRepository: "a.test/ns/app", PublicDockerImageRepository: "b.test/ns/app"}}
-	if got := ownHosts(served, testHosts); !slices.Equal(got, []string{ownHost, "registry.example.com", "b.test", "a.test"}) {
-		t.Errorf("own hosts are %v", got)
+	if got := shownHosts(served); !slices.Equal(got, []string{"b.test", "a.test"}) {
+		t.Errorf("shown hosts are %v", got)
+	}
+}
+
+// TestCopiedAndImported checks which images of a history need a repository besides the
+// stream's own.
+func TestCopiedAndImported(t *testing.T) {
+	s := imageStream(
+		tagged("a", items(10, "pushed", "copied", "imported=quay.io/team/app", "named="+ownHost+"/other/app")),
+		tagged("b", items(20, "both=quay.io/team/app", "former=before.test:5000/ns/app", "copied")),
+		tagged("c", []imagev1.TagEvent{{DockerImageReference: "quay.io/team/app:1", Created: at(30)}}),
+	)
+	stream.SetCopySources(s, []stream.CopySource{
+		{Repository: "other/app", UID: "one", Images: []string{id("both").String(), id("copied").String(), id("gone").String()}},
+		{Repository: "other/app", UID: "two", Images: []string{id("copied").String()}},
+		{Repository: "third/app", Images: []string{id("copied").String(), "latest"}},
+	})
+	trim(s)
+	h := newHistory(versionOf(1, s), allowAll)
+	if diff := cmp.Diff([]digest.Digest{id("both"), id("copied")}, h.copied); diff != "" {
+		t.Errorf("copied (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]digest.Digest{id("both"), id("imported"), id("named")}, h.imported); diff != "" {
+		t.Errorf("imported (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[digest.Digest][]blobstore.Repository{
+		id("both"):   {{Name: "other/app", Stream: "one"}},
+		id("copied"): {{Name: "other/app", Stream: "one"}, {Name: "other/app", Stream: "two"}, {Name: "third/app"}},
+	}, h.copies); diff != "" {
+		t.Errorf("copies (-want +got):\n%s", diff)
+	}
+}
+
+// TestTrimKeepsLegacyCopies: where a stream that was written before copies were recorded
+// has its images from follows from its spec, which is not kept.
+func TestTrimKeepsLegacyCopies(t *testing.T) {
+	legacy := imageStream(tagged("1", items(1, "x")))
+	legacy.Spec.Tags = []imagev1.TagReference{{Name: "1", From: &corev1.ObjectReference{Kind: "ImageStreamTag", Namespace: "other", Name: "app:1"}}}
+	recorded := legacy.DeepCopy()
+	stream.SetCopySources(recorded, nil)
+	for name, test := range map[string]struct {
+		stream *imagev1.ImageStream
+		want   []stream.CopySource
+	}{
+		"legacy":              {legacy, []stream.CopySource{{Repository: "other/app", Images: []string{id("x").String()}}}},
+		"recorded to be none": {recorded, nil},
+	} {
+		for range 2 {
+			trim(test.stream)
+			if got := stream.CopySources(test.stream); !cmp.Equal(got, test.want, cmpopts.EquateEmpty()) || len(test.stream.Spec.Tags) != 0 {
+				t.Errorf("%s: copies %v, want %v", name, got, test.want)
+			}
+		}
 	}
 }
 

@@ -39,8 +39,8 @@ type version struct {
 // from the API since.
 type known struct {
 	now func() time.Time
-	// removed is told, outside of locks, of each stream that is gone.
-	removed func(types.NamespacedName)
+	// removed is called, outside of locks, for each stream that is gone.
+	removed func(types.NamespacedName, types.UID)
 
 	mu      sync.RWMutex
 	streams map[types.NamespacedName]*version
@@ -51,7 +51,7 @@ type known struct {
 }
 
 func newKnown(now func() time.Time) *known {
-	return &known{now: now, streams: map[types.NamespacedName]*version{}, removed: func(types.NamespacedName) {}}
+	return &known{now: now, streams: map[types.NamespacedName]*version{}, removed: func(types.NamespacedName, types.UID) {}}
 }
 
 func (k *known) synced() bool { return k.complete.Load() }
@@ -74,9 +74,18 @@ func (k *known) put(s *imagev1.ImageStream, at time.Time) {
 	trim(s)
 	id := idOfStream(s)
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	var replaced types.UID
 	if now := k.streams[id]; now == nil || !newer(now.stream, s) {
-		k.set(id, s, at)
+		replaced = k.set(id, s, at)
+	}
+	k.mu.Unlock()
+	k.tell(id, replaced)
+}
+
+// tell calls removed, unless the UID is that of no stream.
+func (k *known) tell(id types.NamespacedName, uid types.UID) {
+	if uid != "" {
+		k.removed(id, uid)
 	}
 }
 
@@ -85,14 +94,12 @@ func (k *known) put(s *imagev1.ImageStream, at time.Time) {
 func (k *known) gone(id types.NamespacedName, at time.Time) {
 	k.mu.Lock()
 	v := k.streams[id]
-	is := v != nil && !v.since.After(at)
-	if is {
-		k.remove(id)
+	var uid types.UID
+	if v != nil && !v.since.After(at) {
+		uid = k.remove(id)
 	}
 	k.mu.Unlock()
-	if is {
-		k.removed(id)
-	}
+	k.tell(id, uid)
 }
 
 // doubt has the next reader ask the API.
@@ -117,8 +124,9 @@ func (k *known) all(f func(types.NamespacedName, *imagev1.ImageStream)) {
 
 // set makes s the version of the stream; the lock is held. read is zero for what the
 // watch tells. A version that is there already stays the same object, so that what was
-// derived from it need not be derived again. Doubts end when the API was asked.
-func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.Time) {
+// derived from it need not be derived again. Doubts end when the API was asked. replaced is
+// the UID of another stream that had the name.
+func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.Time) (replaced types.UID) {
 	v := &version{stream: s, read: read, since: k.now()}
 	old := k.streams[id]
 	if old == nil || repositoryOf(old.stream) != repositoryOf(s) {
@@ -136,21 +144,28 @@ func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.T
 		k.seq++
 		v.seq = k.seq
 	}
+	if old != nil && old.stream.UID != s.UID {
+		replaced = old.stream.UID
+	}
 	k.streams[id] = v
+	return replaced
 }
 
-func (k *known) remove(id types.NamespacedName) {
+func (k *known) remove(id types.NamespacedName) types.UID {
+	uid := k.streams[id].stream.UID
 	delete(k.streams, id)
 	k.names.Add(1)
+	return uid
 }
 
 // watched takes a version that the watch tells of, unless what was read is ahead of it.
-// The lock is held.
-func (k *known) watched(s *imagev1.ImageStream) {
+// The lock is held. replaced is that of set.
+func (k *known) watched(s *imagev1.ImageStream) (replaced types.UID) {
 	id := idOfStream(s)
 	if now := k.streams[id]; now == nil || !k.ahead(now, s.ResourceVersion) {
-		k.set(id, s, time.Time{})
+		return k.set(id, s, time.Time{})
 	}
+	return ""
 }
 
 // ahead tells whether a version is newer than the watch, which is at a resourceVersion.
@@ -194,8 +209,9 @@ func (k *known) Update(obj any) error {
 	}
 	trim(s)
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.watched(s)
+	replaced := k.watched(s)
+	k.mu.Unlock()
+	k.tell(idOfStream(s), replaced)
 	return nil
 }
 
@@ -207,22 +223,19 @@ func (k *known) Delete(obj any) error {
 	}
 	id := idOfStream(s)
 	k.mu.Lock()
-	v := k.streams[id]
-	is := v != nil && !k.ahead(v, s.ResourceVersion)
-	if is {
-		k.remove(id)
+	var uid types.UID
+	if v := k.streams[id]; v != nil && !k.ahead(v, s.ResourceVersion) {
+		uid = k.remove(id)
 	}
 	k.mu.Unlock()
-	if is {
-		k.removed(id)
-	}
+	k.tell(id, uid)
 	return nil
 }
 
 // Replace implements cache.ReflectorStore: these are all streams there are.
 func (k *known) Replace(list []any, resourceVersion string) error {
 	listed := make(map[types.NamespacedName]struct{}, len(list))
-	var gone []types.NamespacedName
+	gone := map[types.NamespacedName]types.UID{}
 	k.mu.Lock()
 	for _, obj := range list {
 		s, err := asStream(obj)
@@ -232,18 +245,19 @@ func (k *known) Replace(list []any, resourceVersion string) error {
 		}
 		trim(s)
 		listed[idOfStream(s)] = struct{}{}
-		k.watched(s)
+		if replaced := k.watched(s); replaced != "" {
+			gone[idOfStream(s)] = replaced
+		}
 	}
 	for id, v := range k.streams {
 		if _, found := listed[id]; !found && !k.ahead(v, resourceVersion) {
-			k.remove(id)
-			gone = append(gone, id)
+			gone[id] = k.remove(id)
 		}
 	}
 	k.mu.Unlock()
 	k.complete.Store(true)
-	for _, id := range gone {
-		k.removed(id)
+	for id, uid := range gone {
+		k.tell(id, uid)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -86,22 +87,65 @@ func TestKnownKeepsTheNewest(t *testing.T) {
 	}
 }
 
-func TestKnownTellsOfRemovals(t *testing.T) {
-	k := newKnown(newClock().Now)
-	var told []types.NamespacedName
-	k.removed = func(id types.NamespacedName) {
-		k.get(id) // no lock is held
-		told = append(told, id)
+// TestKnownReportsRemovals covers every way by which a stream ends: it is deleted, not
+// listed or not found any more, or another stream has its name.
+func TestKnownReportsRemovals(t *testing.T) {
+	stream := func(resourceVersion int, uid types.UID) *imagev1.ImageStream {
+		s := numberedStream(resourceVersion)
+		s.UID = uid
+		return s
 	}
-	_ = k.Replace([]any{numberedStream(3)}, "5")
-	_ = k.Delete(numberedStream(6))
-	_ = k.Delete(numberedStream(6))
-	_ = k.Update(numberedStream(7))
-	_ = k.Replace(nil, "8")
-	_ = k.Update(numberedStream(9))
-	k.gone(app, epoch)
-	if len(told) != 3 || told[0] != app {
-		t.Errorf("told of %v, want three times %v", told, app)
+	type step struct {
+		do   func(k *known)
+		gone types.UID // "" if no stream ends
+	}
+	list := func(at int, streams ...any) func(*known) {
+		return func(k *known) { _ = k.Replace(streams, strconv.Itoa(at)) }
+	}
+	watch := func(resourceVersion int, uid types.UID) func(*known) {
+		return func(k *known) { _ = k.Update(stream(resourceVersion, uid)) }
+	}
+	read := func(resourceVersion int, uid types.UID) func(*known) {
+		return func(k *known) { k.put(stream(resourceVersion, uid), epoch) }
+	}
+	deleted := func(resourceVersion int, uid types.UID) func(*known) {
+		return func(k *known) { _ = k.Delete(stream(resourceVersion, uid)) }
+	}
+	notFound := func(k *known) { k.gone(app, epoch) }
+	for name, steps := range map[string][]step{
+		"deleted":                         {{list(5, stream(3, "a")), ""}, {deleted(6, "a"), "a"}, {deleted(6, "a"), ""}},
+		"not listed":                      {{list(5, stream(3, "a")), ""}, {list(8), "a"}, {list(9), ""}},
+		"not found":                       {{watch(3, "a"), ""}, {notFound, "a"}, {notFound, ""}},
+		"found, then not":                 {{read(3, "a"), ""}, {notFound, "a"}},
+		"changed":                         {{list(5, stream(3, "a")), ""}, {watch(6, "a"), ""}, {read(7, "a"), ""}, {list(9, stream(8, "a")), ""}},
+		"replaced, by the watch":          {{list(5, stream(3, "a")), ""}, {watch(6, "b"), "a"}, {watch(7, "b"), ""}},
+		"replaced, by a list":             {{list(5, stream(3, "a")), ""}, {list(8, stream(7, "b")), "a"}, {list(9, stream(7, "b")), ""}},
+		"replaced, by a read":             {{list(5, stream(3, "a")), ""}, {read(7, "b"), "a"}, {deleted(6, "a"), ""}, {watch(7, "b"), ""}, {deleted(9, "b"), "b"}},
+		"an older read replaces nothing":  {{list(8, stream(7, "b")), ""}, {read(3, "a"), ""}},
+		"an older watch replaces nothing": {{list(5, stream(3, "a")), ""}, {read(7, "b"), "a"}, {watch(6, "a"), ""}, {list(6, stream(3, "a")), ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKnown(newClock().Now)
+			var gone []types.UID
+			k.removed = func(id types.NamespacedName, uid types.UID) {
+				k.get(id) // no lock is held
+				if id != app {
+					t.Errorf("%v ended", id)
+				}
+				gone = append(gone, uid)
+			}
+			for i, s := range steps {
+				s.do(k)
+				var want []types.UID
+				if s.gone != "" {
+					want = []types.UID{s.gone}
+				}
+				if !slices.Equal(gone, want) {
+					t.Fatalf("step %d ended %v, want %v", i, gone, want)
+				}
+				gone = nil
+			}
+		})
 	}
 }
 

@@ -219,8 +219,8 @@ func TestImagesLeadToTheirConfiguration(t *testing.T) {
 			if diff := cmp.Diff(test.want, metadataOf(t, img)); diff != "" {
 				t.Error(diff)
 			}
-			f := factsOf(img)
-			if f.config.digest != digest.FromString(test.config) || len(f.layers) != 1 || f.layers[0].digest != digest.FromString("layer") {
+			f := imageFacts(img)
+			if len(f.Blobs) != 2 || f.Blobs[0].Digest != digest.FromString(test.config) || f.Blobs[1].Digest != digest.FromString("layer") {
 				t.Errorf("leads to %+v", *f)
 			}
 		})
@@ -330,10 +330,10 @@ func FuzzImageOf(f *testing.F) {
 		if !utf8.Valid(manifest) || bytes.ContainsRune(manifest, '\\') {
 			return // names may read otherwise than they are written
 		}
-		facts := factsOf(img)
-		for _, d := range append(append(facts.layers, facts.children...), facts.config) {
-			if !bytes.Contains(manifest, []byte(d.digest)) {
-				t.Errorf("leads to %q, which the manifest does not name", d.digest)
+		facts := imageFacts(img)
+		for _, d := range append(facts.Blobs, facts.Children...) {
+			if !bytes.Contains(manifest, []byte(d.Digest)) {
+				t.Errorf("leads to %q, which the manifest does not name", d.Digest)
 			}
 		}
 	})

@@ -8,8 +8,8 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/ociregistry"
 )
 
@@ -23,34 +23,42 @@ const (
 
 // Record implements ociregistry.Directory. Each tag is moved by a mapping of its own;
 // when one is refused, those before it stay moved.
-func (d *Directory) Record(ctx context.Context, p ociregistry.Push) error {
+func (d *Directory) Record(ctx context.Context, p ociregistry.Push) (ociregistry.Stream, error) {
 	img, err := imageOf(p, d.options.Hosts.Internal, d.options.Now())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if len(p.Tags) == 0 {
 		err = d.createImage(ctx, p, img)
+		d.refresh(ctx, idOf(p.Repository)) // it may have been deleted: what is linked is to last
 	} else {
 		err = d.moveTags(ctx, p, img)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	proven := factsOfManifest(factsOf(img), p.Manifest)
-	proven.missing = p.Missing
-	d.learn(idOf(p.Repository), proven)
-	return nil
+	d.images.learn(imageFacts(img))
+	return d.Stream(ctx, p.Repository, false)
 }
 
-// learn keeps what is known of an image that was made here.
-func (d *Directory) learn(id types.NamespacedName, f *facts) {
-	d.images.learn(f)
-	if v, sure := d.known.get(id); sure {
-		d.contents.of(id, v).learn(f)
-		d.contents.shed()
+// Correct implements ociregistry.Directory: the API corrects an Image that is sent to it
+// again by an identity that may update Images, and answers that there is one.
+func (d *Directory) Correct(ctx context.Context, p ociregistry.Push, pullSpec string) error {
+	img, err := imageOf(p, d.options.Hosts.Internal, d.options.Now())
+	if err != nil {
+		return err
 	}
+	img.DockerImageReference = pullSpec
+	img.Annotations = map[string]string{imageapi.AnnotationLayersOrder: img.Annotations[imageapi.AnnotationLayersOrder]}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := d.createImage(ctx, p, img); err != nil {
+		return err
+	}
+	d.images.learn(imageFacts(img))
+	return nil
 }
 
 // createImage makes an Image that no stream leads to yet. One that is there already is

@@ -6,64 +6,89 @@ import (
 	"sync/atomic"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
-	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/blobstore"
 )
 
-// Pauses between attempts to tell of something that is gone.
 const (
+	// removalGrace is the time between the end of a stream and the removal of its links. A
+	// tag that was copied from it in its last moment is known by then.
+	removalGrace = 10 * time.Second
+	// releaseSpan is the time of which all links that a stream releases are removed at once.
+	releaseSpan = time.Second
+	// Pauses between attempts at a removal that fails.
 	removalBase = 100 * time.Millisecond
 	removalMax  = 10 * time.Minute
 )
 
-// removals tells the options' hooks of streams and namespaces that are gone. What was
-// made again in the meantime is not told of: its content would go with it.
+// removals calls the options' hooks for streams and namespaces that are gone.
 type removals struct {
 	options Options
 	api     *api
-	// queue has a stream, or a namespace without a name. It is there while run runs.
-	queue atomic.Pointer[queue]
+	grace   time.Duration
+	// queue is there while run runs.
+	queue atomic.Pointer[removalQueue]
 }
 
-type queue struct {
-	workqueue.TypedRateLimitingInterface[types.NamespacedName]
+// removal is a stream that is gone, or released links, or is a namespace that is gone, which
+// has no name.
+type removal struct {
+	id       types.NamespacedName
+	uid      types.UID
+	released bool
+	seen     time.Time
 }
 
-func newRemovals(o Options, a *api) *removals { return &removals{options: o, api: a} }
+type removalQueue struct {
+	workqueue.TypedRateLimitingInterface[removal]
+}
 
-func (r *removals) streamGone(id types.NamespacedName) {
+func newRemovals(o Options, a *api) *removals {
+	return &removals{options: o, api: a, grace: removalGrace}
+}
+
+func (r *removals) streamGone(id types.NamespacedName, uid types.UID) {
 	if r.options.OnDeleted != nil {
-		r.add(id)
+		r.add(removal{id: id, uid: uid, seen: r.options.Now()})
 	}
 }
 
-func (r *removals) add(id types.NamespacedName) {
+func (r *removals) namespaceGone(name string) {
+	if r.options.OnNamespaceDeleted != nil {
+		r.add(removal{id: types.NamespacedName{Namespace: name}, seen: r.options.Now()})
+	}
+}
+
+// released is called when links of a stream were released.
+func (r *removals) released(id types.NamespacedName, uid types.UID) {
+	if r.options.OnReleased != nil {
+		r.add(removal{id: id, uid: uid, released: true, seen: r.options.Now().Truncate(releaseSpan).Add(releaseSpan)})
+	}
+}
+
+func (r *removals) add(gone removal) {
 	if q := r.queue.Load(); q != nil {
-		q.Add(id)
+		q.AddAfter(gone, r.grace)
 	}
 }
 
-// run tells until ctx ends.
+// run works until ctx ends. What waits then is found again by a reconciliation.
 func (r *removals) run(ctx context.Context) {
-	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](removalBase, removalMax)
-	q := &queue{workqueue.NewTypedRateLimitingQueue(limiter)}
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[removal](removalBase, removalMax)
+	q := &removalQueue{workqueue.NewTypedRateLimitingQueue(limiter)}
 	r.queue.Store(q)
 	var working sync.WaitGroup
 	working.Go(func() {
 		for {
-			id, shutdown := q.Get()
+			gone, shutdown := q.Get()
 			if shutdown {
 				return
 			}
-			r.handle(ctx, q, id)
-			q.Done(id)
+			r.handle(ctx, q, gone)
+			q.Done(gone)
 		}
 	})
 	<-ctx.Done()
@@ -71,64 +96,32 @@ func (r *removals) run(ctx context.Context) {
 	working.Wait()
 }
 
-func (r *removals) handle(ctx context.Context, q *queue, id types.NamespacedName) {
-	err := r.tell(ctx, id)
+func (r *removals) handle(ctx context.Context, q *removalQueue, gone removal) {
+	err := r.remove(ctx, gone)
 	switch {
 	case err == nil:
-		q.Forget(id)
+		q.Forget(gone)
 	case ctx.Err() == nil:
-		klog.FromContext(ctx).Error(err, "Removing what the registry keeps of a deleted stream or namespace; trying again", "namespace", id.Namespace, "imageStream", id.Name)
-		q.AddRateLimited(id)
+		klog.FromContext(ctx).Error(err, "Removing the links of a deleted image stream or namespace failed, trying again",
+			"namespace", gone.id.Namespace, "imageStream", gone.id.Name)
+		q.AddRateLimited(gone)
 	}
 }
 
-// tell calls the hook for what is surely gone.
-func (r *removals) tell(ctx context.Context, id types.NamespacedName) error {
-	asking, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	if id.Name == "" {
-		if gone, err := r.api.namespaceGone(asking, id.Namespace); err != nil || !gone {
-			return err
-		}
-		return r.options.OnNamespaceDeleted(ctx, id.Namespace)
+// remove calls the hook for a stream or namespace that the API confirms to be gone.
+func (r *removals) remove(ctx context.Context, gone removal) error {
+	repository := blobstore.Repository{Name: gone.id.String(), Stream: string(gone.uid)}
+	switch {
+	case gone.id.Name == "":
+		return r.options.OnNamespaceDeleted(ctx, gone.id.Namespace)
+	case gone.released:
+		return r.options.OnReleased(ctx, repository, gone.seen)
 	}
-	if gone, err := r.api.streamGone(asking, id); err != nil || !gone {
+	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	s, err := r.api.stream(reading, gone.id)
+	if err = unlessMissing(err, gone.id.Name); err != nil || s != nil && s.UID == gone.uid {
 		return err
 	}
-	return r.options.OnDeleted(ctx, reference.Repository{Namespace: id.Namespace, Stream: id.Name}.Key())
-}
-
-// namespaceInformer watches namespaces, of which it keeps the names; nil when nobody
-// wants to be told of them.
-func (r *removals) namespaceInformer() (cache.SharedIndexInformer, error) {
-	if r.options.OnNamespaceDeleted == nil {
-		return nil, nil
-	}
-	source := cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return r.api.namespaces.List(ctx, o)
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return r.api.namespaces.Watch(ctx, o)
-		},
-	}, r.api.namespaces)
-	informer := cache.NewSharedIndexInformer(source, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
-	if err := informer.SetTransform(nameOnly); err != nil {
-		return nil, err
-	}
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		DeleteFunc: func(obj any) {
-			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
-				r.add(types.NamespacedName{Namespace: key})
-			}
-		},
-	})
-	return informer, err
-}
-
-func nameOnly(obj any) (any, error) {
-	if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
-		m.ObjectMeta = metav1.ObjectMeta{Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion}
-	}
-	return obj, nil
+	return r.options.OnDeleted(ctx, repository, gone.seen)
 }

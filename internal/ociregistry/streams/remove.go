@@ -3,15 +3,18 @@ package streams
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 
+	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
@@ -19,6 +22,13 @@ import (
 
 // lostRaces are the attempts at a write that others come before.
 var lostRaces = wait.Backoff{Steps: 10, Duration: 10 * time.Millisecond, Factor: 1.5, Jitter: 0.5}
+
+// Released implements ociregistry.Directory.
+func (d *Directory) Released(r blobstore.Repository) {
+	if namespace, name, ok := strings.Cut(r.Name, "/"); ok && r.Stream != "" {
+		d.removals.released(types.NamespacedName{Namespace: namespace, Name: name}, types.UID(r.Stream))
+	}
+}
 
 // DeleteTag implements ociregistry.Directory.
 func (d *Directory) DeleteTag(ctx context.Context, repo reference.Repository, tag string) error {

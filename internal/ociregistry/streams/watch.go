@@ -33,6 +33,7 @@ func newReflector(client imageclient.ImageV1Interface, store cache.ReflectorStor
 // Streams are kept by the thousand. A trimmed stream is left as it is.
 func trim(s *imagev1.ImageStream) {
 	s.TypeMeta = metav1.TypeMeta{}
+	stream.SetCopySources(s, stream.CopySources(s)) // which may need the spec
 	s.ObjectMeta = metav1.ObjectMeta{
 		Namespace:       s.Namespace,
 		Name:            s.Name,
@@ -60,7 +61,7 @@ func trim(s *imagev1.ImageStream) {
 // ofInterest are the annotations that the registry reads.
 func ofInterest(annotations map[string]string) map[string]string {
 	var kept map[string]string
-	for _, key := range []string{AnnotationRepository, AnnotationPullThrough, AnnotationMirror, imageapi.AnnotationInsecureRepository} {
+	for _, key := range []string{AnnotationRepository, AnnotationPullThrough, AnnotationMirror, imageapi.AnnotationInsecureRepository, stream.AnnotationCopiedFrom} {
 		if value, found := annotations[key]; found {
 			if kept == nil {
 				kept = map[string]string{}

@@ -1,0 +1,63 @@
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/stream"
+)
+
+// The registry records its host names in its storage, so that tag events with a former name
+// are known to be about it. nameInterval is the time between two records. A tag event that
+// is newer than the last record of a name by nameSlack is about the registry that has the
+// name now.
+const (
+	nameInterval = 10 * time.Minute
+	nameSlack    = 2 * nameInterval
+)
+
+// rememberNames records the names under which the registry is served.
+func (r *registry) rememberNames(ctx context.Context) (err error) {
+	settings := &r.options.Config.Registry
+	names := append([]string{settings.InternalHostname}, settings.ExternalHostnames...)
+	if r.names, err = r.store.RememberNames(ctx, names, time.Now()); err != nil {
+		return fmt.Errorf("recording the registry's names in its storage: %w", err)
+	}
+	return nil
+}
+
+// keepNames records the names until ctx ends.
+func (r *registry) keepNames(ctx context.Context) error {
+	ticks := time.NewTicker(nameInterval)
+	defer ticks.Stop()
+	settings := &r.options.Config.Registry
+	names := append([]string{settings.InternalHostname}, settings.ExternalHostnames...)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+			if _, err := r.store.RememberNames(ctx, names, time.Now()); err != nil && ctx.Err() == nil {
+				klog.FromContext(ctx).Error(err, "The registry's names could not be recorded in its storage, trying again", "in", nameInterval)
+			}
+		}
+	}
+}
+
+// hosts are the names of the integrated registry, with those that it had before.
+func (s *Server) hosts() stream.Registries {
+	hosts := s.options.Config.Registries()
+	if s.registry == nil {
+		return hosts
+	}
+	hosts.Remembered = map[string]time.Time{}
+	for _, name := range s.registry.names {
+		if !hosts.Current().Has(name.Host) {
+			hosts.Remembered[name.Host] = name.LastSeen.Add(nameSlack)
+		}
+	}
+	return hosts
+}

@@ -1,0 +1,64 @@
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+)
+
+// reconcileInterval is the time between two looks for links of streams that are gone.
+const reconcileInterval = time.Hour
+
+// reconcileRegistry removes the links of streams and namespaces that are gone, at the start
+// and then regularly, until ctx ends. Deletions that the directory sees do not wait for it.
+//
+// It does not begin over storage that belongs to another API, such as that of an etcd that
+// was lost: all streams would seem to be gone.
+func (s *Server) reconcileRegistry(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), s.registry.directory.HasSynced) {
+		return nil // it is stopping
+	}
+	if ours, err := s.ownsStorage(ctx); err != nil || !ours {
+		return err
+	}
+	ticks := time.NewTicker(reconcileInterval)
+	defer ticks.Stop()
+	for {
+		if err := s.registry.handler.Reconcile(ctx, ""); err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Removing the links of deleted image streams failed, trying again", "in", reconcileInterval)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
+}
+
+// ownsStorage reports whether the registry's storage belongs to this API, which is known by
+// the UID of its namespace kube-system.
+func (s *Server) ownsStorage(ctx context.Context) (bool, error) {
+	client, err := kubernetes.NewForConfig(s.loopbackFor("registry-reconciliation"))
+	if err != nil {
+		return false, fmt.Errorf("making the client of namespaces: %w", err)
+	}
+	system, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return false, fmt.Errorf("reading namespace %s: %w", metav1.NamespaceSystem, err)
+	}
+	bound, err := s.registry.store.BindAPI(ctx, string(system.UID))
+	if err != nil {
+		return false, fmt.Errorf("looking which API the registry's storage belongs to: %w", err)
+	}
+	if bound != string(system.UID) {
+		klog.FromContext(ctx).Error(nil, "The registry's storage belongs to another API: links of streams that do not exist here are kept. "+
+			"If that API is gone for good, delete the file _api in the storage and restart", "bound", bound, "namespaceUID", system.UID)
+		return false, nil
+	}
+	return true, nil
+}
