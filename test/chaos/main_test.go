@@ -1,8 +1,9 @@
 // Package chaos_test holds the tests of what happens when things go wrong: killed
 // processes, hostile and broken registries, an etcd that goes away, many writers,
 // a full disk; and with the integrated registry: kills in the middle of pushes, a full
-// disk, crowds of clients, credentials that end, strangers, an object store. Servers run
-// as their own processes where they are to be killed, else in this one.
+// disk, crowds of clients, credentials that end, strangers, an object store, deletions that
+// it does not see, another address, damaged storage. Servers run as their own processes
+// where they are to be killed, else in this one.
 package chaos_test
 
 import (

@@ -55,11 +55,17 @@ func launch(t *testing.T, dataDir string, args ...string) *process {
 	return p
 }
 
+// launchAgain is launch over the data folder of an earlier weir.
+func launchAgain(t *testing.T, dataDir string, args ...string) *process {
+	t.Helper()
+	_ = os.Remove(filepath.Join(dataDir, "admin.kubeconfig")) // that of an earlier run names another port
+	return launch(t, dataDir, args...)
+}
+
 // boot starts a weir over a data folder and waits until it is ready.
 func boot(t *testing.T, dataDir string, args ...string) *process {
 	t.Helper()
-	_ = os.Remove(filepath.Join(dataDir, "admin.kubeconfig")) // that of an earlier run names another port
-	p := launch(t, dataDir, args...)
+	p := launchAgain(t, dataDir, args...)
 	testenv.Eventually(t, "the server to be ready", func() error {
 		select {
 		case <-p.ended:
