@@ -31,7 +31,13 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 	if err != nil {
 		return nil, err
 	}
-	policy := imagestream.Policy{Hosts: c.Hosts, MayPull: access.CanPull, Allowed: c.Allowed, LimitRanges: c.limitRanges()}
+	policy := imagestream.Policy{
+		Hosts:           c.Hosts,
+		MayPull:         access.CanPull,
+		MayUpdateImages: access.CanUpdateImages,
+		Allowed:         c.Allowed,
+		LimitRanges:     c.limitRanges(),
+	}
 	streams, err := imagestream.NewStorage(scheme, getter, policy)
 	if err != nil {
 		return nil, err

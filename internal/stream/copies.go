@@ -42,7 +42,7 @@ type CopySource struct {
 
 // CopySources are the streams that images of the history of s were copied from. A stream
 // that was last written before copies were recorded has no annotation: its spec tags show
-// where their heads came from.
+// where the images of their history came from.
 func CopySources(s *imagev1.ImageStream) []CopySource {
 	text, recorded := s.Annotations[AnnotationCopiedFrom]
 	if !recorded {
@@ -55,16 +55,22 @@ func CopySources(s *imagev1.ImageStream) []CopySource {
 	return sources
 }
 
-// copiesOfSpec are the streams that spec tags with a head name.
+// copiesOfSpec are the streams that spec tags with a history name. An image of that history
+// that was not copied from there does no harm: the writer had the right to pull all of the
+// source, and the source gives only what it has.
 func copiesOfSpec(s *imagev1.ImageStream) []CopySource {
 	copies := copySet{}
 	for i := range s.Spec.Tags {
 		from, ok := sourceOf(s, s.Spec.Tags[i].From)
-		newest := LatestEvent(s, s.Spec.Tags[i].Name)
-		if !ok || from.isIn(s) || newest == nil || newest.Image == "" {
+		tag := StatusTag(s, s.Spec.Tags[i].Name)
+		if !ok || from.isIn(s) || tag == nil {
 			continue
 		}
-		copies.add(from.Namespace+"/"+from.Stream, "", newest.Image)
+		for j := range tag.Items {
+			if image := tag.Items[j].Image; image != "" {
+				copies.add(from.Namespace+"/"+from.Stream, "", image)
+			}
+		}
 	}
 	return copies.sources()
 }

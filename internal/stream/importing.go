@@ -121,6 +121,7 @@ func applySuccess(s *imagev1.ImageStream, result *TagImport, now metav1.Time) bo
 		tag = retag(s, result)
 		AddEvent(s, result.Tag, next)
 	}
+	changed = MarkProven(s, result.Image) || changed
 	if tag.ImportPolicy != result.ImportPolicy {
 		tag.ImportPolicy = result.ImportPolicy
 		changed = true

@@ -91,6 +91,9 @@ func (r Resolver) event(s, old *imagev1.ImageStream, tag *imagev1.TagReference, 
 		return nil, nil
 	}
 	event.Generation = s.Generation
+	if from != s {
+		inheritProof(s, from, event.Image)
+	}
 	r.recordCopy(s, event, from, sources)
 	if !tag.Reference {
 		event.DockerImageReference = r.rehome(event.DockerImageReference, source, s)

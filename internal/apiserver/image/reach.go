@@ -75,11 +75,12 @@ func unseen(seen map[string]struct{}, names []string) []string {
 	return fresh
 }
 
-// parts are the names of all that the lists among images consist of.
+// parts are the names of all that the verified lists among images consist of. A claimed list
+// leads nowhere: its author may name any digest.
 func parts(images []Found) []string {
 	var names []string
 	for _, f := range images {
-		if f.Image == nil {
+		if f.Image == nil || dockerimage.ClaimedBy(f.Image) != "" {
 			continue
 		}
 		for i := range f.Image.DockerImageManifests {

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/stream"
 )
 
 // Seen returns an Image as the readers of a stream see it, see SeenFrom. The caller
@@ -16,14 +17,16 @@ func (r *Registry) Seen(ctx context.Context, s *imagev1.ImageStream, name string
 	if err != nil {
 		return nil, err
 	}
-	return SeenFrom(img, s.Namespace, s.Name), nil
+	return SeenFrom(img, s), nil
 }
 
-// SeenFrom is what a stream's readers see of an Image: all of it, or, if it is only
-// claimed by another stream, the identity of the object and nothing of what its
-// author wrote. It shares memory with img.
-func SeenFrom(img *imagev1.Image, namespace, stream string) *imagev1.Image {
-	if dockerimage.ClaimedBy(img) == "" || dockerimage.IsClaimOf(img, namespace, stream) {
+// SeenFrom is what a stream's readers see of an Image. They see all of it if the Image is
+// verified and the stream did more than name its digest, and if the Image is a claim of the
+// stream itself. Else they see the identity of the object and nothing of what it says. The
+// result shares memory with img.
+func SeenFrom(img *imagev1.Image, s *imagev1.ImageStream) *imagev1.Image {
+	claimed := dockerimage.ClaimedBy(img) != ""
+	if claimed && dockerimage.IsClaimOf(img, s.Namespace, s.Name) || !claimed && !stream.Unproven(s, img.Name) {
 		return img
 	}
 	bare := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/stream"
 )
 
 func TestSeenFrom(t *testing.T) {
@@ -34,18 +35,27 @@ func TestSeenFrom(t *testing.T) {
 	}
 	bare := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: "sha256:d", UID: "u", ResourceVersion: "7"}}
 	dockerimage.FillEmptyMetadata(bare)
+	in := func(namespace, name string, unproven bool) *imagev1.ImageStream {
+		s := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		if unproven {
+			stream.MarkUnproven(s, "sha256:d")
+		}
+		return s
+	}
 	for name, test := range map[string]struct {
-		image             *imagev1.Image
-		namespace, stream string
-		want              *imagev1.Image
+		image  *imagev1.Image
+		stream *imagev1.ImageStream
+		want   *imagev1.Image
 	}{
-		"verified":         {full(false), "other", "other", full(false)},
-		"own claim":        {full(true), "ns", "s", full(true)},
-		"another stream's": {full(true), "ns", "other", bare},
-		"another tenant's": {full(true), "other", "s", bare},
+		"verified":               {full(false), in("other", "other", false), full(false)},
+		"verified, only named":   {full(false), in("other", "other", true), bare},
+		"own claim":              {full(true), in("ns", "s", false), full(true)},
+		"own claim, only named":  {full(true), in("ns", "s", true), full(true)},
+		"another stream's claim": {full(true), in("ns", "other", false), bare},
+		"another tenant's claim": {full(true), in("other", "s", false), bare},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, SeenFrom(test.image, test.namespace, test.stream)); diff != "" {
+			if diff := cmp.Diff(test.want, SeenFrom(test.image, test.stream)); diff != "" {
 				t.Errorf("seen (-want +got):\n%s", diff)
 			}
 		})

@@ -28,6 +28,10 @@ type Policy struct {
 	// MayPull asks whether a user may pull from a stream (get imagestreams/layers):
 	// who may not, may not tag from it. A refusal is its error.
 	MayPull func(ctx context.Context, u user.Info, namespace, name string) error
+	// MayUpdateImages asks whether a user may update Images in the whole cluster, as
+	// registries may: what such a user writes into a status counts as verified. A refusal is
+	// its error; nil refuses all.
+	MayUpdateImages func(ctx context.Context, u user.Info) error
 	// Allowed is the list of registries that images may come from.
 	Allowed validation.RegistryAllower
 	// LimitRanges are those of a namespace; an error keeps streams from being
@@ -44,6 +48,11 @@ func (p Policy) now() metav1.Time {
 	return metav1.NewTime(p.Now())
 }
 
+func (p Policy) mayUpdateImages(ctx context.Context) bool {
+	u, ok := apirequest.UserFrom(ctx)
+	return ok && p.MayUpdateImages != nil && p.MayUpdateImages(ctx, u) == nil
+}
+
 // admit validates a stream that is to be written, and resolves its tags.
 //
 // Trouble with what tags refer to, and with limits, is reported as clients know
@@ -52,6 +61,7 @@ func (p Policy) now() metav1.Time {
 func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
 	resolution := append(s.authorizeSources(ctx, is, old), s.resolver(ctx, is, old).Resolve(is, old)...)
 	stream.PruneCopySources(is)
+	stream.PruneUnproven(is)
 	var errs field.ErrorList
 	if old == nil {
 		errs = validation.ImageStream(is, s.policy.Allowed)

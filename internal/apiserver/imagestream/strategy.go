@@ -56,6 +56,7 @@ func (s specStrategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	is := obj.(*imagev1.ImageStream)
 	stream.PrepareCreate(is)
 	stream.SetCopySources(is, nil)
+	stream.KeepUnproven(is, &imagev1.ImageStream{})
 	stream.SetRepositories(is, s.policy.Hosts)
 }
 
@@ -63,6 +64,7 @@ func (s specStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Objec
 	is := obj.(*imagev1.ImageStream)
 	stream.PrepareUpdate(is, old.(*imagev1.ImageStream))
 	stream.SetCopySources(is, stream.CopySources(old.(*imagev1.ImageStream)))
+	stream.KeepUnproven(is, old.(*imagev1.ImageStream))
 	stream.SetRepositories(is, s.policy.Hosts)
 }
 
@@ -125,15 +127,20 @@ func (statusStrategy) GetResetFields() map[fieldpath.APIVersion]*fieldpath.Set {
 
 func (s statusStrategy) PrepareForCreate(context.Context, runtime.Object) {}
 
-func (s statusStrategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
-	is := obj.(*imagev1.ImageStream)
-	copies := stream.CopySources(old.(*imagev1.ImageStream))
+func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
+	is, before := obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream)
+	recorded := before // by the server
 	if s.internal {
-		copies = stream.CopySources(is)
+		recorded = is.DeepCopy()
 	}
-	stream.PrepareStatusUpdate(is, old.(*imagev1.ImageStream))
-	stream.SetCopySources(is, copies)
+	stream.PrepareStatusUpdate(is, before)
+	stream.SetCopySources(is, stream.CopySources(recorded))
+	stream.KeepUnproven(is, recorded)
+	if !s.internal && !s.policy.mayUpdateImages(ctx) {
+		stream.MarkNew(is, before)
+	}
 	stream.PruneCopySources(is)
+	stream.PruneUnproven(is)
 }
 
 func (s statusStrategy) Validate(context.Context, runtime.Object) field.ErrorList { return nil }

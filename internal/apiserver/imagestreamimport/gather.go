@@ -74,7 +74,7 @@ func (r *REST) imageRequest(ctx context.Context, spec *imagev1.ImageImportSpec, 
 		request.PreferOS = tag.Annotations[imageapi.AnnotationPreferOS]
 	}
 	if spec.To != nil {
-		request.Known = r.knownImage(ctx, stream.LatestEvent(known, spec.To.Name))
+		request.Known = r.knownImage(ctx, known, stream.LatestEvent(known, spec.To.Name))
 	}
 	return request
 }
@@ -92,10 +92,10 @@ func targetTag(spec *imagev1.ImageImportSpec) string {
 	return ref.Tag
 }
 
-// knownImage is the head of a tag, if its Image and all its parts are stored and
-// verified: else they have to be fetched again.
-func (r *REST) knownImage(ctx context.Context, head *imagev1.TagEvent) *importer.KnownImage {
-	if head == nil || head.Image == "" || !r.Images.Complete(ctx, head.Image) {
+// knownImage is the head of a tag of s, if its Image and all its parts are stored and
+// verified, and s has more of it than the digest: else they have to be fetched again.
+func (r *REST) knownImage(ctx context.Context, s *imagev1.ImageStream, head *imagev1.TagEvent) *importer.KnownImage {
+	if head == nil || head.Image == "" || stream.Unproven(s, head.Image) || !r.Images.Complete(ctx, head.Image) {
 		return nil
 	}
 	return &importer.KnownImage{Image: head.Image, DockerImageReference: head.DockerImageReference}

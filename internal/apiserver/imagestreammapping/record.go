@@ -27,27 +27,27 @@ type recorded struct {
 // record stores the image of a mapping, or corrects the Image of that name. Nothing is
 // stored for a mapping that is going to be refused: whether the stream takes it is
 // tried before.
-func (r *REST) record(ctx context.Context, m *imagev1.ImageStreamMapping, seen *imagev1.ImageStream, dryRun []string) (recorded, error) {
+func (r *REST) record(ctx context.Context, m *imagev1.ImageStreamMapping, t tagging, dryRun []string) (recorded, error) {
 	stored, err := r.images.Find(ctx, m.Image.Name)
 	if err != nil {
 		return recorded{}, err
 	}
 	if stored == nil {
-		if err := r.tag(ctx, m, seen, nil, false, []string{metav1.DryRunAll}); err != nil {
+		if err := r.tag(ctx, m, tagging{seen: t.seen}, []string{metav1.DryRunAll}); err != nil {
 			return recorded{}, err
 		}
 		var made recorded
-		if stored, made, err = r.create(ctx, m, dryRun); err != nil || !made.existed {
+		if stored, made, err = r.create(ctx, m, t.proven, dryRun); err != nil || !made.existed {
 			return made, err
 		}
 	}
-	return recorded{existed: true}, r.correct(ctx, m, stored, dryRun)
+	return recorded{existed: true}, r.correct(ctx, m, stored, t.proven, dryRun)
 }
 
 // create stores the Image of a mapping, as a claim if it is not verified. stored is
 // the Image that is there afterwards.
-func (r *REST) create(ctx context.Context, m *imagev1.ImageStreamMapping, dryRun []string) (stored *imagev1.Image, made recorded, err error) {
-	if r.verified(ctx, m) {
+func (r *REST) create(ctx context.Context, m *imagev1.ImageStreamMapping, verified bool, dryRun []string) (stored *imagev1.Image, made recorded, err error) {
+	if verified {
 		stored, made.existed, err = r.images.Create(ctx, m.Image.DeepCopy(), dryRun)
 		return stored, made, err
 	}
@@ -66,11 +66,11 @@ func (r *REST) verified(ctx context.Context, m *imagev1.ImageStreamMapping) bool
 
 // correct changes a stored Image to the description in the mapping, if that differs and is
 // verified. An image with only a name and a reference corrects nothing.
-func (r *REST) correct(ctx context.Context, m *imagev1.ImageStreamMapping, stored *imagev1.Image, dryRun []string) error {
+func (r *REST) correct(ctx context.Context, m *imagev1.ImageStreamMapping, stored *imagev1.Image, verified bool, dryRun []string) error {
 	sent := m.Image.DeepCopy()
 	// Text that cannot be read keeps no Image from being stored either.
 	_ = dockerimage.Fill(sent, r.now())
-	if !dockerimage.NeedsCorrection(stored, sent) || !dockerimage.DescribesContent(sent) || !r.verified(ctx, m) {
+	if !dockerimage.NeedsCorrection(stored, sent) || !dockerimage.DescribesContent(sent) || !verified {
 		return nil
 	}
 	_, err := r.images.Correct(ctx, sent, dryRun)

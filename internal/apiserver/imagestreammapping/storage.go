@@ -73,11 +73,13 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := r.record(ctx, m, seen, options.DryRun)
+	t := tagging{seen: seen, from: from, proven: r.verified(ctx, m)}
+	outcome, err := r.record(ctx, m, t, options.DryRun)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.tag(ctx, m, seen, from, outcome.existed, options.DryRun); err != nil {
+	t.existed = outcome.existed
+	if err := r.tag(ctx, m, t, options.DryRun); err != nil {
 		r.discard(ctx, outcome.claim, err)
 		return nil, err
 	}
@@ -101,20 +103,40 @@ func (r *REST) admit(ctx context.Context, m *imagev1.ImageStreamMapping, validat
 	return checkImageLimit(m, r.policy.LimitRanges, r.now())
 }
 
+// tagging is what is known of a mapping before its tag is moved.
+type tagging struct {
+	seen    *imagev1.ImageStream // the stream as it was
+	from    *imagev1.ImageStream // the stream that the image is copied from, or nil
+	proven  bool                 // the mapping shows the content of the image
+	existed bool                 // the Image was there before
+}
+
+// prove notes whether the stream has more of the image than its digest. It is called before
+// the event is added. An image copied from a stream has the proof of that stream.
+func (t *tagging) prove(s *imagev1.ImageStream, image string) {
+	switch {
+	case t.proven, t.from != nil && stream.ProvenIn(t.from, image):
+		stream.MarkProven(s, image)
+	default:
+		stream.MarkUnproven(s, image)
+	}
+}
+
 // tag moves the tag in one step. A race is lost only against a writer who moved
 // the same tag: of two pushes onto it one must not undo the other unseen.
-func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, seen, from *imagev1.ImageStream, existed bool, dryRun []string) error {
+func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, t tagging, dryRun []string) error {
 	now := metav1.NewTime(r.now())
 	write := imagestream.Write{DryRun: dryRun, StatusOnly: true}
 	_, _, err := r.streams.Apply(ctx, m.Name, write, func(s *imagev1.ImageStream, _ bool) error {
-		if stream.MappingConflicts(seen, s, m.Tag) {
+		if stream.MappingConflicts(t.seen, s, m.Tag) {
 			return apierrors.NewConflict(imageapi.Resource(imageapi.ImageStreamMappings), m.Name,
 				fmt.Errorf("tag %q was moved to another image while this one was being added", m.Tag))
 		}
-		ref := stream.MappingReference(s, &m.Image, existed)
+		ref := stream.MappingReference(s, &m.Image, t.existed)
+		t.prove(s, m.Image.Name)
 		stream.ApplyMapping(s, m.Tag, ref, m.Image.Name, now)
-		if from != nil && ref == m.Image.DockerImageReference {
-			stream.RecordCopies(s, stream.Copied{Image: m.Image.Name, From: from})
+		if t.from != nil && ref == m.Image.DockerImageReference {
+			stream.RecordCopies(s, stream.Copied{Image: m.Image.Name, From: t.from})
 		}
 		return nil
 	})
