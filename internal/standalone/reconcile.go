@@ -26,6 +26,7 @@ func (s *Server) reconcileRegistry(ctx context.Context) error {
 	if ours, err := s.ownsStorage(ctx); err != nil || !ours {
 		return err
 	}
+	s.registry.ownsStorage.Store(true)
 	ticks := time.NewTicker(reconcileInterval)
 	defer ticks.Stop()
 	for {

@@ -58,7 +58,9 @@ type registry struct {
 	handler   *ociregistry.Handler
 	server    *http.Server
 	serving   atomic.Bool
-	stopping  sync.Once
+	// ownsStorage is true once the storage is known to belong to the API of this server.
+	ownsStorage atomic.Bool
+	stopping    sync.Once
 }
 
 // newRegistry opens the port and the storage, so that an error of either is reported before
@@ -106,6 +108,7 @@ func (r *registry) compose(s *Server) (err error) {
 		Hosts:       s.hosts(),
 		PullThrough: !settings.PullThrough.Disabled,
 		Mirror:      settings.PullThrough.Mirror,
+		PlainHTTP:   !s.options.Registry.secure(),
 		OnDeleted: func(ctx context.Context, gone blobstore.Repository, seen time.Time) error {
 			return r.handler.Remove(ctx, gone, seen)
 		},
@@ -113,6 +116,9 @@ func (r *registry) compose(s *Server) (err error) {
 			return r.handler.RemoveReleased(ctx, from, seen)
 		},
 		OnNamespaceDeleted: func(ctx context.Context, namespace string) error {
+			if !r.ownsStorage.Load() {
+				return nil // the reconciliation at the start has it all, or must not run
+			}
 			return r.handler.Reconcile(ctx, namespace+"/")
 		},
 	}); err != nil {
