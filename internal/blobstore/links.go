@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -157,9 +156,12 @@ func (s *Store) writeOwner(ctx context.Context, folder string, r Repository, nam
 		return nil // but an upload's is as young as the last upload, see RemoveOwner
 	case uploaded:
 		err := s.moveUnsynced(ctx, folder+"/"+r.Namespace, folder+"/"+r.Stream)
-		// Another push may move it at the same time. Distribution's driver of a filesystem
-		// then has an error of its own.
-		if !errors.Is(err, ErrUnknown) && !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			return nil
+		}
+		// Another push may have moved it at the same time. Drivers have errors of their own
+		// for that.
+		if _, _, gone := s.stat(ctx, folder+"/"+r.Namespace); !errors.Is(gone, ErrUnknown) {
 			return err
 		}
 	}

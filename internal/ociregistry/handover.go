@@ -29,9 +29,10 @@ const (
 	orphanGrace = time.Hour
 )
 
-// handOver links, in every stream with a copy of an image of a repository, what the
-// repository has of it.
+// handOver links, in every stream with a copy of an image of a stream, what that stream has
+// of it. Uploads that no manifest of the stream names are the namespace's, and stay so.
 func (h *Handler) handOver(ctx context.Context, from blobstore.Repository) error {
+	from.Namespace = ""
 	for _, c := range h.Directory.CopiesOf(from) {
 		for _, m := range c.Images {
 			if err := h.handOverImage(ctx, from, c.To, m); err != nil {

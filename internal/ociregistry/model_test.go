@@ -113,9 +113,11 @@ type owner struct{ repo, uid string }
 type oracle struct {
 	*universe
 	links map[owner]map[string]bool // by what
-	came  map[string]bool           // by digest and source
-	has   map[string]bool           // what sources have, the same
-	data  map[digest.Digest]bool    // what storage has
+	// folders are the repositories that ever had a link.
+	folders map[string]bool
+	came    map[string]bool        // by digest and source
+	has     map[string]bool        // what sources have, the same
+	data    map[digest.Digest]bool // what storage has
 }
 
 func what(d digest.Digest, isManifest bool) string { return fmt.Sprint(isManifest, d) }
@@ -125,10 +127,19 @@ func (o *oracle) linked(at owner, d digest.Digest, isManifest bool) bool {
 }
 
 func (o *oracle) link(at owner, d digest.Digest, isManifest bool) {
+	o.owns(at)
+	o.links[at][what(d, isManifest)] = true
+}
+
+// owns notes an owner, which may have no link.
+func (o *oracle) owns(at owner) {
 	if o.links[at] == nil {
 		o.links[at] = map[string]bool{}
 	}
-	o.links[at][what(d, isManifest)] = true
+	if o.folders == nil {
+		o.folders = map[string]bool{}
+	}
+	o.folders[at.repo] = true
 }
 
 // reads is the rule: whether the digest may be read, and for which of three reasons.

@@ -311,6 +311,11 @@ func (w *world) cleanUp() {
 	if err := w.handler().Reconcile(w.t.Context(), ""); err != nil {
 		w.t.Error(err)
 	}
+	for repo := range w.oracle.folders { // the stream takes links without an owner
+		if r := w.view(repo).repository; r.Stream != "" {
+			w.oracle.owns(owner{repo, r.Stream})
+		}
+	}
 	for at := range w.oracle.links {
 		r := w.view(at.repo).repository
 		uid, released := strings.CutSuffix(at.uid, "-released")
