@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
@@ -13,6 +15,9 @@ import (
 
 // reconcileInterval is the time between two looks for links of streams that are gone.
 const reconcileInterval = time.Hour
+
+// bindInterval is the time between two attempts to learn whose storage it is.
+const bindInterval = time.Second
 
 // reconcileRegistry removes the links of streams and namespaces that are gone, at the start
 // and then regularly, until ctx ends. Deletions that the directory sees do not wait for it.
@@ -23,8 +28,8 @@ func (s *Server) reconcileRegistry(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), s.registry.directory.HasSynced) {
 		return nil // it is stopping
 	}
-	if ours, err := s.ownsStorage(ctx); err != nil || !ours {
-		return err
+	if !s.waitForStorage(ctx) {
+		return nil
 	}
 	s.registry.ownsStorage.Store(true)
 	ticks := time.NewTicker(reconcileInterval)
@@ -39,6 +44,22 @@ func (s *Server) reconcileRegistry(ctx context.Context) error {
 		case <-ticks.C:
 		}
 	}
+}
+
+// waitForStorage is ownsStorage, which is tried until it has an answer: at the first start
+// the namespace is made a moment later. It is false when ctx ends.
+func (s *Server) waitForStorage(ctx context.Context) (ours bool) {
+	ask := func(ctx context.Context) (bool, error) {
+		var err error
+		if ours, err = s.ownsStorage(ctx); err == nil {
+			return true, nil
+		}
+		if !apierrors.IsNotFound(err) && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Looking which API the registry's storage belongs to failed, trying again", "in", bindInterval)
+		}
+		return false, nil
+	}
+	return wait.PollUntilContextCancel(ctx, bindInterval, true, ask) == nil && ours
 }
 
 // ownsStorage reports whether the registry's storage belongs to this API, which is known by

@@ -30,6 +30,12 @@ func newNamespaces(a *api, gone func(name string)) (*namespaces, error) {
 		return nil, err
 	}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		UpdateFunc: func(before, after any) { // a new list may have the next one of that name
+			was, ok := before.(*metav1.PartialObjectMetadata)
+			if is, both := after.(*metav1.PartialObjectMetadata); ok && both && was.UID != is.UID {
+				gone(is.Name)
+			}
+		},
 		DeleteFunc: func(obj any) {
 			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
 				gone(key)
