@@ -47,8 +47,8 @@ func (s *Store) look(ctx context.Context, d digest.Digest) (int64, error) {
 }
 
 // remember puts a size into the cache, with a copy of the digest, which may be a part of a
-// larger text. If the cache has another size, damaged data was replaced, and storage is asked
-// the next time.
+// larger text. If the cache has another size, damaged data was replaced: the entry is
+// dropped, and the next call reads the size from storage.
 func (s *Store) remember(mark uint64, d digest.Digest, size int64) {
 	if known, _, ok := s.sizes.get(d); ok && known != size {
 		s.sizes.drop(d)

@@ -26,8 +26,8 @@
 // Many processes may use one storage, without locks beyond the storage's own: a file's
 // name on filesystems with flock for a file that is being written, multipart uploads and
 // append positions in object stores. A process caches only the presence of files, for a short
-// time (see [Options]); before a push is acknowledged, storage itself is asked
-// ([Store.Confirm]).
+// time (see [Options]); [Store.Confirm] checks storage itself before a push is
+// acknowledged.
 //
 // # Kinds of storage
 //

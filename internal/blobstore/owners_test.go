@@ -357,7 +357,7 @@ func testUnowned(t *testing.T, st storage) {
 			unownedLink(t, st, kind.folder, d)
 		}
 	}
-	// What a process that was killed left beside one is nobody's.
+	// A temporary file of a killed process is not a link.
 	write(t, st, linkFolder("_layers", read)+"/"+nextUID+".X.tmp", nil)
 	wantOwners(t, s, repo)
 	for _, kind := range kindsOf(s) { // a namespace is no stream, and nothing is none

@@ -38,9 +38,9 @@ func (x *exchange) getBlob() error {
 	return x.sendBlob(d, blob)
 }
 
-// manifestAsBlob serves a manifest that is asked for by the route of blobs, under its own
-// media type: clients store content under the type that they are told. unknown is the
-// answer if there is no such manifest either.
+// manifestAsBlob serves a manifest from a blob URL, under its own media type: clients store
+// content under the type in the response. unknown is the answer if there is no such manifest
+// either.
 func (x *exchange) manifestAsBlob(d digest.Digest, unknown error) error {
 	m, err := x.manifestByDigest(x.context(), x.repo, d)
 	if isUnknown(err) {

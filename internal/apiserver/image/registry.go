@@ -26,9 +26,9 @@ type Registry struct {
 	mayUpdate func(ctx context.Context, u user.Info) error
 }
 
-// get returns an Image that the caller must not change. The watch cache is as good a
-// source as etcd, for what the digest covers does not change. etcd is asked for an
-// Image that is not there, and for a claim, which may have been verified meanwhile.
+// get returns an Image that the caller must not change. It reads from
+// the watch cache, because the content under a digest never changes, and from etcd if the
+// Image is missing or a claim, which may have been verified meanwhile.
 func (r *Registry) get(ctx context.Context, name string) (*imagev1.Image, error) {
 	obj, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"})
 	if apierrors.IsNotFound(err) {

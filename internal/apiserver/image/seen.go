@@ -20,10 +20,9 @@ func (r *Registry) Seen(ctx context.Context, s *imagev1.ImageStream, name string
 	return SeenFrom(img, s), nil
 }
 
-// SeenFrom is what a stream's readers see of an Image. They see all of it if the Image is
+// SeenFrom returns the view of an Image for readers of a stream: all of it if the Image is
 // verified and the stream did more than name its digest, and if the Image is a claim of the
-// stream itself. Else they see the identity of the object and nothing of what it says. The
-// result shares memory with img.
+// stream itself; else only the identity of the object. The result shares memory with img.
 func SeenFrom(img *imagev1.Image, s *imagev1.ImageStream) *imagev1.Image {
 	claimed := dockerimage.ClaimedBy(img) != ""
 	if claimed && dockerimage.IsClaimOf(img, s.Namespace, s.Name) || !claimed && !stream.Unproven(s, img.Name) {

@@ -13,8 +13,8 @@ import (
 )
 
 // copySources loads the streams whose repositories in the integrated registry an import reads.
-// It is called before the registry is asked, so that the answers are about these streams and
-// not about later ones of the same names.
+// Call it before the import sends requests, so that the responses belong to these streams and
+// not to later ones of the same names.
 func (r *REST) copySources(ctx context.Context, isi *imagev1.ImageStreamImport) (map[types.NamespacedName]*imagev1.ImageStream, error) {
 	target := &imagev1.ImageStream{}
 	target.Namespace, target.Name = isi.Namespace, isi.Name

@@ -103,7 +103,7 @@ func (r *REST) admit(ctx context.Context, m *imagev1.ImageStreamMapping, validat
 	return checkImageLimit(m, r.policy.LimitRanges, r.now())
 }
 
-// tagging is what is known of a mapping before its tag is moved.
+// tagging holds the inputs of a tag move.
 type tagging struct {
 	seen    *imagev1.ImageStream // the stream as it was
 	from    *imagev1.ImageStream // the stream that the image is copied from, or nil

@@ -158,8 +158,7 @@ func TestRounds(t *testing.T) {
 		stop := run(t, Options{Store: s})
 		defer stop()
 		for round := range 3 {
-			time.Sleep(time.Hour)
-			synctest.Wait()
+			elapse(time.Hour)
 			wantRead(t, d, pathsOf(blobs))
 			position := positionOf(t, s)
 			if start := began.Add(time.Duration(round) * DefaultPause); !position.RoundStarted.Equal(start) || position.Finished.Before(start) {
@@ -168,10 +167,9 @@ func TestRounds(t *testing.T) {
 			if got, err := testutil.GetGaugeMetricValue(lastRound); err != nil || got != float64(position.Finished.Unix()) {
 				t.Errorf("the metric is %f, %v, want %d", got, err, position.Finished.Unix())
 			}
-			time.Sleep(DefaultPause - time.Hour - time.Minute)
-			synctest.Wait()
+			elapse(DefaultPause - time.Hour - time.Minute)
 			wantRead(t, d, nil)
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 		}
 	})
 }
@@ -192,8 +190,7 @@ func TestRate(t *testing.T) {
 			began := time.Now()
 			stop := run(t, Options{Store: s, BytesPerSecond: 1_000_000})
 			defer stop()
-			time.Sleep(time.Hour)
-			synctest.Wait()
+			elapse(time.Hour)
 			took := positionOf(t, s).Finished.Sub(began)
 			if took > test.want+time.Second || took < test.want-time.Second {
 				t.Errorf("%d blobs of %d bytes took %s, want %s", test.count, test.size, took, test.want)
@@ -228,7 +225,7 @@ func TestDamage(t *testing.T) {
 				}
 				got[d.Digest] = d.Size
 			}})
-			time.Sleep(3 * DefaultPause)
+			elapse(3 * DefaultPause)
 			stop()
 			if !maps.Equal(got, damaged) {
 				t.Errorf("damaged are %v, want %v", got, damaged)
@@ -255,17 +252,16 @@ func TestGoesOn(t *testing.T) {
 		d.taken()
 		began := time.Now()
 		stop := run(t, Options{Store: s, BytesPerSecond: 1_000_000})
-		time.Sleep(10*time.Second + time.Second/2)
+		elapse(10*time.Second + time.Second/2)
 		stop()
 		first := d.taken()
 		if len(first) < 9 || len(first) > 12 {
 			t.Fatalf("%d blobs were read in ten seconds", len(first))
 		}
-		time.Sleep(time.Hour) // it was off
+		elapse(time.Hour) // it was off
 		stop = run(t, Options{Store: s, BytesPerSecond: 1_000_000})
 		defer stop()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		elapse(time.Hour)
 		// The one in the middle of which it stopped is read again.
 		wantRead(t, d, pathsOf(blobs)[len(first)-1:])
 		if position := positionOf(t, s); !position.RoundStarted.Equal(began) || position.Finished.IsZero() {
@@ -283,15 +279,13 @@ func TestFollowsAnother(t *testing.T) {
 		d.taken()
 		stop := run(t, Options{Store: s, BytesPerSecond: 1_000_000})
 		defer stop()
-		time.Sleep(90 * time.Second)
-		synctest.Wait()
+		elapse(90 * time.Second)
 		position := positionOf(t, s)
 		position.After = dataPath(blobs[189])
 		if err := s.SetScrubPosition(t.Context(), position); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		elapse(time.Hour)
 		read := d.taken()
 		if len(read) > 135 || !slices.Equal(read[len(read)-10:], pathsOf(blobs)[190:]) {
 			t.Errorf("%d blobs were read, %q at last", len(read), read[len(read)-10:])
@@ -315,8 +309,7 @@ func TestFailures(t *testing.T) {
 		before, _ := testutil.GetCounterMetricValue(failuresTotal)
 		stop := run(t, Options{Store: s, OnDamage: func(_ context.Context, d Damage) { t.Errorf("%+v", d) }})
 		defer stop()
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		elapse(time.Hour)
 		wantRead(t, d, pathsOf(slices.Delete(slices.Clone(blobs), 3, 4)))
 		if after, err := testutil.GetCounterMetricValue(failuresTotal); err != nil || after-before != 1 {
 			t.Errorf("%f failures are counted, %v", after-before, err)
@@ -325,11 +318,9 @@ func TestFailures(t *testing.T) {
 			t.Error(err)
 		}
 		d.failWith(func(string) error { return errors.New("nothing answers") })
-		time.Sleep(DefaultPause)
-		synctest.Wait()
+		elapse(DefaultPause)
 		d.failWith(nil)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		elapse(time.Hour)
 		wantRead(t, d, pathsOf(blobs))
 	})
 }
@@ -349,8 +340,7 @@ func TestDamagedPosition(t *testing.T) {
 			began := time.Now()
 			stop := run(t, Options{Store: s})
 			defer stop()
-			time.Sleep(time.Hour)
-			synctest.Wait()
+			elapse(time.Hour)
 			wantRead(t, d, pathsOf(blobs))
 			if position := positionOf(t, s); !position.RoundStarted.Equal(began) || position.Finished.IsZero() {
 				t.Errorf("after %q the round is %+v", content, position)
@@ -366,4 +356,11 @@ func TestNew(t *testing.T) {
 			t.Errorf("%+v is taken", o)
 		}
 	}
+}
+
+// elapse lets time pass in a synctest bubble, whose clock jumps once all goroutines wait, and
+// returns when they wait again.
+func elapse(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
