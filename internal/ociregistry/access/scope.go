@@ -1,8 +1,6 @@
 package access
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -42,57 +40,55 @@ const catalogScope = typeRegistry + ":" + nameCatalog + ":" + actionAll
 type scope struct {
 	kind, name string
 	actions    []string
-	// repository is set for the types that name one, and zero when nothing can have that
-	// name.
+	// repository is set for the types that name one.
 	repository reference.Repository
 }
 
 // parseScopes reads the scope parameters of a request for a token: any number of them,
-// each with any number of scopes, separated by spaces. Types that are not known here are
-// read and grant nothing.
-func parseScopes(parameters []string) ([]scope, error) {
+// each with any number of scopes, separated by spaces. It returns those that can be
+// granted, each once, up to the bounds. The rest is left out and fails nothing: a client
+// may ask for names of other registries in the same request, as containerd does for a
+// mirror, and the registry explains a wrong name in its answer to a request with that name.
+func parseScopes(parameters []string) []scope {
 	var scopes []scope
+	seen := map[string]bool{}
 	bytes := 0
 	for _, parameter := range parameters {
 		for text := range strings.FieldsSeq(parameter) {
-			if bytes += len(text); bytes > maxScopeBytes {
-				return nil, fmt.Errorf("scopes of more than %d bytes are asked for", maxScopeBytes)
+			s, ok := parseScope(text)
+			if !ok || seen[text] || bytes+len(text) > maxScopeBytes {
+				continue
 			}
-			s, err := parseScope(text)
-			if err != nil {
-				return nil, err
-			}
-			if scopes = append(scopes, s); len(scopes) > maxScopes {
-				return nil, fmt.Errorf("more than %d scopes are asked for", maxScopes)
+			seen[text] = true
+			bytes += len(text)
+			if scopes = append(scopes, s); len(scopes) == maxScopes {
+				return scopes
 			}
 		}
 	}
-	return scopes, nil
+	return scopes
 }
 
-// parseScope reads one scope. What stands between the first and the last colon is the
-// name: it may have a colon in it.
-func parseScope(text string) (scope, error) {
+// parseScope reads one scope; ok is false where nothing can be granted for it: it has
+// another form, another type, or a name that no repository has. What stands between the
+// first and the last colon is the name: it may have a colon in it.
+func parseScope(text string) (s scope, ok bool) {
 	kind, rest, found := strings.Cut(text, ":")
 	colon := strings.LastIndexByte(rest, ':')
-	if !found || kind == "" || colon < 0 {
-		return scope{}, fmt.Errorf("the scope %q is not of the form type:name:actions", text)
+	if !found || colon < 0 {
+		return scope{}, false
 	}
 	kind, _, _ = strings.Cut(kind, "(") // a class may follow: "repository(plugin)"
-	s := scope{kind: kind, name: rest[:colon], actions: strings.Split(rest[colon+1:], ",")}
-	if kind != typeRepository && kind != typeSignature {
-		return s, nil
+	s = scope{kind: kind, name: rest[:colon], actions: strings.Split(rest[colon+1:], ",")}
+	switch kind {
+	case typeRegistry:
+		return s, s.catalog()
+	case typeRepository, typeSignature:
+		repository, err := reference.ParseRepository(s.name)
+		s.repository = repository
+		return s, err == nil
 	}
-	repository, err := reference.ParseRepository(s.name)
-	var none *reference.NoRepositoryError
-	switch {
-	case errors.As(err, &none):
-		return s, nil
-	case err != nil:
-		return scope{}, fmt.Errorf("the scope %q: %w", text, err)
-	}
-	s.repository = repository
-	return s, nil
+	return scope{}, false
 }
 
 // wants are the rights in a repository that the scope asks for, each with the word it is

@@ -97,11 +97,6 @@ func readPost(w http.ResponseWriter, r *http.Request) (request tokenRequest, fai
 }
 
 func (a *Access) serveToken(w http.ResponseWriter, r *http.Request, request tokenRequest) {
-	scopes, err := parseScopes(request.scopes)
-	if err != nil {
-		answer(w, http.StatusUnauthorized, map[string]string{"details": err.Error()})
-		return
-	}
 	if request.shown == nil {
 		answer(w, http.StatusOK, tokenAnswer{Token: anonymousToken, AccessToken: anonymousToken})
 		return
@@ -111,7 +106,7 @@ func (a *Access) serveToken(w http.ResponseWriter, r *http.Request, request toke
 		a.refuseToken(w, r, err)
 		return
 	}
-	granted, err := a.evaluate(r.Context(), who, scopes)
+	granted, err := a.evaluate(r.Context(), who, parseScopes(request.scopes))
 	if err != nil {
 		a.refuseToken(w, r, err)
 		return
@@ -133,10 +128,10 @@ func (a *Access) evaluate(ctx context.Context, who identity, scopes []scope) ([]
 	var grants []tokens.Grant
 	caller := ociregistry.Caller{User: who.user, Grants: who.grants}
 	for _, s := range scopes {
-		if s.catalog() && mayList(who.grants) {
-			grants = append(grants, tokens.Grant{Type: typeRegistry, Name: nameCatalog, Actions: []string{actionAll}})
-		}
-		if s.repository.Stream == "" {
+		if s.catalog() {
+			if mayList(who.grants) {
+				grants = append(grants, tokens.Grant{Type: typeRegistry, Name: nameCatalog, Actions: []string{actionAll}})
+			}
 			continue
 		}
 		wants := s.wants()
