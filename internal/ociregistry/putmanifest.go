@@ -13,12 +13,12 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/reference"
 )
 
-// maxTags is how many tags one push may move. The specification asks for ten at least;
-// each is a write to the API.
-const maxTags = 100
+// maxTags is how many tags one push may move. The specification asks for ten at least.
+const maxTags = imageapi.MaxMappingTags
 
 // recordTimeout bounds what is done for a push, or a deletion, once it has begun.
 const recordTimeout = 5 * time.Minute

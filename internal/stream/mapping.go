@@ -17,27 +17,39 @@ func MappingReference(s *imagev1.ImageStream, submitted *imagev1.Image, existed 
 	return submitted.DockerImageReference
 }
 
-// ApplyMapping makes an image the head of a tag and lets the tags that track it
-// follow. It reports whether anything changed. The event takes the generation of the
-// stream, not of the spec tag, so a push counts as an answer to a pending import.
-func ApplyMapping(s *imagev1.ImageStream, tag, ref, image string, now metav1.Time) bool {
-	changed := AddEvent(s, tag, imagev1.TagEvent{
+// ApplyMapping makes an image the head of tags and lets the tags that track them
+// follow. It reports whether anything changed. The events take the generation of the
+// stream, not of the spec tags, so a push counts as an answer to a pending import.
+func ApplyMapping(s *imagev1.ImageStream, tags []string, ref, image string, now metav1.Time) bool {
+	next := imagev1.TagEvent{
 		Created:              now.Rfc3339Copy(),
 		DockerImageReference: ref,
 		Image:                image,
 		Generation:           s.Generation,
-	})
-	if !changed {
-		return false
 	}
-	Follow(s, []string{tag})
-	return true
+	var changed []string
+	for _, tag := range tags {
+		if AddEvent(s, tag, next) {
+			changed = append(changed, tag)
+		}
+	}
+	Follow(s, changed)
+	return len(changed) > 0
 }
 
-// MappingConflicts decides, after a lost race, whether a mapping onto tag may be
-// tried again: it may not when another writer moved the head that this one saw.
+// MappingConflict returns the first of the tags of a mapping that another writer moved since
+// seen, "" if there is none: after a lost race, a mapping may be tried again only then.
 // Changed generations and times alone do no harm.
-func MappingConflicts(seen, current *imagev1.ImageStream, tag string) bool {
+func MappingConflict(seen, current *imagev1.ImageStream, tags []string) string {
+	for _, tag := range tags {
+		if mappingConflicts(seen, current, tag) {
+			return tag
+		}
+	}
+	return ""
+}
+
+func mappingConflicts(seen, current *imagev1.ImageStream, tag string) bool {
 	before, after := LatestEvent(seen, tag), LatestEvent(current, tag)
 	if before == nil {
 		return false

@@ -37,17 +37,34 @@ func TestMappingReference(t *testing.T) {
 
 func TestApplyMapping(t *testing.T) {
 	s := withStatus(withGeneration(streamOf(docker("a", "q.io/x:1", generation(9)), tracking("b", "a"), tracking("c", "b")), 7))
-	if !ApplyMapping(s, "a", "reg/p/s@1", "1", at(1)) {
+	if !ApplyMapping(s, []string{"a"}, "reg/p/s@1", "1", at(1)) {
 		t.Error("a push is no change")
 	}
 	pushed := event("reg/p/s@1", "1", 7, at(1)) // the stream's generation, O13
 	equal(t, "status.tags", []imagev1.NamedTagEventList{history("a", pushed), history("b", pushed), history("c", pushed)}, s.Status.Tags)
 
-	if ApplyMapping(s, "a", "reg/p/s@1", "1", at(2)) {
+	if ApplyMapping(s, []string{"a"}, "reg/p/s@1", "1", at(2)) {
 		t.Error("the same push again is a change")
 	}
-	if !ApplyMapping(s, "a", "q.io/mirror@1", "1", at(2)) || len(StatusTag(s, "a").Items) != 1 || LatestEvent(s, "c").DockerImageReference != "q.io/mirror@1" {
+	if !ApplyMapping(s, []string{"a"}, "q.io/mirror@1", "1", at(2)) || len(StatusTag(s, "a").Items) != 1 || LatestEvent(s, "c").DockerImageReference != "q.io/mirror@1" {
 		t.Errorf("the same image from another place: %v", s.Status.Tags)
+	}
+}
+
+// TestApplyMappingOfSeveralTags: the tags of a push are one change, which each tracking tag
+// follows once.
+func TestApplyMappingOfSeveralTags(t *testing.T) {
+	s := withStatus(withGeneration(streamOf(tracking("b", "a"), tracking("d", "c")), 7))
+	pushed := event("reg/p/s@1", "1", 7, at(1))
+	if !ApplyMapping(s, []string{"a", "b", "c"}, "reg/p/s@1", "1", at(1)) {
+		t.Error("a push is no change")
+	}
+	equal(t, "status.tags", []imagev1.NamedTagEventList{history("a", pushed), history("b", pushed), history("c", pushed), history("d", pushed)}, s.Status.Tags)
+	if ApplyMapping(s, []string{"a", "b", "c"}, "reg/p/s@1", "1", at(2)) {
+		t.Error("the same push again is a change")
+	}
+	if !ApplyMapping(s, []string{"a", "e"}, "reg/p/s@1", "1", at(2)) || LatestEvent(s, "a").Created != at(1) {
+		t.Errorf("one tag more: %v", s.Status.Tags)
 	}
 }
 
@@ -70,8 +87,14 @@ func TestMappingConflicts(t *testing.T) {
 		{"there was no tag", streamOf(), with(event("r", "1", 2, at(1))), false},
 		{"there was no history", with(), with(event("r", "1", 2, at(1))), false},
 	} {
-		if got := MappingConflicts(test.seen, test.current, "a"); got != test.want {
-			t.Errorf("%s: conflict %t", test.name, got)
+		want := ""
+		if test.want {
+			want = "a"
+		}
+		for _, tags := range [][]string{{"a"}, {"another", "a"}} {
+			if got := MappingConflict(test.seen, test.current, tags); got != want {
+				t.Errorf("%s: conflict of %q at %q", test.name, tags, got)
+			}
 		}
 	}
 }

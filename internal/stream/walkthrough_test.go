@@ -97,7 +97,7 @@ func (v *server) importTag(name, digest string) {
 // push is an ImageStreamMapping.
 func (v *server) push(tag, digest string) {
 	s := v.stored.DeepCopy()
-	if !ApplyMapping(s, tag, "reg/p/s@"+digest, digest, v.now()) {
+	if !ApplyMapping(s, []string{tag}, "reg/p/s@"+digest, digest, v.now()) {
 		return
 	}
 	PrepareStatusUpdate(s, v.stored)

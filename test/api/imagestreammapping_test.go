@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -145,6 +146,43 @@ func TestMappingOfManagedImageThatExistsRefersToTheStream(t *testing.T) {
 	got := getStream(t, ns, "s")
 	wantHistory(t, got, "new", img.Name+" "+img.DockerImageReference+" 1")
 	wantHistory(t, got, "existing", img.Name+" registry.example.com/here/s@"+img.Name+" 1")
+}
+
+// TestMappingOfSeveralTags: a stream is written as a whole, so all tags of a push are one write.
+func TestMappingOfSeveralTags(t *testing.T) {
+	ns := env.Namespace(t, "mapping")
+	before := makeStream(t, ns, "s")
+	changes, err := env.Images.ImageV1().ImageStreams(ns).Watch(t.Context(), metav1.ListOptions{ResourceVersion: before.ResourceVersion})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer changes.Stop()
+	img := plainImage(digestOf(t, "a"))
+	further := func(tag, list string) string {
+		m := &imagev1.ImageStreamMapping{}
+		unmarshal(t, []byte(mapping(t, "s", tag, img)), m)
+		m.Annotations = map[string]string{"weir.dev/further-tags": list}
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	r := postMapping(t, ns, further("bad", `"b"`), "")
+	r.wantStatus(t, 422, metav1.StatusReasonInvalid, "ImageStreamMapping", "s")
+	r.wantCauses(t, "FieldValueInvalid metadata.annotations[weir.dev/further-tags]")
+	postMapping(t, ns, further("1", `["2","3"]`), "").want(t, http.StatusCreated,
+		`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}`)
+	change, ok := (<-changes.ResultChan()).Object.(*imagev1.ImageStream)
+	if !ok {
+		t.Fatal("the watch ended")
+	}
+	for _, tag := range []string{"1", "2", "3"} {
+		wantHistory(t, change, tag, img.Name+" "+img.DockerImageReference+" 1")
+	}
+	if now := getStream(t, ns, "s"); now.ResourceVersion != change.ResourceVersion || len(now.Status.Tags) != 3 {
+		t.Errorf("the stream was written again: %v", now.Status.Tags)
+	}
 }
 
 func TestMappingTakesFollowersAlong(t *testing.T) {

@@ -33,7 +33,7 @@ func (r *REST) record(ctx context.Context, m *imagev1.ImageStreamMapping, t tagg
 		return recorded{}, err
 	}
 	if stored == nil {
-		if err := r.tag(ctx, m, tagging{seen: t.seen}, []string{metav1.DryRunAll}); err != nil {
+		if err := r.tag(ctx, m, tagging{tags: t.tags, seen: t.seen}, []string{metav1.DryRunAll}); err != nil {
 			return recorded{}, err
 		}
 		var made recorded

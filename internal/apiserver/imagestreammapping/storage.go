@@ -51,7 +51,8 @@ func (*REST) NamespaceScoped() bool { return true }
 // GetSingularName implements rest.SingularNameProvider.
 func (*REST) GetSingularName() string { return imageapi.SingularImageStreamMapping }
 
-// Create stores the image unless it is known, and makes it the head of the tag.
+// Create stores the image unless it is known, and makes it the head of the tag and of those
+// in the annotation imageapi.AnnotationFurtherTags.
 // The answer is a Status of code 201. A mapping that is refused stores nothing.
 //
 // The stream is never created here. A registry recognises by the 404 of kind
@@ -73,7 +74,11 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err != nil {
 		return nil, err
 	}
-	t := tagging{seen: seen, from: from, proven: r.verified(ctx, m)}
+	tags, err := imageapi.MappingTags(m)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("annotation %s: %v", imageapi.AnnotationFurtherTags, err))
+	}
+	t := tagging{tags: tags, seen: seen, from: from, proven: r.verified(ctx, m)}
 	outcome, err := r.record(ctx, m, t, options.DryRun)
 	if err != nil {
 		return nil, err
@@ -103,8 +108,9 @@ func (r *REST) admit(ctx context.Context, m *imagev1.ImageStreamMapping, validat
 	return checkImageLimit(m, r.policy.LimitRanges, r.now())
 }
 
-// tagging holds the inputs of a tag move.
+// tagging holds the inputs of moving tags.
 type tagging struct {
+	tags    []string
 	seen    *imagev1.ImageStream // the stream as it was
 	from    *imagev1.ImageStream // the stream that the image is copied from, or nil
 	proven  bool                 // the mapping shows the content of the image
@@ -122,19 +128,19 @@ func (t *tagging) prove(s *imagev1.ImageStream, image string) {
 	}
 }
 
-// tag moves the tag in one step. A race is lost only against a writer who moved
-// the same tag: of two pushes onto it one must not undo the other unseen.
+// tag moves the tags in one write. A race is lost only against a writer who moved
+// one of these tags: of two pushes onto it one must not undo the other unseen.
 func (r *REST) tag(ctx context.Context, m *imagev1.ImageStreamMapping, t tagging, dryRun []string) error {
 	now := metav1.NewTime(r.now())
 	write := imagestream.Write{DryRun: dryRun, StatusOnly: true}
 	_, _, err := r.streams.Apply(ctx, m.Name, write, func(s *imagev1.ImageStream, _ bool) error {
-		if stream.MappingConflicts(t.seen, s, m.Tag) {
+		if moved := stream.MappingConflict(t.seen, s, t.tags); moved != "" {
 			return apierrors.NewConflict(imageapi.Resource(imageapi.ImageStreamMappings), m.Name,
-				fmt.Errorf("tag %q was moved to another image while this one was being added", m.Tag))
+				fmt.Errorf("tag %q was moved to another image while this one was being added", moved))
 		}
 		ref := stream.MappingReference(s, &m.Image, t.existed)
 		t.prove(s, m.Image.Name)
-		stream.ApplyMapping(s, m.Tag, ref, m.Image.Name, now)
+		stream.ApplyMapping(s, t.tags, ref, m.Image.Name, now)
 		if t.from != nil && ref == m.Image.DockerImageReference {
 			stream.RecordCopies(s, stream.Copied{Image: m.Image.Name, From: t.from})
 		}

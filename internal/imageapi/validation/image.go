@@ -9,6 +9,7 @@ import (
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/reference"
 )
@@ -114,6 +115,10 @@ func ImageStreamMapping(m *imagev1.ImageStreamMapping) field.ErrorList {
 	}
 	if m.Tag == "" {
 		errs = append(errs, field.Required(field.NewPath("tag"), ""))
+	}
+	if _, err := imageapi.MappingTags(m); err != nil {
+		at := field.NewPath("metadata", "annotations").Key(imageapi.AnnotationFurtherTags)
+		errs = append(errs, field.Invalid(at, m.Annotations[imageapi.AnnotationFurtherTags], err.Error()))
 	}
 	return append(errs, image(&m.Image, field.NewPath("image"))...)
 }

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -21,8 +22,8 @@ const (
 	raceDelay = 50 * time.Millisecond
 )
 
-// Record implements ociregistry.Directory. Each tag is moved by a mapping of its own;
-// when one is refused, those before it stay moved.
+// Record implements ociregistry.Directory. One mapping moves all tags: the API writes a stream
+// as a whole, and so once for a push.
 func (d *Directory) Record(ctx context.Context, p ociregistry.Push) (ociregistry.Stream, error) {
 	img, err := imageOf(p, d.options.Hosts.Internal, d.options.Now())
 	if err != nil {
@@ -77,27 +78,27 @@ func (d *Directory) moveTags(ctx context.Context, p ociregistry.Push, img *image
 	if err != nil {
 		return trouble(err, "tagging "+p.Repository.String())
 	}
-	for _, tag := range p.Tags {
-		if err = d.moveTag(ctx, p, tag, img); err != nil {
-			break
-		}
-	}
+	err = d.postMapping(ctx, p, img)
 	done()
-	// Also after a failure: tags before this one were moved, and this one may have been.
-	d.refresh(ctx, id)
+	d.refresh(ctx, id) // also after a failure: the tags may have been moved
 	return err
 }
 
-// moveTag moves one tag, and makes the stream where there is none.
+// postMapping moves the tags, and makes the stream where there is none.
 //
-// A mapping that lost the race for its tag is made again: whoever pushes last has the
-// tag, and all who were acknowledged are in its history.
-func (d *Directory) moveTag(ctx context.Context, p ociregistry.Push, tag string, img *imagev1.Image) error {
-	doing := "tagging " + p.Repository.String() + ":" + tag
+// A mapping that lost the race for one of its tags is made again: the last push has the
+// tag, and all that were acknowledged are in its history.
+func (d *Directory) postMapping(ctx context.Context, p ociregistry.Push, img *imagev1.Image) error {
+	doing := "tagging " + p.Repository.String() + ":" + p.Tags[0]
+	if more := len(p.Tags) - 1; more > 0 {
+		doing += fmt.Sprintf(" and %d more", more)
+	}
 	mapping := &imagev1.ImageStreamMapping{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Repository.Namespace, Name: p.Repository.Stream},
 		Image:      *img,
-		Tag:        tag,
+	}
+	if err := imageapi.SetMappingTags(mapping, p.Tags); err != nil {
+		return trouble(err, doing)
 	}
 	mappings := d.api.images.ImageStreamMappings(p.Repository.Namespace)
 	for provisions := 0; ; {
