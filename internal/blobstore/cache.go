@@ -80,13 +80,6 @@ func (c *cache[K, V]) forget(key K) {
 	}
 }
 
-// keys are those of all that is remembered, or was until a moment ago.
-func (c *cache[K, V]) keys() []K {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.entries.Keys()
-}
-
 // dropAll forgets all of a kind.
 func (c *cache[K, V]) dropAll(is func(K) bool) {
 	c.mu.Lock()

@@ -125,6 +125,9 @@ func (s *Store) link(ctx context.Context, kind linkKind, r Repository, d digest.
 		}
 	}
 	s.links.add(mark, linkKey{kind, r.Name, r.Owner(), d}.clone(), struct{}{})
+	if kind == blobLinks {
+		s.recent.add(r.Name, d)
+	}
 	return s.changed(ctx, folder)
 }
 
@@ -230,19 +233,10 @@ func (s *Store) hasLink(ctx context.Context, kind linkKind, r Repository, d dige
 		return false, nil
 	}
 	s.links.add(mark, linkKey{kind, r.Name, owner, d}.clone(), struct{}{})
-	return true, nil
-}
-
-// RecentlyLinked lists at most n repositories of a namespace whose links to a blob are in
-// memory. What other namespaces have makes no difference.
-func (s *Store) RecentlyLinked(namespace string, d digest.Digest, n int) []string {
-	var repos []string
-	for _, key := range s.links.keys() {
-		if len(repos) < n && key.kind == blobLinks && key.digest == d && strings.HasPrefix(key.repo, namespace+"/") && !slices.Contains(repos, key.repo) {
-			repos = append(repos, key.repo)
-		}
+	if kind == blobLinks {
+		s.recent.add(r.Name, d)
 	}
-	return repos
+	return true, nil
 }
 
 // checkLink lets pass what can be a link.

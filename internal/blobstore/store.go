@@ -45,6 +45,7 @@ type Store struct {
 	links       *cache[linkKey, struct{}]
 	provenances *cache[digest.Digest, []string]
 	owners      *cache[ownerKey, string]
+	recent      recentLinks
 	pending     pendingFolders
 	uploads     uploads
 }
@@ -91,7 +92,7 @@ func New(o Options) (*Store, error) {
 	if s.owners, err = newCache[ownerKey, string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
 		return nil, fmt.Errorf("making the cache of owners: %w", err)
 	}
-	return s, errors.Join(s.pending.init(o.CacheEntries), s.uploads.init())
+	return s, errors.Join(s.recent.init(o.CacheEntries), s.pending.init(o.CacheEntries), s.uploads.init())
 }
 
 // Check asks storage for its root, for readiness probes.

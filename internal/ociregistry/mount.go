@@ -40,17 +40,14 @@ func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 	return "", false, nil
 }
 
-// maxMountSources bounds the repositories that are looked at for a mount that names none:
-// each costs a review of the caller's rights. They are of the same namespace: the time that
-// reviews take would otherwise show that other tenants have a digest.
-const maxMountSources = 16
-
 // mountSources are the repositories that a blob may be mounted from: the one that is named,
-// or this one and those of its namespace whose links are in memory.
+// or this one and those of its namespace with a recent link. Others are not tried: each
+// costs a review of the caller's rights, and the time of the reviews would show that other
+// tenants have a digest.
 func (x *exchange) mountSources(d digest.Digest, from string) []reference.Repository {
 	names := []string{from}
 	if from == "" {
-		names = append([]string{x.repo.Key()}, x.Store.RecentlyLinked(x.repo.Namespace, d, maxMountSources)...)
+		names = append([]string{x.repo.Key()}, x.Store.RecentlyLinked(x.repo.Namespace, d)...)
 	}
 	var sources []reference.Repository
 	for _, name := range names {
