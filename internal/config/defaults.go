@@ -51,7 +51,7 @@ func defaultHosts() HostsConfiguration {
 	return HostsConfiguration{
 		Concurrency:      16,
 		MaxWait:          duration(30 * time.Second),
-		MaxPause:         duration(time.Hour),
+		MaxPause:         duration(5 * time.Minute),
 		MinRate:          0.5,
 		MaxRate:          100,
 		RecoverPerSecond: 1,

@@ -6,15 +6,16 @@ import (
 )
 
 // HostsConfiguration bounds what any one upstream host is asked, over all imports of
-// this process. A host that answers 429 is slowed down and recovers by itself; one
-// that never did is not limited in rate.
+// this process. A host that answers 429 is asked more slowly with the credential that it
+// refused, and recovers by itself; one that never did is not limited in rate.
 type HostsConfiguration struct {
 	// Concurrency is how many requests may be in flight to one host. Default 16.
 	Concurrency int `json:"concurrency"`
 	// MaxWait is how long a request may wait for its turn before it fails as throttled.
 	// Default 30s.
 	MaxWait metav1.Duration `json:"maxWait"`
-	// MaxPause is the longest Retry-After of a host that is believed. Default 1h.
+	// MaxPause is the longest Retry-After of a host that is believed: after that one request
+	// finds out whether the pause is over. Default 5m.
 	MaxPause metav1.Duration `json:"maxPause"`
 	// MinRate is the lowest rate that 429 answers can push a host to, in requests per second.
 	// Default 0.5.

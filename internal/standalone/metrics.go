@@ -72,8 +72,9 @@ var (
 	inFlightDesc = metrics.NewDesc("weir_upstream_requests_in_flight", "Requests to a registry that are under way.", []string{"registry"}, nil, metrics.ALPHA, "")
 	waitingDesc  = metrics.NewDesc("weir_upstream_requests_waiting", "Requests that wait for the budget of their registry.", []string{"registry"}, nil, metrics.ALPHA, "")
 	limitDesc    = metrics.NewDesc("weir_upstream_requests_limit", "Requests that a registry may have under way at a time.", []string{"registry"}, nil, metrics.ALPHA, "")
-	rateDesc     = metrics.NewDesc("weir_upstream_rate_limit", "Requests per second that a registry is asked at most since it answered 429; 0 is without limit.", []string{"registry"}, nil, metrics.ALPHA, "")
-	pauseDesc    = metrics.NewDesc("weir_upstream_pause_seconds", "Time for which a registry asked not to be asked at all (Retry-After).", []string{"registry"}, nil, metrics.ALPHA, "")
+	rateDesc     = metrics.NewDesc("weir_upstream_rate_limit", "Requests per second that a registry is asked at most with one credential since it answered 429, of several the lowest; 0 is without limit.", []string{"registry"}, nil, metrics.ALPHA, "")
+	pausedDesc   = metrics.NewDesc("weir_upstream_paused_credentials", "Credentials, the want of one included, with which a registry is sent nothing for now because it answered 429.", []string{"registry"}, nil, metrics.ALPHA, "")
+	pauseDesc    = metrics.NewDesc("weir_upstream_pause_seconds", "Time to the end of the longest of these pauses.", []string{"registry"}, nil, metrics.ALPHA, "")
 
 	allBudgets      = &budgets{clients: map[*upstream.Client]struct{}{}}
 	registerBudgets = sync.OnceFunc(func() { legacyregistry.CustomMustRegister(allBudgets) })
@@ -94,7 +95,7 @@ func (b *budgets) remove(c *upstream.Client) {
 
 // DescribeWithStability implements metrics.StableCollector.
 func (*budgets) DescribeWithStability(ch chan<- *metrics.Desc) {
-	for _, d := range []*metrics.Desc{inFlightDesc, waitingDesc, limitDesc, rateDesc, pauseDesc} {
+	for _, d := range []*metrics.Desc{inFlightDesc, waitingDesc, limitDesc, rateDesc, pausedDesc, pauseDesc} {
 		ch <- d
 	}
 }
@@ -116,7 +117,7 @@ func (b *budgets) CollectWithStability(ch chan<- metrics.Metric) {
 				value float64
 			}{
 				{inFlightDesc, float64(host.InFlight)}, {waitingDesc, float64(host.Waiting)}, {limitDesc, float64(host.Limit)},
-				{rateDesc, host.Rate}, {pauseDesc, host.PausedFor.Seconds()},
+				{rateDesc, host.Rate}, {pausedDesc, float64(host.Paused)}, {pauseDesc, host.PausedFor.Seconds()},
 			} {
 				ch <- metrics.NewLazyConstMetric(gauge.desc, metrics.GaugeValue, gauge.value, host.Host)
 			}

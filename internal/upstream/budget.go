@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/list"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -21,9 +20,12 @@ type BudgetSnapshot struct {
 	InFlight, Waiting int
 	// Limit is the largest number of requests in flight.
 	Limit int
-	// Rate is in requests per second; 0 means not limited.
+	// Rate is the lowest one of a credential, in requests per second; 0 means that none is
+	// limited.
 	Rate float64
-	// PausedFor is how long the host asked to be left alone from now on.
+	// Paused is the number of credentials that the host is sent nothing with for now, the
+	// want of one included. PausedFor is the longest of their pauses.
+	Paused    int
 	PausedFor time.Duration
 	// Downloads of blobs are under way, WaitingDownloads ones wait for their turn.
 	Downloads, WaitingDownloads int
@@ -44,14 +46,12 @@ func newBudgets(opts BudgetOptions, downloads DownloadOptions) *budgets {
 	return &budgets{opts: opts, downloads: downloads, byID: map[string]*list.Element{}, used: list.New()}
 }
 
-// acquire waits for a turn with a host. On success the caller must release it.
-func (b *budgets) acquire(ctx context.Context, name string) (*hostBudget, *Error) {
+// acquire waits for a turn with a host, with a credential or, for requests that are the
+// same with any, with nil. On success the caller must release it.
+func (b *budgets) acquire(ctx context.Context, name string, cred *Credential) (*turn, *Error) {
 	h := b.enter(name)
 	defer h.count(&h.waiting, -1)
-	if err := h.acquire(ctx); err != nil {
-		return nil, err
-	}
-	return h, nil
+	return h.acquire(ctx, cred)
 }
 
 // enter counts a waiter in while the list is held, so that a budget somebody
@@ -72,17 +72,19 @@ func (b *budgets) enter(name string) *hostBudget {
 	return h
 }
 
-// evict makes room for one more host. Busy and paused hosts stay: forgetting
-// one would forget what it asked for.
+// evict makes room for one more host. Busy hosts stay, and paused ones as long as there
+// are others: forgetting one forgets what it asked for.
 func (b *budgets) evict() {
 	now := time.Now()
-	for e := b.used.Back(); e != nil && b.used.Len() >= b.opts.Hosts; {
-		h, previous := e.Value.(*hostBudget), e.Prev()
-		if h.idle(now) {
-			delete(b.byID, h.name)
-			b.used.Remove(e)
+	for _, spare := range []func(*hostBudget) bool{func(h *hostBudget) bool { return h.idle() && !h.paused(now) }, (*hostBudget).idle} {
+		for e := b.used.Back(); e != nil && b.used.Len() >= b.opts.Hosts; {
+			h, previous := e.Value.(*hostBudget), e.Prev()
+			if spare(h) {
+				delete(b.byID, h.name)
+				b.used.Remove(e)
+			}
+			e = previous
 		}
-		e = previous
 	}
 }
 
@@ -102,15 +104,12 @@ func (b *budgets) snapshot() []BudgetSnapshot {
 	return all
 }
 
-// hostBudget bounds what one host is asked: a number of requests in flight,
-// and, once it answered 429, a rate. The rate is halved by a 429 and grows
-// back slowly (additive increase, multiplicative decrease); after the pause
-// that the host asked for, everything goes through that rate.
+// hostBudget bounds what one host is asked: a number of requests in flight with all
+// credentials together, and with each credential a pace of its own.
 type hostBudget struct {
 	name  string
 	opts  BudgetOptions
 	slots *semaphore.Weighted
-	pace  *rate.Limiter
 	// downloads bounds the bodies under way, apart from requests: a long download
 	// holds up the next one, never a question.
 	downloads downloads
@@ -118,83 +117,52 @@ type hostBudget struct {
 	mu       sync.Mutex
 	inFlight int
 	waiting  int
-	paused   time.Time // until when
-	slowed   time.Time // last decrease
-	grown    time.Time // last increase
-	window   time.Time // start of the second being counted
-	counted  int       // requests in it
-	previous int       // requests in the second before
+	paces    map[string]*pace // by Credential.identity
 }
 
 func newHostBudget(name string, opts BudgetOptions, bodies DownloadOptions) *hostBudget {
 	return &hostBudget{
 		name: name, opts: opts,
 		slots:     semaphore.NewWeighted(int64(opts.Concurrency)),
-		pace:      rate.NewLimiter(rate.Inf, 1),
 		downloads: newDownloads(bodies),
+		paces:     map[string]*pace{},
 	}
+}
+
+// turn is the place of one request in the budget of a host.
+type turn struct {
+	host *hostBudget
+	pace *pace // nil for a request without one
+	// probe: the request finds out whether the pause of its pace is over.
+	probe bool
 }
 
 // acquire waits for a turn: at most until the context ends, and at most
 // MaxWait. When it is clear from the start that the wait would be longer, it
 // does not wait at all.
-func (h *hostBudget) acquire(ctx context.Context) *Error {
-	deadline := time.Now().Add(h.opts.MaxWait)
-	wait, cancel := context.WithDeadline(ctx, deadline)
+func (h *hostBudget) acquire(ctx context.Context, cred *Credential) (*turn, *Error) {
+	w := &waiter{host: h, ctx: ctx, cred: cred, deadline: time.Now().Add(h.opts.MaxWait)}
+	var cancel context.CancelFunc
+	w.limited, cancel = context.WithDeadline(ctx, w.deadline)
 	defer cancel()
+	t := &turn{host: h}
+	if cred != nil {
+		t.pace = h.paceOf(*cred)
+	}
 	for {
-		if err := h.await(ctx, wait, h.pause(), deadline); err != nil {
-			return err
+		if err := w.admit(t); err != nil {
+			t.drop()
+			return nil, err
 		}
-		if err := h.slots.Acquire(wait, 1); err != nil {
-			return h.givenUp(ctx, 0)
+		if err := h.slots.Acquire(w.limited, 1); err != nil {
+			t.drop()
+			return nil, w.givenUp(0)
 		}
-		turn := h.pace.Reserve()
-		if err := h.await(ctx, wait, turn.Delay(), deadline); err != nil {
-			turn.Cancel()
-			h.slots.Release(1)
-			return err
-		}
-		// Another answer may have asked for a pause meanwhile: queue up behind it,
-		// so that the turns after it are spread again.
-		if h.pause() == 0 {
-			h.begin()
-			return nil
+		if t.begin() {
+			return t, nil
 		}
 		h.slots.Release(1)
 	}
-}
-
-// await sleeps for d unless that would end after the deadline.
-func (h *hostBudget) await(ctx, wait context.Context, d time.Duration, deadline time.Time) *Error {
-	if d <= 0 {
-		return nil
-	}
-	if time.Until(deadline) < d {
-		return h.givenUp(ctx, d)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-wait.Done():
-		return h.givenUp(ctx, d)
-	}
-}
-
-// givenUp is the error of a turn that did not come.
-func (h *hostBudget) givenUp(ctx context.Context, after time.Duration) *Error {
-	if ctx.Err() != nil {
-		return canceled(ctx.Err())
-	}
-	text := fmt.Sprintf("too many requests to %s are waiting", h.name)
-	if h.pause() > 0 {
-		// How long is in RetryAfter; the text stays the same while the pause shrinks, for
-		// statuses with it are stored.
-		text = h.name + " answered that it gets too many requests and asked to be left alone for now"
-	}
-	return &Error{Code: CodeTooManyRequests, RetryAfter: after, Text: text}
 }
 
 func (h *hostBudget) count(n *int, by int) {
@@ -203,87 +171,74 @@ func (h *hostBudget) count(n *int, by int) {
 	*n += by
 }
 
-// begin counts a request into the current second.
-func (h *hostBudget) begin() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.inFlight++
-	h.roll(time.Now())
-	h.counted++
-}
-
-// roll moves the window on when its second is over.
-func (h *hostBudget) roll(now time.Time) {
-	switch since := now.Sub(h.window); {
-	case since >= 2*time.Second:
-		h.previous, h.counted, h.window = 0, 0, now
-	case since >= time.Second:
-		h.previous, h.counted, h.window = h.counted, 0, h.window.Add(time.Second)
+// begin counts the request in; false when its pace was paused meanwhile.
+func (t *turn) begin() bool {
+	t.host.mu.Lock()
+	defer t.host.mu.Unlock()
+	if p := t.pace; p != nil {
+		if !t.probe && !p.pause.IsZero() {
+			return false
+		}
+		p.send(time.Now())
 	}
+	t.host.inFlight++
+	return true
 }
 
 // release ends a turn. asked is the pause a 429 asked for (0 when it named
-// none), negative when the answer was no 429; well says that the host answered.
-func (h *hostBudget) release(asked time.Duration, well bool) {
+// none), negative when the answer was no 429; well reports whether the host answered.
+func (t *turn) release(asked time.Duration, well bool) {
+	h := t.host
 	h.slots.Release(1)
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.inFlight--
-	now := time.Now()
-	switch {
-	case asked >= 0:
-		h.slow(now, asked)
-	case well:
-		h.recover(now)
+	if p := t.pace; p != nil {
+		now := time.Now()
+		switch {
+		case asked >= 0:
+			p.slow(now, asked)
+		case t.probe && well:
+			p.pause = time.Time{}
+			p.recover(now)
+		case well:
+			p.recover(now)
+		}
 	}
+	h.mu.Unlock()
+	t.drop()
 }
 
-// slow halves the rate. The refusals of requests that were under way together
-// are one signal, so within a second it is done once.
-func (h *hostBudget) slow(now time.Time, asked time.Duration) {
-	if asked == 0 {
-		asked = unsaidRetryAfter
-	}
-	if until := now.Add(asked); until.After(h.paused) {
-		h.paused = until
-	}
-	if now.Sub(h.slowed) < time.Second {
+// drop leaves the pace: the next request is the probe if this one was and found nothing
+// out.
+func (t *turn) drop() {
+	if t.pace == nil {
 		return
 	}
-	h.roll(now)
-	current := float64(h.pace.Limit())
-	if h.pace.Limit() == rate.Inf {
-		current = float64(max(h.counted, h.previous, 1))
+	t.host.mu.Lock()
+	defer t.host.mu.Unlock()
+	if t.probe {
+		t.probe = false
+		close(t.pace.probe)
+		t.pace.probe = nil
 	}
-	h.pace.SetLimitAt(now, rate.Limit(max(current/2, h.opts.MinRate)))
-	h.slowed, h.grown = now, now
+	t.host.leavePace(t.pace)
 }
 
-// recover lets a limited rate grow, for seconds with a success only.
-func (h *hostBudget) recover(now time.Time) {
-	if h.pace.Limit() == rate.Inf || now.Before(h.paused) || now.Sub(h.grown) < time.Second {
-		return
-	}
-	h.grown = now
-	next := float64(h.pace.Limit()) + h.opts.RecoverPerSecond
-	if next >= h.opts.MaxRate {
-		h.pace.SetLimitAt(now, rate.Inf)
-		return
-	}
-	h.pace.SetLimitAt(now, rate.Limit(next))
-}
-
-// pause is how long the host is still to be left alone.
-func (h *hostBudget) pause() time.Duration {
+func (h *hostBudget) idle() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return max(time.Until(h.paused), 0)
+	return h.inFlight == 0 && h.waiting == 0 && h.downloads.idle()
 }
 
-func (h *hostBudget) idle(now time.Time) bool {
+func (h *hostBudget) paused(now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.inFlight == 0 && h.waiting == 0 && h.downloads.idle() && !now.Before(h.paused)
+	for _, p := range h.paces {
+		if p.pause.After(now) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *hostBudget) snapshot(now time.Time) BudgetSnapshot {
@@ -291,11 +246,16 @@ func (h *hostBudget) snapshot(now time.Time) BudgetSnapshot {
 	defer h.mu.Unlock()
 	s := BudgetSnapshot{
 		Host: h.name, InFlight: h.inFlight, Waiting: h.waiting, Limit: h.opts.Concurrency,
-		PausedFor: max(h.paused.Sub(now), 0),
 		Downloads: h.downloads.running, WaitingDownloads: h.downloads.waiting, DownloadLimit: h.downloads.opts.Concurrency,
 	}
-	if limit := h.pace.Limit(); limit != rate.Inf {
-		s.Rate = float64(limit)
+	for _, p := range h.paces {
+		if limit := p.limiter.Limit(); limit != rate.Inf && (s.Rate == 0 || float64(limit) < s.Rate) {
+			s.Rate = float64(limit)
+		}
+		if p.pause.After(now) {
+			s.Paused++
+			s.PausedFor = max(s.PausedFor, p.pause.Sub(now))
+		}
 	}
 	return s
 }

@@ -4,10 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 func testBudget(change ...func(*BudgetOptions)) *hostBudget {
@@ -96,117 +101,312 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 }
 
-func TestLongRetryAfterPausesTheHostOnly(t *testing.T) {
-	var asked atomic.Int32
-	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
-		w.Header().Set("Retry-After", "120")
-		w.WriteHeader(http.StatusTooManyRequests)
-	}))
-	other := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
+// throttling answers 429 for an hour to some users, and to all others with a manifest.
+func throttling(users ...string) http.Handler {
+	return v2(func(w http.ResponseWriter, r *http.Request) {
+		user, _, ok := r.BasicAuth()
+		switch {
+		case slices.Contains(users, user):
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+		case !ok && r.Header.Get("Authorization") == "" && !strings.Contains(r.URL.Path, "/public/"):
+			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			w.Write(manifestOf("x"))
+		}
+	})
+}
+
+func TestLongRetryAfterPausesOneLogin(t *testing.T) {
+	s := serve(t, throttling("alice"))
 	c := newTestClient(t)
-	r := open(t, c, s.host+"/a/b")
-	_, err := r.Manifest(t.Context(), "x")
-	wantCode(t, err, CodeTooManyRequests)
-	_, err = r.Manifest(t.Context(), "y")
+	alice := Credential{Username: "alice", Password: "wonder", Origin: "secret a/pull"}
+	bob := Credential{Username: "bob", Password: "builder", Origin: "secret b/pull"}
+	_, err := open(t, c, s.host+"/a/b", alice).Manifest(t.Context(), "x")
+	if e := wantCode(t, err, CodeTooManyRequests); e.RetryAfter != 5*time.Minute {
+		t.Errorf("a pause of %s, want the bound of five minutes", e.RetryAfter)
+	}
+	sent := len(s.all())
+	_, err = open(t, c, s.host+"/a/b", alice).Manifest(t.Context(), "y")
 	e := wantCode(t, err, CodeTooManyRequests)
-	if e.RetryAfter < 100*time.Second || e.HTTPStatus != 0 {
+	if e.RetryAfter < 4*time.Minute || e.HTTPStatus != 0 || !strings.Contains(e.Text, "secret a/pull") || strings.Contains(e.Text, "wonder") {
 		t.Errorf("%+v", e)
 	}
-	if asked.Load() != 1 {
-		t.Errorf("asked %d times although told to wait", asked.Load())
+	if now := len(s.all()); now != sent {
+		t.Errorf("%d requests although told to wait", now-sent)
 	}
-	if _, err := open(t, c, other.host+"/a/b").Manifest(t.Context(), "x"); err != nil {
+	if _, err := open(t, c, s.host+"/a/b", bob).Manifest(t.Context(), "x"); err != nil {
+		t.Errorf("another login: %v", err)
+	}
+	if _, err := open(t, c, s.host+"/public/b").Manifest(t.Context(), "x"); err != nil {
+		t.Errorf("without a login: %v", err)
+	}
+	// The limit of one's own login does not use up that of others.
+	if _, err := open(t, c, s.host+"/public/b", alice).Manifest(t.Context(), "z"); CodeOf(err) != CodeTooManyRequests {
+		t.Errorf("a throttled login went on without one: %v", err)
+	}
+}
+
+func TestOwnLoginIsTriedAfterASharedOneIsThrottled(t *testing.T) {
+	s := serve(t, throttling("node"))
+	c := newTestClient(t)
+	node := Credential{Username: "node", Password: "shared", Node: true, Origin: "node file x"}
+	own := Credential{Username: "alice", Password: "wonder", Origin: "secret a/pull"}
+	if _, err := open(t, c, s.host+"/a/b", node, own).Manifest(t.Context(), "x"); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestRateAdapts(t *testing.T) {
-	h := testBudget()
-	now := time.Now()
-	h.window, h.counted = now, 40
-	h.inFlight = 1
-	h.slow(now, 0)
-	if s := h.snapshot(now); s.Rate != 20 || s.PausedFor != unsaidRetryAfter {
-		t.Fatalf("after the first refusal: %+v", s)
+func TestThrottledPingHoldsUpNothing(t *testing.T) {
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		throttling().ServeHTTP(w, r)
+	}))
+	c := newTestClient(t)
+	for _, tag := range []string{"x", "y"} {
+		if _, err := open(t, c, s.host+"/a/b", Credential{Username: "alice", Password: "wonder"}).Manifest(t.Context(), tag); err != nil {
+			t.Error(err)
+		}
 	}
-	h.slow(now.Add(100*time.Millisecond), 0)
-	if s := h.snapshot(now); s.Rate != 20 {
-		t.Errorf("one burst slowed twice: %+v", s)
+	pings := 0
+	for _, line := range s.lines() {
+		if line == "GET /v2/" {
+			pings++
+		}
+	}
+	if pings != 1 {
+		t.Errorf("%d pings", pings)
+	}
+}
+
+func TestRateAdapts(t *testing.T) {
+	p := newPace("x", BudgetOptions{}.withDefaults())
+	limit := func() float64 {
+		if l := p.limiter.Limit(); l != rate.Inf {
+			return float64(l)
+		}
+		return 0
+	}
+	now := time.Now()
+	p.window, p.counted = now, 40
+	p.slow(now, 0)
+	if limit() != 20 || !p.pause.Equal(now.Add(unsaidRetryAfter)) {
+		t.Fatalf("after the first refusal: %v until %v", limit(), p.pause)
+	}
+	p.slow(now.Add(100*time.Millisecond), 0)
+	if limit() != 20 {
+		t.Errorf("one burst slowed twice: %v", limit())
 	}
 	now = now.Add(2 * time.Second)
-	h.slow(now, 0)
-	if s := h.snapshot(now); s.Rate != 10 {
-		t.Errorf("after the second: %+v", s)
+	p.slow(now, 0)
+	if limit() != 10 {
+		t.Errorf("after the second: %v", limit())
 	}
-	h.recover(now.Add(500 * time.Millisecond))
-	if s := h.snapshot(now); s.Rate != 10 {
-		t.Errorf("recovers during its pause: %+v", s)
+	p.recover(now.Add(500 * time.Millisecond))
+	if limit() != 10 {
+		t.Errorf("recovers during its pause: %v", limit())
 	}
 	for range 90 {
-		if h.snapshot(now).Rate == 0 {
+		if limit() == 0 {
 			t.Error("recovers too fast")
 		}
 		now = now.Add(1100 * time.Millisecond)
-		h.recover(now)
-		h.recover(now)
+		p.recover(now)
+		p.recover(now)
 	}
-	if s := h.snapshot(now); s.Rate != 0 {
-		t.Errorf("never recovers: %+v", s)
+	if limit() != 0 {
+		t.Errorf("never recovers: %v", limit())
 	}
 	for range 100 {
 		now = now.Add(2 * time.Second)
-		h.slow(now, 0)
+		p.slow(now, 0)
 	}
-	if s := h.snapshot(now); s.Rate != 0.5 {
-		t.Errorf("falls below the least rate: %+v", s)
+	if limit() != 0.5 {
+		t.Errorf("falls below the least rate: %v", limit())
 	}
 }
 
 func TestLimitedRateSpreadsTurns(t *testing.T) {
-	h := testBudget()
-	h.pace.SetLimit(100)
-	start := time.Now()
-	for range 11 {
-		if err := h.acquire(t.Context()); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		h := testBudget()
+		alice := &Credential{Username: "alice"}
+		refuse(t, h, alice, time.Second)
+		take(t, h, alice).release(-1, true) // the probe
+		h.paces[alice.identity()].limiter.SetLimit(50)
+		start := time.Now()
+		for range 11 {
+			take(t, h, alice).release(-1, false)
 		}
-		h.release(-1, false)
+		if since := time.Since(start); since < 180*time.Millisecond {
+			t.Errorf("eleven turns at 50 a second took %s", since)
+		}
+		h.paces[alice.identity()].limiter.SetLimit(0.001)
+		start = time.Now()
+		_, err := h.acquire(t.Context(), alice)
+		if since := time.Since(start); since > 0 {
+			t.Errorf("waited %s for what could not come", since)
+		}
+		if err == nil || err.Code != CodeTooManyRequests || err.RetryAfter < time.Minute {
+			t.Errorf("a turn beyond the longest wait: %+v", err)
+		}
+	})
+}
+
+// take gets a turn.
+func take(t *testing.T, h *hostBudget, cred *Credential) *turn {
+	t.Helper()
+	turn, err := h.acquire(t.Context(), cred)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if since := time.Since(start); since < 90*time.Millisecond {
-		t.Errorf("eleven turns at 100 a second took %s", since)
+	return turn
+}
+
+// refuse has the host ask for a pause.
+func refuse(t *testing.T, h *hostBudget, cred *Credential, pause time.Duration) {
+	t.Helper()
+	take(t, h, cred).release(pause, true)
+}
+
+func TestPauseIsOneCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 2 })
+		alice, bob, nobody := &Credential{Username: "alice", Origin: "secret a/x"}, &Credential{Username: "bob"}, &Credential{}
+		refuse(t, h, alice, 20*time.Second)
+		refuse(t, h, nobody, time.Hour)
+		// Requests that wait for a pause take no room from others.
+		for range 5 {
+			go func() {
+				if turn, err := h.acquire(t.Context(), alice); err == nil {
+					turn.release(-1, true)
+				}
+			}()
+		}
+		synctest.Wait()
+		start := time.Now()
+		for _, cred := range []*Credential{bob, nil} {
+			take(t, h, cred).release(-1, true)
+		}
+		if since := time.Since(start); since > 0 {
+			t.Errorf("others waited %s", since)
+		}
+		_, err := h.acquire(t.Context(), nobody)
+		if err == nil || err.Code != CodeTooManyRequests || err.RetryAfter != time.Hour || !strings.Contains(err.Text, "with no credentials") {
+			t.Errorf("in the pause: %+v", err)
+		}
+		if s := h.snapshot(time.Now()); s.Paused != 2 || s.PausedFor != time.Hour || s.Rate == 0 {
+			t.Errorf("snapshot %+v", s)
+		}
+	})
+}
+
+func TestPauseEndsWithOneProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testBudget()
+		alice := &Credential{Username: "alice"}
+		refuse(t, h, alice, 10*time.Second)
+		turns := make(chan *turn, 5)
+		for range cap(turns) {
+			go func() { turns <- take(t, h, alice) }()
+		}
+		only := func(when string) *turn {
+			t.Helper()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if len(turns) != 1 {
+				t.Fatalf("%s: %d requests, want one probe", when, len(turns))
+			}
+			return <-turns
+		}
+		only("after the pause").release(5*time.Second, true) // refused again
+		probe := only("after the second pause")
+		probe.release(-1, false) // no answer: the next one is the probe
+		synctest.Wait()
+		if len(turns) != 1 {
+			t.Fatalf("%d requests after a probe without an answer, want one", len(turns))
+		}
+		start := time.Now()
+		(<-turns).release(-1, true)
+		for range 2 {
+			(<-turns).release(-1, true)
+		}
+		if since := time.Since(start); since < 500*time.Millisecond {
+			t.Errorf("after the pause two requests took %s, want them spread", since)
+		}
+		if s := h.snapshot(time.Now()); s.Paused != 0 || s.Waiting != 0 {
+			t.Errorf("at the end: %+v", s)
+		}
+	})
+}
+
+func TestProbeThatGivesUpLeavesItToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 1 })
+		alice := &Credential{Username: "alice"}
+		refuse(t, h, alice, time.Second)
+		time.Sleep(2 * time.Second)
+		busy := take(t, h, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan *Error)
+		go func() { _, err := h.acquire(ctx, alice); gone <- err }()
+		synctest.Wait()
+		cancel()
+		if err := <-gone; err == nil || err.Code != CodeCanceled {
+			t.Errorf("the probe that gave up: %v", err)
+		}
+		busy.release(-1, true)
+		take(t, h, alice).release(-1, true)
+	})
+}
+
+func TestPacesAreForgotten(t *testing.T) {
+	h := testBudget()
+	for i := range maxPaces + 50 {
+		refuse(t, h, &Credential{Username: fmt.Sprint("u", i)}, time.Hour)
+		take(t, h, &Credential{Username: fmt.Sprint("calm", i)}).release(-1, true)
 	}
-	h.pace.SetLimit(0.001)
-	start = time.Now()
-	err := h.acquire(t.Context())
-	if since := time.Since(start); since > 10*time.Second {
-		t.Errorf("waited %s for what could not come", since)
+	if len(h.paces) > maxPaces {
+		t.Errorf("%d paces are remembered", len(h.paces))
 	}
-	if err == nil || err.Code != CodeTooManyRequests || err.RetryAfter < time.Minute {
-		t.Errorf("a turn beyond the longest wait: %+v", err)
+	if last := h.paces[Credential{Username: fmt.Sprint("u", maxPaces+49)}.identity()]; last == nil {
+		t.Error("the last pause is forgotten")
 	}
 }
 
 func TestIdleHostsAreForgotten(t *testing.T) {
 	b := newBudgets(BudgetOptions{Hosts: 3}.withDefaults(), DownloadOptions{}.withDefaults())
-	turn := func(host string) *hostBudget {
-		h, err := b.acquire(t.Context(), host)
+	get := func(host string) *turn {
+		turn, err := b.acquire(t.Context(), host, &Credential{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return h
+		return turn
 	}
-	busy := turn("busy")
-	turn("paused").release(time.Hour, true)
+	remembered := func() string {
+		var hosts []string
+		for _, s := range b.snapshot() {
+			hosts = append(hosts, s.Host)
+		}
+		return fmt.Sprint(hosts)
+	}
+	busy := get("busy")
+	get("paused").release(time.Hour, true)
 	for i := range 10 {
-		turn(fmt.Sprint("h", i)).release(-1, true)
+		get(fmt.Sprint("h", i)).release(-1, true)
 	}
-	var hosts []string
-	for _, s := range b.snapshot() {
-		hosts = append(hosts, s.Host)
+	if got := remembered(); got != "[busy h9 paused]" {
+		t.Errorf("remembered: %v", got)
 	}
-	if fmt.Sprint(hosts) != "[busy h9 paused]" {
-		t.Errorf("remembered: %v", hosts)
+	for i := range 10 {
+		get(fmt.Sprint("p", i)).release(time.Hour, true)
+	}
+	if got := remembered(); got != "[busy p8 p9]" {
+		t.Errorf("remembered of paused hosts only: %v", got)
 	}
 	busy.release(-1, true)
 }

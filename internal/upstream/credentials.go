@@ -25,6 +25,17 @@ func (c Credential) String() string { return "credential of " + c.Origin }
 // GoString is String; %#v must not print a password either.
 func (c Credential) GoString() string { return c.String() }
 
+// words names the credential in a sentence that may be shown to its namespace.
+func (c Credential) words() string {
+	switch {
+	case c.anonymous():
+		return "no credentials"
+	case c.Node:
+		return "the credentials of the server's node"
+	}
+	return "the credentials of " + c.Origin
+}
+
 // anonymous says that there is nothing to show.
 func (c Credential) anonymous() bool {
 	return c.Username == "" && c.Password == "" && c.IdentityToken == "" && c.RegistryToken == ""

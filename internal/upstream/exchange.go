@@ -15,10 +15,13 @@ import (
 
 // query is one request and how much of its answer is read.
 type query struct {
-	kind     Kind
-	method   string
-	url      string
-	host     string // whose budget it is charged to
+	kind   Kind
+	method string
+	url    string
+	host   string // whose budget it is charged to
+	// cred is the credential whose pace it is charged to, shown or not; nil for a request
+	// that is the same for all.
+	cred     *Credential
 	header   http.Header
 	form     url.Values // body of a POST
 	limit    int64      // bytes of the body of a 2xx answer
@@ -68,13 +71,13 @@ func (c *Client) exchange(ctx context.Context, q query) (*answer, *Error) {
 
 // attempt sends a request once.
 func (c *Client) attempt(ctx context.Context, q query) (*answer, *Error) {
-	budget, err := c.budgets.acquire(ctx, q.host)
+	turn, err := c.budgets.acquire(ctx, q.host, q.cred)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	ans, err := c.roundTrip(ctx, q)
-	budget.release(c.pressure(ans), ans != nil && ans.status < 500)
+	turn.release(c.pressure(ans), ans != nil && ans.status < 500)
 	if ans != nil && ans.stream != nil {
 		ans.sent = start
 		return ans, nil

@@ -15,8 +15,9 @@ type SourceFailure struct {
 	At  Source
 	Err *Error
 
-	told  *Candidate // whose failure it is
-	final bool       // no credential helps
+	told      *Candidate // whose failure it is
+	final     bool       // no credential helps
+	throttled bool       // a credential was asked to wait
 }
 
 // FailedError says that no candidate gave what was asked for: one failure for each source,
@@ -53,7 +54,7 @@ func First[C candidate, V any](ctx context.Context, candidates []C, get func(con
 	failed := &FailedError{}
 	for _, asked := range candidates {
 		c := asked.self()
-		if known := failed.at(c); known != nil && known.final {
+		if known := failed.at(c); known != nil && known.over(c) {
 			continue
 		}
 		failure := chainOf(ctx).check(c.Source)
@@ -73,6 +74,13 @@ func First[C candidate, V any](ctx context.Context, candidates []C, get func(con
 		}
 	}
 	return v, winner, failed
+}
+
+// over reports whether a candidate is of no use after the failure of its source. Throttling
+// is that of one credential: others of the namespace are tried, but not those that all
+// namespaces share, for one of them must not use up what the others need.
+func (f *SourceFailure) over(c *Candidate) bool {
+	return f.final || f.throttled && !c.Secret()
 }
 
 // at is the failure of a candidate's source so far; nil without one.
@@ -97,7 +105,8 @@ func (e *FailedError) add(c *Candidate, err *Error) {
 	} else if known.Err.refused() && (!err.refused() || c.rank < known.told.rank) {
 		known.Err, known.told = err, c
 	}
-	known.final = !err.refused() && !err.unknown()
+	known.throttled = known.throttled || err.Code == CodeTooManyRequests
+	known.final = !err.refused() && !err.unknown() && err.Code != CodeTooManyRequests
 }
 
 // fetch asks the sources of a tag or digest in order; the first success wins.

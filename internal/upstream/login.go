@@ -61,7 +61,6 @@ func (s *source) ping(ctx context.Context) (pinged, error) {
 		if err != nil {
 			return pinged{}, err
 		}
-		p.until = time.Now().Add(c.opts.Timeouts.Session)
 		c.pings.Add(k, p)
 		return p, nil
 	})
@@ -96,10 +95,16 @@ func (c *Client) pingScheme(ctx context.Context, scheme, host string, insecure b
 	if err != nil {
 		return pinged{}, err
 	}
-	if !isV2(ans) {
+	life := c.opts.Timeouts.Session
+	switch busy := c.pressure(ans); {
+	case busy >= 0:
+		// A ping is nobody's in particular, so that it must hold up no credential: how to
+		// log in is learned from the answer to the request itself.
+		life = max(busy, unsaidRetryAfter)
+	case !isV2(ans):
 		return pinged{}, errorOf(ans, KindPing, c.opts.Limits.RetryAfter)
 	}
-	p := pinged{scheme: scheme, asked: ans.from(host)}
+	p := pinged{scheme: scheme, asked: ans.from(host), until: time.Now().Add(life)}
 	if ans.url.Scheme == "https" && strings.EqualFold(ans.url.Hostname(), hostname(host)) && ans.from(host) {
 		p.scheme = "https"
 	}

@@ -53,7 +53,9 @@ type Limits struct {
 	Headers int64
 	// Redirects is the largest number of redirects followed; default 5.
 	Redirects int
-	// RetryAfter is the longest Retry-After believed; default 1 h.
+	// RetryAfter is the longest Retry-After believed; default 5 min. One request that finds
+	// out more every five minutes is a burden to no registry, while limits that are raised,
+	// and logins that are changed, are noticed soon.
 	RetryAfter time.Duration
 	// Sessions is how many logins (repository and credential) are remembered; default 4,096.
 	Sessions int
@@ -75,7 +77,8 @@ type Timeouts struct {
 	Session time.Duration
 }
 
-// BudgetOptions bound what one upstream host is asked. Zero fields take their default.
+// BudgetOptions bound what one upstream host is asked: the requests in flight over all
+// credentials, their rate with each of them. Zero fields take their default.
 type BudgetOptions struct {
 	// Concurrency is the largest number of requests in flight to one host; default 16.
 	Concurrency int
@@ -128,7 +131,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.ErrorBody, 64<<10)
 	setDefault(&l.Headers, 64<<10)
 	setDefault(&l.Redirects, 5)
-	setDefault(&l.RetryAfter, time.Hour)
+	setDefault(&l.RetryAfter, 5*time.Minute)
 	setDefault(&l.Sessions, 4096)
 	return l
 }

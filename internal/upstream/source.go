@@ -63,7 +63,7 @@ func (s *source) ask(ctx context.Context, path string, q query) (*answer, login,
 }
 
 func (s *source) send(ctx context.Context, l login, path string, q query) (*answer, error) {
-	q.url, q.host, q.insecure = l.base+"/v2/"+s.Path+path, s.Host, s.Insecure
+	q.url, q.host, q.cred, q.insecure = l.base+"/v2/"+s.Path+path, s.Host, &s.cred, s.Insecure
 	if l.authorization != "" {
 		q.header = q.header.Clone()
 		q.header.Set("Authorization", l.authorization)

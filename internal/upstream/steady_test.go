@@ -46,11 +46,11 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 
 func TestPauseHasTheSameTextWhileItShrinks(t *testing.T) {
 	h := newHostBudget("q.io", BudgetOptions{}.withDefaults(), DownloadOptions{}.withDefaults())
-	h.paused = time.Now().Add(time.Hour)
-	first := h.givenUp(context.Background(), time.Hour)
-	h.paused = time.Now().Add(time.Minute)
-	later := h.givenUp(context.Background(), time.Minute)
-	if first.Text != later.Text || first.RetryAfter != time.Hour || later.RetryAfter != time.Minute {
+	refuse(t, h, &Credential{}, time.Hour)
+	_, first := h.acquire(t.Context(), &Credential{})
+	h.paces[Credential{}.identity()].pause = time.Now().Add(time.Minute)
+	_, later := h.acquire(t.Context(), &Credential{})
+	if first.Text != later.Text || first.RetryAfter < 59*time.Minute || later.RetryAfter > time.Minute {
 		t.Errorf("%q after %s, %q after %s", first.Text, first.RetryAfter, later.Text, later.RetryAfter)
 	}
 }

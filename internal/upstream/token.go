@@ -124,7 +124,7 @@ func (s *source) tokenQuery(realm *url.URL, ch challenge, cred Credential) query
 		header.Set("Authorization", basicAuthorization(cred))
 	}
 	u.RawQuery = params.Encode()
-	return query{kind: KindToken, method: http.MethodGet, url: u.String(), host: u.Host, header: header,
+	return query{kind: KindToken, method: http.MethodGet, url: u.String(), host: u.Host, cred: &s.cred, header: header,
 		limit: s.client.opts.Limits.Token, insecure: s.Insecure}
 }
 
@@ -136,7 +136,7 @@ func (s *source) oauthQuery(realm *url.URL, ch challenge, cred Credential) query
 		"client_id":     {s.client.opts.UserAgent},
 		"scope":         {strings.Join(s.scopes(ch), " ")},
 	}
-	return query{kind: KindToken, method: http.MethodPost, url: realm.String(), host: realm.Host, form: form,
+	return query{kind: KindToken, method: http.MethodPost, url: realm.String(), host: realm.Host, cred: &s.cred, form: form,
 		limit: s.client.opts.Limits.Token, insecure: s.Insecure}
 }
 

@@ -115,3 +115,31 @@ func TestPullThroughErrors(t *testing.T) {
 		})
 	}
 }
+
+// A pause that another registry asked for does not touch what is stored.
+func TestKeptContentIsServedWhileItsRegistryThrottles(t *testing.T) {
+	p, elsewhere := newThrough(t, env), testenv.NewRegistry(t)
+	image, layer, content := oneLayer(t, 1000)
+	kept := elsewhere.Push(t, "team/app:1", image)
+	p.imports(t, "app", "1", elsewhere.Ref("team/app:1"))
+	another, _, _ := oneLayer(t, 1001)
+	fresh := elsewhere.Push(t, "team/app:2", another)
+	p.imports(t, "app", "2", elsewhere.Ref("team/app:2"))
+	p.get(t, "app", "manifests/"+kept)
+	p.get(t, "app", "blobs/"+layer.String())
+
+	elsewhere.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Retry-After", "3600")
+		testenv.RegistryError(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "because")
+		return true
+	})
+	answer, err := p.ask(t, http.MethodGet, "app", "manifests/"+fresh)
+	wantAnswer(t, answer, err, 429, "TOOMANYREQUESTS", elsewhere.Host)
+	if pause := answer.header.Get("Retry-After"); pause != "300" && pause != "299" {
+		t.Errorf("Retry-After %q, want the bound of five minutes", pause)
+	}
+	if got := p.get(t, "app", "blobs/"+layer.String()); !bytes.Equal(got, content) {
+		t.Error("the layer is another one")
+	}
+	p.get(t, "app", "manifests/1")
+}
