@@ -14,6 +14,7 @@ var Layers = [][]string{
 	{"internal/auth", "internal/blobstore", "internal/importer"},
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
 	{"internal/manifest", "internal/reference", "internal/weirapi"},
+	{"internal/foreignjson"},
 }
 
 // layersWhy is the reason for Layers.

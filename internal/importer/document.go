@@ -42,6 +42,11 @@ type descriptor struct {
 	Size      int64
 }
 
+// foreign is the descriptor as it stands in a manifest.
+func (d descriptor) foreign() manifest.Descriptor {
+	return manifest.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
 // listEntry is what a list says of one of its manifests.
 type listEntry struct {
 	descriptor

@@ -45,16 +45,14 @@ func (t *tagImport) imageOf(ctx context.Context, m fetched, doc document) (built
 		if config, err = t.config(ctx, ref, doc.config); err != nil {
 			return builtImage{}, err
 		}
-		if metadata, err = describe(doc.config, config, layers); err != nil {
-			return builtImage{}, &refError{ref: ref, part: configPart(doc.config), err: err}
-		}
+		metadata = dockerimage.Describe(doc.config.foreign(), config, layers)
 	}
 	if metadata.Size == 0 && len(layers) > 0 { // the manifest does not say
 		var err error
 		if layers, err = t.askSizes(ctx, ref, layers); err != nil {
 			return builtImage{}, err
 		}
-		metadata.Size = dockerimage.Size(int64(len(config)), layers)
+		metadata.Size = dockerimage.Size(doc.config.Digest.String(), int64(len(config)), layers)
 	}
 	image.DockerImageLayers = layers
 	if err := dockerimage.SetMetadata(image, metadata); err != nil {

@@ -131,6 +131,9 @@ func TestArtifacts(t *testing.T) {
 		"image config of {}": {"application/vnd.oci.image.config.v1+json", []byte("{}"), true},
 		"foreign JSON":       {"application/vnd.cncf.helm.config.v1+json", []byte(`{"config":"not what docker means","architecture":7}`), true},
 		"binary config":      {"application/vnd.example.config", []byte{0xff, 0xfe, 0}, false},
+		"image, no JSON":     {"application/vnd.oci.image.config.v1+json", []byte("no JSON"), true},
+		"image, but a list":  {"application/vnd.oci.image.config.v1+json", []byte("[1]"), true},
+		"image, but deep":    {"application/vnd.oci.image.config.v1+json", []byte(strings.Repeat(`{"config":`, 100) + "1" + strings.Repeat("}", 100)), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
@@ -148,6 +151,19 @@ func TestArtifacts(t *testing.T) {
 				t.Errorf("config text present: %v", got)
 			}
 		})
+	}
+}
+
+// A blob that is configuration and layer at once, as that of many artifacts is, is counted once.
+func TestConfigThatIsALayerIsCountedOnce(t *testing.T) {
+	const manifestType = "application/vnd.oci.image.manifest.v1+json"
+	for _, configType := range []string{"application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json"} {
+		s := newServer(t)
+		s.put("art", "1", manifestType, s.manifestOf("art", manifestType, configType, []byte("{}"), "{}"))
+		image := mustImport(t, newImporter(t), importer.ImageRequest{Ref: s.ref("art:1")}).Image
+		if size := metadataOf(t, image).Size; size != 2 || len(image.DockerImageLayers) != 1 {
+			t.Errorf("%s: size %d with layers %v", configType, size, image.DockerImageLayers)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func (d Descriptor) loose() looseDescriptor {
 // FuzzRead holds that a document that is accepted has the same parts to a loose reader, and that
 // of each format it has parts of that format only.
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{image, index, schema1, docker, buildkit, artifact, sign(schema1, "", 2), `{"layerſ":[]}`, `{"blobs":null}`, `null`, "{\"\xff\":1}"} {
+	for _, seed := range []string{image, index, schema1, docker, buildkit, artifact, sign(schema1, "", 2), `{"layerſ":[]}`, `{"blobs":null}`, `null`, "{\"\xff\":1}", `{"annotations":1,"layers":[{"digest":"d","platform":{"os":1}}]}`} {
 		f.Add([]byte(seed))
 		f.Add([]byte(strings.ReplaceAll(seed, "digest", "Digest")))
 	}
@@ -48,7 +49,8 @@ func FuzzRead(f *testing.F) {
 		}
 		_, _ = m.SignedPayload(content)
 		var l loose
-		if err := json.Unmarshal(content, &l); err != nil {
+		// Of a field of another type a loose reader keeps what is around it, too.
+		if err := json.Unmarshal(content, &l); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
 			t.Fatalf("a loose reader cannot read it: %v", err)
 		}
 		if l.SchemaVersion != m.SchemaVersion || l.MediaType != m.MediaType {

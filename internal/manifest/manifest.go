@@ -7,28 +7,31 @@ import (
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/foreignjson"
 )
 
 // Manifest is the content of a manifest of any format, as it is written: neither digests nor
-// sizes are verified. The json tags are all the keys that are known.
+// sizes are verified. The json tags are all the keys that are known. Fields without the tag
+// "required" describe the content and lead to none of it: one of another type counts as absent.
 type Manifest struct {
-	SchemaVersion int    `json:"schemaVersion"`
-	MediaType     string `json:"mediaType"`
+	SchemaVersion int    `json:"schemaVersion" foreign:"required"`
+	MediaType     string `json:"mediaType" foreign:"required"`
 	ArtifactType  string `json:"artifactType"`
 	// Config and Layers are the parts of FormatImage. Config is nil where it is missing or null.
-	Config *Descriptor  `json:"config"`
-	Layers []Descriptor `json:"layers"`
+	Config *Descriptor  `json:"config" foreign:"required"`
+	Layers []Descriptor `json:"layers" foreign:"required"`
 	// Manifests are the parts of FormatList.
-	Manifests []Descriptor `json:"manifests"`
+	Manifests []Descriptor `json:"manifests" foreign:"required"`
 	// Blobs are the parts of FormatArtifact.
-	Blobs []Descriptor `json:"blobs"`
+	Blobs []Descriptor `json:"blobs" foreign:"required"`
 	// FSLayers are the parts of FormatSchema1, newest first, and History has the configuration of
 	// each at the same position.
-	FSLayers   []FSLayer   `json:"fsLayers"`
-	History    []History   `json:"history"`
-	Signatures []Signature `json:"signatures"`
+	FSLayers   []FSLayer   `json:"fsLayers" foreign:"required"`
+	History    []History   `json:"history" foreign:"required"`
+	Signatures []Signature `json:"signatures" foreign:"required"`
 
-	Subject     *Descriptor       `json:"subject"`
+	Subject     *Descriptor       `json:"subject" foreign:"required"`
 	Annotations map[string]string `json:"annotations"`
 
 	// Format is the format whose parts the document has. A list that is null or empty counts as
@@ -40,10 +43,10 @@ type Manifest struct {
 
 // Descriptor points at content.
 type Descriptor struct {
-	MediaType string        `json:"mediaType"`
-	Digest    digest.Digest `json:"digest"`
+	MediaType string        `json:"mediaType" foreign:"required"`
+	Digest    digest.Digest `json:"digest" foreign:"required"`
 	// Size is in bytes.
-	Size int64 `json:"size"`
+	Size int64 `json:"size" foreign:"required"`
 	// Data is the content itself, where the manifest brings it along. It may be other content
 	// than that of Digest.
 	Data         []byte            `json:"data"`
@@ -61,17 +64,17 @@ type Platform struct {
 
 // FSLayer is a layer of a schema 1 manifest.
 type FSLayer struct {
-	BlobSum digest.Digest `json:"blobSum"`
+	BlobSum digest.Digest `json:"blobSum" foreign:"required"`
 }
 
 // History is the configuration of a layer of a schema 1 manifest: a JSON document as text.
 type History struct {
-	V1Compatibility string `json:"v1Compatibility"`
+	V1Compatibility string `json:"v1Compatibility" foreign:"required"`
 }
 
 // Signature is a signature of a schema 1 manifest, see SignedPayload.
 type Signature struct {
-	Protected string `json:"protected"`
+	Protected string `json:"protected" foreign:"required"`
 }
 
 // InvalidError says why a document is not a manifest that has one meaning only.
@@ -87,7 +90,8 @@ func (e *InvalidError) Error() string {
 
 // Read reads a manifest. It refuses with an *InvalidError:
 //
-//   - what is not one JSON object, or has a value of another kind than the key takes
+//   - what is not one JSON object, or has a value of another type in a field that is required of
+//     what has it; see Manifest for those that are optional
 //   - an object that has a key twice which is read
 //   - an object with a key that differs from a known one only by case, in Unicode's simple folding
 //   - a document with parts of two formats, or parts that belong neither to its schemaVersion nor
@@ -101,7 +105,7 @@ func Read(content []byte) (*Manifest, error) {
 		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it is nested more than %d levels deep", MaxDepth)}}
 	}
 	m := &Manifest{}
-	if err := json.Unmarshal(content, m); err != nil {
+	if err := foreignjson.Unmarshal(content, m); err != nil {
 		return nil, &InvalidError{Causes: []string{decodeCause(err)}}
 	}
 	root, causes := checkKeys(content)

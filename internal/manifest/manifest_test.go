@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -192,7 +193,12 @@ func TestReadRefuses(t *testing.T) {
 		"layers of one kind":  {`{"layers":{}}`, "layers: it cannot be a JSON object"},
 		"half a size":         {`{"config":{"size":2.5}}`, "config.size: it cannot be a JSON number 2.5"},
 		"size beyond 64 bits": {`{"config":{"size":9223372036854775808}}`, "config.size"},
-		"data of no base64":   {`{"config":{"data":"?"}}`, "base64"},
+		"digest as a number":  {`{"layers":[{"digest":1}]}`, "layers.digest: it cannot be a JSON number"},
+		"a layer as a text":   {`{"artifactType":1,"layers":["x"]}`, "layers: it cannot be a JSON string"},
+		"subject as a text":   {`{"artifactType":1,"subject":"x"}`, "subject: it cannot be a JSON string"},
+		"type as a number":    {`{"artifactType":1,"mediaType":1}`, "mediaType: it cannot be a JSON number"},
+		"version as a text":   {`{"artifactType":1,"schemaVersion":"2"}`, "schemaVersion: it cannot be a JSON string"},
+		"history of objects":  {`{"artifactType":1,"history":[{"v1Compatibility":{}}]}`, "history.v1Compatibility: it cannot be a JSON object"},
 		"65 levels deep":      {`{"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, "nested more than 64 levels deep"},
 		"65 objects deep":     {strings.Repeat(`{"x":`, 65) + "1" + strings.Repeat("}", 65), "nested more than 64 levels deep"},
 		"too deep to be JSON": {`{"x":` + strings.Repeat("[", 1<<20), "nested more than 64 levels deep"},
@@ -207,6 +213,64 @@ func TestReadRefuses(t *testing.T) {
 				t.Errorf("got %q, want %q", err, test.cause)
 			}
 		})
+	}
+}
+
+// Fields that lead to no content count as absent when they have another type, and what is around
+// them is kept. Every field that is not tagged as required is tried, with every other type.
+func TestReadLeavesOutOptionalFields(t *testing.T) {
+	const layer = `{"mediaType":"a/b","digest":"sha256:layer","size":3`
+	documents := map[reflect.Type]string{
+		reflect.TypeFor[Manifest]():   `{"schemaVersion":2,"layers":[` + layer + `}],%s}`,
+		reflect.TypeFor[Descriptor](): `{"schemaVersion":2,"layers":[` + layer + `,%s}]}`,
+		reflect.TypeFor[Platform]():   `{"schemaVersion":2,"layers":[` + layer + `,"platform":{%s}}]}`,
+	}
+	values := map[reflect.Kind]string{
+		reflect.String: `"text"`, reflect.Int: `1`, reflect.Bool: `true`, reflect.Slice: `[1]`, reflect.Struct: `{"os":1}`, reflect.Map: `{"a":1,"b":{"a":[]}}`,
+	}
+	want, err := Read([]byte(fmt.Sprintf(documents[reflect.TypeFor[Descriptor]()], `"platform":{}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for of, document := range documents {
+		for field := range of.Fields() {
+			name := field.Tag.Get("json")
+			if name == "-" || field.Tag.Get("foreign") == "required" {
+				continue
+			}
+			for kind, value := range values {
+				bytes := field.Type == reflect.TypeFor[[]byte]() // a text or a list of numbers
+				if kind == reflect.String && (bytes || field.Type.Kind() == kind) || kind == reflect.Slice && bytes {
+					continue
+				}
+				tried++
+				content := fmt.Sprintf(document, fmt.Sprintf("%q:%s", name, value))
+				got, err := Read([]byte(content))
+				if err != nil {
+					t.Errorf("%s: %v", content, err)
+					continue
+				}
+				if len(got.Annotations) == 0 {
+					got.Annotations = nil
+				}
+				for i := range got.Layers {
+					if len(got.Layers[i].Annotations) == 0 {
+						got.Layers[i].Annotations = nil
+					}
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s (-without +with):\n%s", content, diff)
+				}
+			}
+		}
+	}
+	if tried < 40 {
+		t.Errorf("tried %d values", tried)
+	}
+	kept, err := Read([]byte(`{"annotations":{"a":"b","c":1},"layers":[{"data":"?","digest":"sha256:layer","platform":{"os":"linux","variant":7}}]}`))
+	if err != nil || kept.Annotations["a"] != "b" || len(kept.Annotations) != 1 || kept.Layers[0].Platform != (Platform{OS: "linux"}) || kept.Layers[0].Data != nil {
+		t.Errorf("got %+v, %v", kept, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -10,6 +9,8 @@ import (
 	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"weir.dev/weir/internal/foreignjson"
 )
 
 const (
@@ -56,7 +57,7 @@ func errorOf(ans *answer, kind Kind, maxRetryAfter time.Duration) *Error {
 		e.RetryAfter = retryAfter(ans.header.Get("Retry-After"), time.Now(), maxRetryAfter)
 	}
 	var body registryErrors
-	if json.Unmarshal(ans.body, &body) != nil {
+	if foreignjson.Unmarshal(ans.body, &body) != nil {
 		return e
 	}
 	if len(body.Errors) > 0 {

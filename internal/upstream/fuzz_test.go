@@ -121,6 +121,7 @@ func FuzzErrorAnswer(f *testing.F) {
 	f.Add(404, []byte(`{"errors":[{"code":"MANIFEST_UNKNOWN","message":"x"}]}`), "secret-value")
 	f.Add(401, []byte(`{"details":"incorrect username or password"}`), "dTpw")
 	f.Add(500, []byte("<html>"), "x")
+	f.Add(403, []byte(`{"errors":[1,{"code":2,"message":"m"},{"code":"DENIED","message":[]}],"details":{}}`), "x")
 	f.Add(403, []byte(`{"errors":[{"code":"DENIED","message":"https://u:p@h/?q=secret-value Basic c2VjcmV0LXZhbHVl"}]}`), "secret-value")
 	f.Fuzz(func(t *testing.T, status int, body []byte, secret string) {
 		for _, kind := range []Kind{KindToken, KindManifest, KindTags} {
@@ -139,6 +140,7 @@ func FuzzErrorAnswer(f *testing.F) {
 func FuzzTokenAnswer(f *testing.F) {
 	f.Add([]byte(`{"token":"x","expires_in":300}`))
 	f.Add([]byte(`{"access_token":"x","expires_in":1e309}`))
+	f.Add([]byte(`{"token":1,"access_token":"x","expires_in":{}}`))
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		tok, err := parseToken(body, now)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
@@ -120,8 +121,8 @@ func (s *source) headNow(ctx context.Context) (Descriptor, error) {
 		// is not served.
 		return s.headByGet(ctx)
 	}
-	announced, err := announcedDigest(ans.header)
-	if err != nil || announced == "" {
+	announced := announcedDigest(ans.header)
+	if announced == "" {
 		return s.headByGet(ctx)
 	}
 	if want := s.wanted(); want != "" && want != announced {
@@ -191,10 +192,7 @@ func (s *source) blobSize(ctx context.Context) (int64, error) {
 // announced; it returns the content those digests are of.
 func verifyManifest(ans *answer, media string, want digest.Digest) ([]byte, digest.Digest, *Error) {
 	content := ans.body
-	announced, err := announcedDigest(ans.header)
-	if err != nil {
-		return nil, "", integrity("%v", err)
-	}
+	announced := announcedDigest(ans.header)
 	if media == manifest.MediaTypeSchema1Signed {
 		content = unsigned(content)
 	}
@@ -241,20 +239,18 @@ func integrity(format string, args ...any) *Error {
 	return &Error{Code: CodeIntegrity, Text: fmt.Sprintf(format, args...)}
 }
 
-// announcedDigest is the Docker-Content-Digest header; "" when there is none.
-func announcedDigest(header http.Header) (digest.Digest, error) {
-	values := header.Values("Docker-Content-Digest")
-	if len(values) == 0 || values[0] == "" {
-		return "", nil
+// announcedDigest is the Docker-Content-Digest header; "" when there is none, or none that can be
+// used: it is optional, and content has the digest that is computed of it.
+func announcedDigest(header http.Header) digest.Digest {
+	values := slices.Compact(header.Values("Docker-Content-Digest"))
+	if len(values) != 1 || len(values[0]) > 200 {
+		return ""
 	}
 	d := digest.Digest(values[0])
-	if len(values) > 1 && values[1] != values[0] {
-		return "", errors.New("the registry announces two digests")
+	if d.Validate() != nil {
+		return ""
 	}
-	if len(d) > 200 || d.Validate() != nil {
-		return "", errors.New("the registry announces a malformed digest")
-	}
-	return d, nil
+	return d
 }
 
 // mediaType is the Content-Type without parameters; "" when it is none.

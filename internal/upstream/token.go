@@ -2,12 +2,13 @@ package upstream
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"weir.dev/weir/internal/foreignjson"
 )
 
 const (
@@ -144,7 +145,7 @@ func (s *source) oauthQuery(realm *url.URL, ch challenge, cred Credential) query
 // anything but visible ASCII is refused here with a clear reason.
 func parseToken(body []byte, now time.Time) (token, *Error) {
 	var a tokenAnswer
-	if err := json.Unmarshal(body, &a); err != nil {
+	if err := foreignjson.Unmarshal(body, &a); err != nil {
 		// The decoder's text may quote the answer, which may hold a token.
 		return token{}, &Error{Code: CodeProtocol, Text: "the token realm's answer is not a token"}
 	}

@@ -70,7 +70,7 @@ func imageSize(submitted *imagev1.Image, now time.Time) int64 {
 		size = metadata.Size
 	}
 	if submitted.DockerImageManifest != "" {
-		size = max(size, dockerimage.Size(0, img.DockerImageLayers))
+		size = max(size, dockerimage.Size("", 0, img.DockerImageLayers))
 	}
 	return size
 }

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"mime"
 	"time"
 
 	"github.com/openshift/api/image/docker10"
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/foreignjson"
+	"weir.dev/weir/internal/manifest"
 )
 
 // imageConfig is an image configuration: the blob that docker schema 2 and OCI manifests point
@@ -69,57 +73,93 @@ func (c imageConfig) metadata() docker10.DockerImage {
 // configDigest (as the manifest has it), Size the length of config plus the distinct layers.
 // The blob of an OCI artifact, which need not be an image configuration, yields what it has.
 func MetadataFromConfig(configDigest string, config []byte, layers []imagev1.ImageLayer) (docker10.DockerImage, error) {
-	var c imageConfig
-	if err := json.Unmarshal(config, &c); err != nil {
+	c, err := readConfig(config)
+	if err != nil {
 		return docker10.DockerImage{}, fmt.Errorf("reading image configuration %s: %w", configDigest, err)
 	}
 	m := c.metadata()
 	m.ID = configDigest
-	m.Size = int64(len(config))
-	addDistinct(&m.Size, layers, configDigest)
+	m.Size = Size(configDigest, int64(len(config)), layers)
 	return m, nil
 }
 
 // MetadataFromSchema1 reads the newest v1 document of a schema 1 manifest. Id is the v1 id;
 // Size sums up the distinct layers and is 0 when the manifest does not tell their sizes.
-func MetadataFromSchema1(manifest *Manifest) (docker10.DockerImage, error) {
-	return metadataFromHistory(manifest, manifest.Layers)
+func MetadataFromSchema1(m *Manifest) (docker10.DockerImage, error) {
+	return metadataFromHistory(m, m.Layers)
 }
 
-func metadataFromHistory(manifest *Manifest, layers []imagev1.ImageLayer) (docker10.DockerImage, error) {
-	if len(manifest.history) == 0 {
+func metadataFromHistory(schema1 *Manifest, layers []imagev1.ImageLayer) (docker10.DockerImage, error) {
+	if len(schema1.history) == 0 {
 		return docker10.DockerImage{}, errors.New("reading schema 1 manifest: it has no history")
 	}
-	var c imageConfig
-	if err := json.Unmarshal([]byte(manifest.history[0]), &c); err != nil {
+	c, err := readConfig([]byte(schema1.history[0]))
+	if err != nil {
 		return docker10.DockerImage{}, fmt.Errorf("reading history of schema 1 manifest: %w", err)
 	}
-	m := c.metadata()
-	addDistinct(&m.Size, layers, "")
-	return m, nil
+	metadata := c.metadata()
+	metadata.Size = Size("", 0, layers)
+	return metadata, nil
 }
 
-// Size is what an image takes in a registry that keeps each blob once: the bytes of its
-// configuration plus its distinct layers.
-func Size(configBytes int64, layers []imagev1.ImageLayer) int64 {
-	size := configBytes
-	addDistinct(&size, layers, "")
-	return size
+// readConfig leaves out values of another type than their fields: Docker takes a text as
+// Entrypoint, and copying tools look into no configuration. It refuses what is no JSON object, and
+// what is nested more than manifest.MaxDepth levels deep.
+func readConfig(text []byte) (imageConfig, error) {
+	var c imageConfig
+	if manifest.TooDeep(text) {
+		return c, fmt.Errorf("it is nested more than %d levels deep", manifest.MaxDepth)
+	}
+	err := foreignjson.Unmarshal(text, &c)
+	return c, err
 }
 
-// addDistinct counts each layer once, and none that is the blob counted already. The sizes are
+// Describe returns the metadata of an image by the configuration that its manifest names. It has
+// the digest and the size whatever the configuration is, since readers of a stream find the
+// configuration by them: that of an artifact may be anything, and one that is not read (config is
+// nil) or not a configuration of an image says nothing more.
+func Describe(d manifest.Descriptor, config []byte, layers []imagev1.ImageLayer) docker10.DockerImage {
+	if config != nil && IsImageConfig(d.MediaType) {
+		if m, err := MetadataFromConfig(d.Digest.String(), config, layers); err == nil {
+			return m
+		}
+	}
+	size := max(d.Size, 0)
+	if config != nil {
+		size = int64(len(config))
+	}
+	return docker10.DockerImage{ID: d.Digest.String(), Size: Size(d.Digest.String(), size, layers)}
+}
+
+// IsImageConfig reports whether a media type is that of configurations of images, parameters
+// aside. Manifests need not name it, and early ones of Docker name a general type. Other
+// configurations belong to artifacts and may have keys that mean something else there.
+func IsImageConfig(mediaType string) bool {
+	if bare, _, err := mime.ParseMediaType(mediaType); err == nil {
+		mediaType = bare
+	}
+	switch mediaType {
+	case "", MediaTypeSchema2Config, MediaTypeOCIImageConfig, "application/octet-stream", "application/json", "text/plain":
+		return true
+	}
+	return false
+}
+
+// Size is the number of bytes that an image takes in a registry that keeps each blob once: its
+// configuration plus its distinct layers, without one that is the configuration. The sizes are
 // foreign, so that the sum stops at the largest number instead of turning negative.
-func addDistinct(size *int64, layers []imagev1.ImageLayer, counted string) {
-	seen := map[string]bool{counted: counted != ""}
+func Size(configDigest string, configBytes int64, layers []imagev1.ImageLayer) int64 {
+	size := configBytes
+	seen := map[string]bool{configDigest: configDigest != ""}
 	for _, layer := range layers {
 		if seen[layer.Name] || layer.LayerSize <= 0 {
 			continue
 		}
 		seen[layer.Name] = true
-		if *size > math.MaxInt64-layer.LayerSize {
-			*size = math.MaxInt64
-			return
+		if size > math.MaxInt64-layer.LayerSize {
+			return math.MaxInt64
 		}
-		*size += layer.LayerSize
+		size += layer.LayerSize
 	}
+	return size
 }

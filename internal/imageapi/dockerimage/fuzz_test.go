@@ -108,10 +108,10 @@ func FuzzCanonicalDigest(f *testing.F) {
 
 func TestSizesDoNotOverflow(t *testing.T) {
 	huge := []imagev1.ImageLayer{{Name: "a", LayerSize: math.MaxInt64}, {Name: "b", LayerSize: 2}, {Name: "c", LayerSize: -5}}
-	if got := Size(10, huge); got != math.MaxInt64 {
+	if got := Size("", 10, huge); got != math.MaxInt64 {
 		t.Errorf("size %d", got)
 	}
-	if got := Size(10, []imagev1.ImageLayer{{Name: "a", LayerSize: 1}, {Name: "a", LayerSize: 1}, {Name: "c", LayerSize: -5}}); got != 11 {
+	if got := Size("", 10, []imagev1.ImageLayer{{Name: "a", LayerSize: 1}, {Name: "a", LayerSize: 1}, {Name: "c", LayerSize: -5}}); got != 11 {
 		t.Errorf("size %d", got)
 	}
 }

@@ -1,12 +1,12 @@
 package dockerimage
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	imagev1 "github.com/openshift/api/image/v1"
 
+	"weir.dev/weir/internal/foreignjson"
 	"weir.dev/weir/internal/manifest"
 )
 
@@ -121,7 +121,7 @@ func v1Size(v1 string) int64 {
 	var sized struct {
 		Size int64 `json:"Size"`
 	}
-	if json.Unmarshal([]byte(v1), &sized) != nil {
+	if foreignjson.Unmarshal([]byte(v1), &sized) != nil {
 		return 0
 	}
 	return max(sized.Size, 0)

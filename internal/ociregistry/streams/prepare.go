@@ -2,12 +2,10 @@ package streams
 
 import (
 	"fmt"
-	"mime"
 	"regexp"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
-	"github.com/openshift/api/image/docker10"
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -93,7 +91,7 @@ func artifactType(mediaType string, m *manifest.Manifest) string {
 	if m.ArtifactType != "" {
 		return m.ArtifactType
 	}
-	if dockerimage.IsImageManifest(mediaType) && !describesImage(configOf(m).MediaType) {
+	if dockerimage.IsImageManifest(mediaType) && !dockerimage.IsImageConfig(configOf(m).MediaType) {
 		return configOf(m).MediaType
 	}
 	return ""
@@ -107,15 +105,6 @@ func configOf(m *manifest.Manifest) manifest.Descriptor {
 	return *m.Config
 }
 
-// describesImage reports whether a media type is one of configurations of container images. Other
-// configurations may have any content, and keys that mean something else there.
-func describesImage(mediaType string) bool {
-	if bare, _, err := mime.ParseMediaType(mediaType); err == nil {
-		mediaType = bare
-	}
-	return mediaType == "" || mediaType == dockerimage.MediaTypeSchema2Config || mediaType == dockerimage.MediaTypeOCIImageConfig
-}
-
 // describe fills in layers, sub-manifests and metadata.
 func describe(img *imagev1.Image, p ociregistry.Push, m *manifest.Manifest, now time.Time) error {
 	parsed, err := dockerimage.FromManifest(m)
@@ -123,20 +112,17 @@ func describe(img *imagev1.Image, p ociregistry.Push, m *manifest.Manifest, now 
 		return err
 	}
 	img.DockerImageManifest = string(p.Manifest)
-	if describesImage(configOf(m).MediaType) {
+	if dockerimage.IsImageConfig(configOf(m).MediaType) {
 		img.DockerImageConfig = string(p.Config)
 	}
 	unread := dockerimage.Fill(img, now)
 	if !dockerimage.IsImageManifest(p.MediaType) {
 		return unread
 	}
-	// A configuration that is no image's, too large, or not what it says leaves the
-	// metadata without its digest, by which readers of the stream come to it.
 	if unread == nil && dockerimage.MetadataID(img) != "" {
 		return nil
 	}
-	size := dockerimage.Size(max(configOf(m).Size, 0), parsed.Layers)
-	return dockerimage.SetMetadata(img, docker10.DockerImage{ID: parsed.ConfigDigest, Size: size})
+	return dockerimage.SetMetadata(img, dockerimage.Describe(configOf(m), p.Config, parsed.Layers))
 }
 
 // completeList says of each manifest of a list what the API insists on. Lists within

@@ -227,6 +227,16 @@ func TestImagesLeadToTheirConfiguration(t *testing.T) {
 	}
 }
 
+// A blob that is configuration and layer at once, as that of many artifacts is, is counted once.
+func TestConfigurationThatIsALayerIsCountedOnce(t *testing.T) {
+	for _, configType := range []string{emptyConfig, dockerimage.MediaTypeOCIImageConfig} {
+		img := prepared(t, pushOf(dockerimage.MediaTypeOCIManifest, manifestOf(configType, "{}", "layers", []object{descriptorOf(emptyConfig, "{}")}), "{}"))
+		if size := metadataOf(t, img).Size; size != 2 {
+			t.Errorf("%s: size %d", configType, size)
+		}
+	}
+}
+
 func TestListsLeadToAllTheirManifests(t *testing.T) {
 	platform := object{"architecture": "amd64", "os": "linux"}
 	img := prepared(t, pushOf(dockerimage.MediaTypeOCIIndex, indexOf(
