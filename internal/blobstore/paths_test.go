@@ -1,12 +1,14 @@
 package blobstore
 
 import (
+	"encoding/json"
 	"path"
 	"strings"
 	"testing"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	digest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // The paths of distribution's layout stand here in full: storage that is taken over has
@@ -159,7 +161,12 @@ func FuzzDescriptor(f *testing.F) {
 	f.Add([]byte(`{}`))
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, content []byte) {
-		if descriptor, ok := parseDescriptor(content, d); ok && (descriptor.Digest != d || descriptor.Size < 0) {
+		entry, ok := parseReferrer(content, d)
+		if !ok {
+			return
+		}
+		var descriptor ocispec.Descriptor
+		if err := json.Unmarshal(entry.Descriptor, &descriptor); err == nil && (descriptor.Digest != d || descriptor.Size < 0) {
 			t.Errorf("%q is the descriptor %v", content, descriptor)
 		}
 	})

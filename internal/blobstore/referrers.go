@@ -5,15 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxReferrerBytes bounds what is read of one referrer: manifests have at most a few
-// megabytes, and their annotations are copied into the descriptor.
-const maxReferrerBytes = 8 << 20
+// MaxReferrerBytes bounds the entry of one referrer: manifests have at most a few megabytes, and
+// their annotations are copied into the descriptor.
+const MaxReferrerBytes = 8 << 20
 
 // Referrer is a manifest that has another one for its subject.
 type Referrer struct {
@@ -32,7 +33,10 @@ func (s *Store) AddReferrer(ctx context.Context, repo string, subject digest.Dig
 	if err != nil {
 		return fmt.Errorf("writing the descriptor of referrer %s: %w", d.Digest, err)
 	}
-	path := referrerPath(repo, subject, d.Digest)
+	return s.putReferrer(ctx, referrerPath(repo, subject, d.Digest), content)
+}
+
+func (s *Store) putReferrer(ctx context.Context, path string, content []byte) error {
 	return failure(s.driver.PutContent(ctx, path, content), "writing", path)
 }
 
@@ -45,10 +49,9 @@ func (s *Store) RemoveReferrer(ctx context.Context, repo string, subject, d dige
 	return failure(s.driver.Delete(ctx, path), "deleting", path)
 }
 
-// Referrers lists the manifests of a repository that refer to a subject, sorted by
-// digest; none is no error. A damaged descriptor is left out: the manifest can still be found
-// by its digest.
-func (s *Store) Referrers(ctx context.Context, repo string, subject digest.Digest) ([]ocispec.Descriptor, error) {
+// Referrers lists the digests of the manifests of a repository that refer to a subject, sorted;
+// none is no error.
+func (s *Store) Referrers(ctx context.Context, repo string, subject digest.Digest) ([]digest.Digest, error) {
 	if err := errors.Join(checkRepository(repo), checkDigest(subject)); err != nil {
 		return nil, err
 	}
@@ -56,22 +59,30 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject digest.Diges
 	if err != nil {
 		return nil, err
 	}
-	descriptors := make([]ocispec.Descriptor, 0, len(names)) // names are sorted, and so are these
+	digests := make([]digest.Digest, 0, len(names)) // names are sorted, and so are these
 	for _, name := range names {
-		d, ok := referrerOf(name)
-		if !ok {
-			continue
+		if d, ok := referrerOf(name); ok {
+			digests = append(digests, d)
 		}
-		descriptor, err := s.referrer(ctx, referrerPath(repo, subject, d), d)
-		if errors.Is(err, ErrUnknown) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		descriptors = append(descriptors, descriptor)
 	}
-	return descriptors, nil
+	return digests, nil
+}
+
+// ListedReferrer is the entry of a manifest in the list of referrers.
+type ListedReferrer struct {
+	ArtifactType string
+	// Descriptor is that of the manifest, with its annotations, as JSON (ocispec.Descriptor).
+	Descriptor []byte
+}
+
+// Referrer returns the entry of a referrer. ErrUnknown if there is none or if it is damaged: the
+// manifest can still be found by its digest. *SizeMismatch if the entry has more than `most`
+// bytes.
+func (s *Store) Referrer(ctx context.Context, repo string, subject, d digest.Digest, most int64) (ListedReferrer, error) {
+	if err := errors.Join(checkRepository(repo), checkDigest(subject), checkDigest(d)); err != nil {
+		return ListedReferrer{}, err
+	}
+	return s.referrer(ctx, referrerPath(repo, subject, d), d, min(most, MaxReferrerBytes))
 }
 
 // removeLostReferrers removes the referrers of a repository whose manifests have no link
@@ -113,7 +124,7 @@ func (s *Store) removeLostReferrer(ctx context.Context, repo string, subject, d 
 		return err
 	}
 	path := referrerPath(repo, subject, d)
-	descriptor, readErr := s.referrer(ctx, path, d)
+	entry, readErr := s.referrer(ctx, path, d, MaxReferrerBytes)
 	if readErr != nil && !errors.Is(readErr, ErrUnknown) {
 		return readErr
 	}
@@ -124,26 +135,41 @@ func (s *Store) removeLostReferrer(ctx context.Context, repo string, subject, d 
 	if err != nil || len(links) == 0 || readErr != nil {
 		return err
 	}
-	return s.AddReferrer(ctx, repo, subject, descriptor)
+	return s.putReferrer(ctx, path, entry.Descriptor)
 }
 
-// referrer reads a descriptor. ErrUnknown when it is gone or damaged.
-func (s *Store) referrer(ctx context.Context, path string, d digest.Digest) (ocispec.Descriptor, error) {
-	content, err := s.driver.GetContent(ctx, path)
+// referrer reads an entry.
+func (s *Store) referrer(ctx context.Context, path string, d digest.Digest, most int64) (ListedReferrer, error) {
+	r, err := s.driver.Reader(ctx, path, 0)
 	if err != nil {
-		return ocispec.Descriptor{}, s.readFailure(ctx, err, "reading", path)
+		return ListedReferrer{}, s.readFailure(ctx, err, "opening", path)
 	}
-	descriptor, ok := parseDescriptor(content, d)
+	defer r.Close()
+	content, err := io.ReadAll(io.LimitReader(r, most+1))
+	switch {
+	case err != nil:
+		return ListedReferrer{}, s.readFailure(ctx, err, "reading", path)
+	case int64(len(content)) > most && most < MaxReferrerBytes:
+		return ListedReferrer{}, &SizeMismatch{Want: most, Got: int64(len(content))}
+	}
+	entry, ok := parseReferrer(content, d)
 	if !ok {
-		return ocispec.Descriptor{}, fmt.Errorf("reading %s: no descriptor: %w", path, ErrUnknown)
+		return ListedReferrer{}, fmt.Errorf("reading %s: no descriptor: %w", path, ErrUnknown)
 	}
-	return descriptor, nil
+	return entry, nil
 }
 
-// parseDescriptor reads what AddReferrer wrote for a digest.
-func parseDescriptor(content []byte, d digest.Digest) (descriptor ocispec.Descriptor, ok bool) {
-	if len(content) > maxReferrerBytes || json.Unmarshal(content, &descriptor) != nil {
-		return ocispec.Descriptor{}, false
+// parseReferrer reads what AddReferrer wrote for a digest, without its annotations.
+func parseReferrer(content []byte, d digest.Digest) (ListedReferrer, bool) {
+	var head struct {
+		MediaType    string        `json:"mediaType"`
+		Digest       digest.Digest `json:"digest"`
+		Size         int64         `json:"size"`
+		ArtifactType string        `json:"artifactType"`
 	}
-	return descriptor, descriptor.Digest == d && descriptor.Size >= 0 && strings.Contains(descriptor.MediaType, "/")
+	if len(content) > MaxReferrerBytes || json.Unmarshal(content, &head) != nil {
+		return ListedReferrer{}, false
+	}
+	ok := head.Digest == d && head.Size >= 0 && strings.Contains(head.MediaType, "/")
+	return ListedReferrer{ArtifactType: head.ArtifactType, Descriptor: content}, ok
 }

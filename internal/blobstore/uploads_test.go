@@ -563,7 +563,7 @@ func testGarbage(t *testing.T, st storage) {
 	if _, ours := st.driver.(interface{ Root() string }); ours || st.driver.Name() != "filesystem" {
 		wantUnknown(t, s, folderToo) // distribution's own opens folders
 	}
-	if r, err := s.Referrers(ctx, repo, d); err != nil || len(r) != 0 {
+	if r, err := listReferrers(ctx, s, repo, d); err != nil || len(r) != 0 {
 		t.Errorf("referrers: %v, %v", r, err)
 	}
 	if n, err := s.RemoveAbandonedUploads(ctx, 0); err != nil || n != 0 {

@@ -141,6 +141,9 @@ type RequestsConfiguration struct {
 	Read RequestLimit `json:"read"`
 	// Write is about all other requests.
 	Write RequestLimit `json:"write"`
+	// MaxContent is the memory for manifests, configurations, signatures and lists of all requests
+	// under way. One user gets at most a quarter; what finds no room is answered 429. Default 256Mi.
+	MaxContent resource.Quantity `json:"maxContent"`
 }
 
 // RequestLimit bounds requests of one kind.
@@ -193,6 +196,7 @@ func defaultRegistry() RegistryConfiguration {
 		Manifests:   ManifestsConfiguration{MaxSize: size(4 << 20), Sparse: SparseIndexes, CacheSize: size(64 << 20)},
 		Uploads:     UploadsConfiguration{MaxAge: duration(7 * 24 * time.Hour)},
 		PullThrough: PullThroughConfiguration{Mirror: true},
+		Requests:    RequestsConfiguration{MaxContent: size(256 << 20)},
 	}
 }
 
@@ -222,6 +226,7 @@ func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
 	v.size(p.Child("manifests", "cacheSize"), c.Manifests.CacheSize)
 	v.oneOf(p.Child("manifests", "sparse"), c.Manifests.Sparse, []string{SparseNone, SparseIndexes, SparseAll})
 	v.durationBetween(p.Child("uploads", "maxAge"), c.Uploads.MaxAge, time.Hour, 100*365*24*time.Hour)
+	v.size(p.Child("requests", "maxContent"), c.Requests.MaxContent)
 	v.requests(p.Child("requests", "read"), &c.Requests.Read)
 	v.requests(p.Child("requests", "write"), &c.Requests.Write)
 }

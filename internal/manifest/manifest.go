@@ -104,6 +104,9 @@ func Read(content []byte) (*Manifest, error) {
 	if TooDeep(content) {
 		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it is nested more than %d levels deep", MaxDepth)}}
 	}
+	if crowded(content) {
+		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it has more than %d objects of less than %d bytes on average: no list of parts is as dense", someObjects, bytesPerObject)}}
+	}
 	m := &Manifest{}
 	if err := foreignjson.Unmarshal(content, m); err != nil {
 		return nil, &InvalidError{Causes: []string{decodeCause(err)}}

@@ -292,3 +292,28 @@ func TestErrorsAreBounded(t *testing.T) {
 		t.Errorf("the error is %.100v…", err)
 	}
 }
+
+// TestCrowdedDocuments holds that a document of few bytes does not become many parts in memory.
+func TestCrowdedDocuments(t *testing.T) {
+	list := func(element string, n int) string {
+		return `{"schemaVersion":2,"layers":[` + strings.Repeat(element+",", n) + desc + `]}`
+	}
+	for name, test := range map[string]struct {
+		content string
+		refused bool
+	}{
+		"many real parts":           {list(desc, 20_000), false},
+		"parts with all they have":  {list(`{"digest":"sha256:`+hexA+`","platform":{},"annotations":{}}`, 20_000), false},
+		"few empty objects":         {list("{}", 900), false},
+		"empty objects":             {list("{}", 100_000), true},
+		"objects that are not read": {`{"other":[` + strings.Repeat(`{},`, 100_000) + `{}]}`, true},
+		"braces in a text":          {`{"annotations":{"x":"` + strings.Repeat("{", 100_000) + `\""}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Read([]byte(test.content))
+			if crowded := err != nil && strings.Contains(err.Error(), "objects"); crowded != test.refused {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}

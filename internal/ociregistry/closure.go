@@ -35,9 +35,12 @@ const (
 // from the Image. Parts of a manifest never change.
 type closures struct {
 	store *blobstore.Store
-	image func(context.Context, digest.Digest) (*Image, error)
-	now   Clock
-	known *knownClosures
+	// memory is that for manifests while they are read, for all callers: requests that hold
+	// some of their own wait for it.
+	memory *memory
+	image  func(context.Context, digest.Digest) (*Image, error)
+	now    Clock
+	known  *knownClosures
 	// absent are manifests that neither storage nor the API had at a time.
 	absent *lru.Cache[digest.Digest, time.Time]
 }
@@ -51,13 +54,13 @@ type knownParts struct {
 	imaged bool
 }
 
-func newClosures(o Options) *closures {
+func newClosures(o Options, mem *memory) *closures {
 	absent, err := lru.New[digest.Digest, time.Time](maxClosures)
 	if err != nil {
 		panic(err) // for a size below 1
 	}
 	known := newKnownClosures(maxClosures, maxKeptParts)
-	return &closures{store: o.Store, image: o.Directory.Image, now: o.Now, known: known, absent: absent}
+	return &closures{store: o.Store, memory: mem, image: o.Directory.Image, now: o.Now, known: known, absent: absent}
 }
 
 // find returns the part of the image m, or of a manifest of its list, that has the digest d;
@@ -219,7 +222,8 @@ func (c *closures) parts(ctx context.Context, m digest.Digest) (*Image, error) {
 
 // stored returns the parts that the stored manifest names, nil without one.
 func (c *closures) stored(ctx context.Context, m digest.Digest) (*Image, error) {
-	content, err := c.store.Read(ctx, m, maxStoredManifestBytes)
+	content, release, err := c.readStored(ctx, m)
+	defer release()
 	var damaged *blobstore.DigestMismatch
 	var large *blobstore.SizeMismatch
 	switch {
@@ -232,6 +236,25 @@ func (c *closures) stored(ctx context.Context, m digest.Digest) (*Image, error) 
 		return nil, err
 	}
 	return partsOf(m, content), nil
+}
+
+// readStored reads a manifest, large ones as far as there is memory for them and their parts.
+func (c *closures) readStored(ctx context.Context, m digest.Digest) (content []byte, release func(), err error) {
+	release = func() {}
+	content, err = c.store.Read(ctx, m, uncounted)
+	if large := (*blobstore.SizeMismatch)(nil); !errors.As(err, &large) {
+		return content, release, err
+	}
+	size, err := c.store.Stat(ctx, m)
+	if err != nil || size > maxStoredManifestBytes {
+		return nil, release, errors.Join(err, &blobstore.SizeMismatch{Want: maxStoredManifestBytes, Got: size})
+	}
+	held, err := c.memory.take(ctx, "", pushWeight*size, true)
+	if err != nil {
+		return nil, release, err
+	}
+	content, err = c.store.Read(ctx, m, maxStoredManifestBytes)
+	return content, func() { c.memory.give("", held) }, err
 }
 
 // learn keeps the parts of a manifest whose content was verified.

@@ -13,29 +13,29 @@ import (
 // correctImage has the API correct the Image of a manifest that was fetched and verified, if
 // it lists other parts or is the unverified claim of a client. That it fails is logged and
 // does not concern the caller: the registry goes by the manifest.
-func (h *Handler) correctImage(ctx context.Context, repo reference.Repository, m *storedManifest, w Wanted) {
-	image, err := h.Directory.Image(ctx, m.digest)
+func (x *exchange) correctImage(ctx context.Context, repo reference.Repository, m *storedManifest, w Wanted) {
+	image, err := x.Directory.Image(ctx, m.digest)
 	if err == nil && (image == nil || !image.Claimed && image.lists(partsOf(m.digest, m.content))) {
 		return
 	}
 	if err == nil {
-		err = h.correct(ctx, repo, m, w)
+		err = x.correct(ctx, repo, m, w)
 	}
 	if err != nil {
 		klog.ErrorS(err, "An Image that differs from its manifest could not be corrected", "image", m.digest, "repository", repo.String())
 	}
 }
 
-func (h *Handler) correct(ctx context.Context, repo reference.Repository, m *storedManifest, w Wanted) error {
+func (x *exchange) correct(ctx context.Context, repo reference.Repository, m *storedManifest, w Wanted) error {
 	parsed, err := parseManifest(m.content, m.mediaType)
 	if err != nil {
 		return err
 	}
-	config, err := h.configOf(ctx, repo, parsed)
+	config, err := x.configOf(ctx, repo, parsed)
 	if err != nil {
 		return err
 	}
-	return h.Directory.Correct(ctx, Push{
+	return x.Directory.Correct(ctx, Push{
 		Repository: repo, Digest: m.digest, MediaType: m.mediaType, Manifest: m.content, Config: config,
 	}, w.Sources[0].Ref.WithID(m.digest.String()).String())
 }

@@ -28,6 +28,7 @@ type exchange struct {
 	caller  Caller
 	name    string // of the request, once somebody asked for it
 	taken   int    // manifests that were fetched for a push
+	held    int64  // bytes of memory that are counted for it
 }
 
 // Headers that every answer has. Maps of headers share these slices; nobody writes to them.
@@ -145,6 +146,7 @@ func (x *exchange) finish() {
 			}
 		}
 	}
+	x.holdOnly(0)
 	x.w.aborted = abort
 	x.observe()
 	if abort {

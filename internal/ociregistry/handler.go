@@ -11,6 +11,7 @@ type Handler struct {
 	routes *routes
 
 	reads, writes *limiter
+	memory        *memory
 	manifests     *manifestCache
 	closures      *closures
 	requests      *requestNames
@@ -23,13 +24,15 @@ func New(o Options) (*Handler, error) {
 		return nil, err
 	}
 	registerMetrics()
+	share := max(o.MaxContentBytes/4, 1)
 	return &Handler{
 		Options:   o,
 		routes:    newRoutes(table()),
 		reads:     newLimiter("read", o.Reads),
 		writes:    newLimiter("write", o.Writes),
+		memory:    newMemory(o.MaxContentBytes-share, share),
 		manifests: newManifestCache(o.ManifestCacheBytes),
-		closures:  newClosures(o),
+		closures:  newClosures(o, newMemory(share, share)),
 		requests:  newRequestNames(),
 	}, nil
 }

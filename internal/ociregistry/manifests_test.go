@@ -2,14 +2,18 @@ package ociregistry_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -247,6 +251,10 @@ func TestManifestParts(t *testing.T) {
 		if codes := errorCodes(t, got); len(codes) != 12 {
 			t.Errorf("%d of 12 missing layers are told of", len(codes))
 		}
+		got = r.want(404, ociregistry.CodeManifestBlobUnknown, r.put("shop/web", "v1", r.image("shop/web", "one", missing(20_000))))
+		if codes := errorCodes(t, got); len(codes) != 101 || len(got.body) > 32<<10 {
+			t.Errorf("of 20000 missing layers %d are told of, with %d bytes", len(codes), len(got.body))
+		}
 		noConfig := r.image("shop/web", "one", func(m *ocispec.Manifest) { m.Config.Digest = digest.FromString("missing") })
 		r.want(404, ociregistry.CodeManifestBlobUnknown, r.put("shop/web", "v1", noConfig))
 		// What only another repository has is missing.
@@ -417,4 +425,32 @@ func TestDeleteManifest(t *testing.T) {
 		r.want(404, ociregistry.CodeNameUnknown, r.do("GET", other, nil))
 		r.want(400, ociregistry.CodeDigestInvalid, r.do("DELETE", "/v2/shop/web/manifests/sha256:x", nil))
 	})
+}
+
+// TestAbsentPartsAreBounded holds that a manifest cannot have storage look for any number of parts
+// that may be absent.
+func TestAbsentPartsAreBounded(t *testing.T) {
+	counting := &countingReads{StorageDriver: inmemory.New()}
+	r := startWith(t, counting)
+	r.push("shop/web", "few", wide(1000, "few"))
+	counting.lists.Store(0)
+	many := wide(20_000, "many")
+	got := r.want(404, ociregistry.CodeManifestBlobUnknown, r.put("shop/web", "many", many))
+	if n := counting.lists.Load(); n > 10_000 {
+		t.Errorf("%d folders of storage were listed", n)
+	}
+	if !strings.Contains(string(got.body), "more than 1000 parts") {
+		t.Errorf("the answer is %s", got.body)
+	}
+}
+
+// countingReads counts the folders that are listed.
+type countingReads struct {
+	storagedriver.StorageDriver
+	lists atomic.Int64
+}
+
+func (c *countingReads) List(ctx context.Context, path string) ([]string, error) {
+	c.lists.Add(1)
+	return c.StorageDriver.List(ctx, path)
 }

@@ -50,9 +50,14 @@ var (
 	}, []string{"kind"})
 	requestsRefused = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "requests_refused_total",
-		Help:           "Requests that were answered 429 because of the limit of their kind.",
+		Help:           "Requests that were answered 429 because of the limit of their kind, or for memory.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"kind"})
+	memoryHeld = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "content_held_bytes",
+		Help:           "Memory that is counted for manifests, configurations, signatures and lists of requests under way.",
+		StabilityLevel: metrics.ALPHA,
+	})
 	uploadsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "uploads_total",
 		Help:           "Uploads of blobs by outcome: started, completed (also in one request), mounted, canceled, refused for their digest.",
@@ -65,7 +70,7 @@ var (
 	}, []string{"from"})
 	registerMetrics = sync.OnceFunc(func() {
 		legacyregistry.MustRegister(requestsTotal, requestDuration, receivedBytes, sentBytes, requestsInFlight,
-			requestsWaiting, requestsRefused, uploadsTotal, manifestReads)
+			requestsWaiting, requestsRefused, memoryHeld, uploadsTotal, manifestReads)
 	})
 )
 

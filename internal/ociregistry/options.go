@@ -15,6 +15,8 @@ const (
 	DefaultMaxManifestBytes = 4 << 20
 	// DefaultManifestCacheBytes bounds the manifests that are kept in memory.
 	DefaultManifestCacheBytes = 64 << 20
+	// DefaultMaxContentBytes bounds the content of requests under way that is in memory.
+	DefaultMaxContentBytes = 256 << 20
 	// DefaultClientTimeout is how long a client may stand still.
 	DefaultClientTimeout = time.Minute
 )
@@ -61,6 +63,10 @@ type Options struct {
 	Sparse Sparse
 	// ManifestCacheBytes bounds the memory for manifests; 0 is DefaultManifestCacheBytes.
 	ManifestCacheBytes int64
+	// MaxContentBytes is the memory for manifests, configurations, signatures and lists of all
+	// requests under way; 0 is DefaultMaxContentBytes. One caller gets at most a quarter, and
+	// another quarter is for manifests that are read for their parts.
+	MaxContentBytes int64
 	// RedirectBlobs sends clients to the storage's own URLs for blobs, where it has such.
 	RedirectBlobs bool
 	// MinChunkBytes is what clients are told a chunk of an upload should have at least
@@ -93,6 +99,7 @@ func (o *Options) complete() error {
 	want(o.Access != nil, "nobody who decides about access is given")
 	want(o.MaxManifestBytes >= 0, "the largest manifest cannot have %d bytes", o.MaxManifestBytes)
 	want(o.ManifestCacheBytes >= 0, "manifests in memory cannot have %d bytes", o.ManifestCacheBytes)
+	want(o.MaxContentBytes >= 0, "the content of requests cannot have %d bytes", o.MaxContentBytes)
 	want(o.MinChunkBytes >= 0, "a chunk cannot have %d bytes at least", o.MinChunkBytes)
 	want(o.ClientTimeout >= 0, "the time-out for clients cannot be %s", o.ClientTimeout)
 	switch o.Sparse {
@@ -105,6 +112,7 @@ func (o *Options) complete() error {
 	}
 	o.MaxManifestBytes = cmp.Or(o.MaxManifestBytes, DefaultMaxManifestBytes)
 	o.ManifestCacheBytes = cmp.Or(o.ManifestCacheBytes, DefaultManifestCacheBytes)
+	o.MaxContentBytes = cmp.Or(o.MaxContentBytes, DefaultMaxContentBytes)
 	o.ClientTimeout = cmp.Or(o.ClientTimeout, DefaultClientTimeout)
 	o.Sparse = cmp.Or(o.Sparse, SparseIndexes)
 	if o.Now == nil {

@@ -49,6 +49,11 @@ func (p page) cut(sorted []string) (entries []string, more bool) {
 // link sets the header that leads to the next page.
 func (p page) link(h http.Header, path, last string) {
 	query := url.Values{"n": {strconv.Itoa(p.n)}, "last": {last}}
+	linkNext(h, path, query)
+}
+
+// linkNext sets the header that leads to the next page, which has the query.
+func linkNext(h http.Header, path string, query url.Values) {
 	h.Set("Link", "<"+path+"?"+query.Encode()+`>; rel="next"`)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	digest "github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
@@ -22,6 +21,12 @@ const (
 	// partsAtOnce is how many parts of one manifest are looked up at a time, for storage
 	// that is a network away.
 	partsAtOnce = 8
+	// maxAbsent is how many parts of a manifest may be absent: no image and no list that is copied
+	// in part lacks as many, and each is looked up in storage and in the stream.
+	maxAbsent = 1000
+	// maxMissing is how many parts that are absent and needed are listed for the client. The
+	// others are not looked up.
+	maxMissing = 100
 	// maxTaken is how many manifests of lists are linked for one push, with all of their
 	// parts; those beyond stay without link.
 	maxTaken = 256
@@ -69,58 +74,34 @@ func (p part) unknown() *Error {
 }
 
 // linkParts links the parts of a manifest in the repository. The error is an Errors with
-// every part that the manifest needs and that cannot be read, or that has another size, in
-// the manifest's order.
+// the parts that the manifest needs and that cannot be read, or that have another size, in
+// the manifest's order: the first maxMissing, and that there are more.
 func (x *exchange) linkParts(to blobstore.Repository, m *incoming) error {
 	parts := m.parts(x.Sparse)
-	wrong := make([]*Error, len(parts))
+	wrong := newProblems()
 	var group errgroup.Group
 	group.SetLimit(partsAtOnce)
 	for i, p := range parts {
-		if p.child {
+		if p.child || wrong.enough() {
 			continue
 		}
-		group.Go(func() error { return collect(&wrong[i], p, x.linkBlob(x.context(), to, p)) })
+		group.Go(func() error { return wrong.collect(i, p, x.linkBlob(x.context(), to, p)) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := problems(wrong); err != nil {
+	if err := wrong.err(); err != nil {
 		return err
 	}
 	for i, p := range parts { // one after the other: each may be a list
-		if p.child {
-			if err := collect(&wrong[i], p, x.linkChild(to, p, m.depth)); err != nil {
-				return err
-			}
+		if !p.child || wrong.enough() {
+			continue
+		}
+		if err := wrong.collect(i, p, x.linkChild(to, p, m.depth)); err != nil {
+			return err
 		}
 	}
-	return problems(wrong)
-}
-
-// collect keeps an error about a part for the client, unless the part is optional and not
-// there, and returns any other.
-func collect(wrong **Error, p part, err error) error {
-	var e *Error
-	switch {
-	case err == nil, p.optional && (isUnknown(err) || hasCode(err, CodeManifestBlobUnknown)):
-		return nil
-	case isUnknown(err):
-		*wrong = p.unknown()
-		return nil
-	case errors.As(err, &e) && hasCode(e, CodeManifestBlobUnknown, CodeManifestInvalid):
-		*wrong = e
-		return nil
-	}
-	return err
-}
-
-func problems(wrong []*Error) error {
-	all := Errors(slices.DeleteFunc(slices.Clone(wrong), func(e *Error) bool { return e == nil }))
-	if len(all) > 0 {
-		return all
-	}
-	return nil
+	return wrong.err()
 }
 
 // linkBlob links a configuration or layer. The error is CodeBlobUnknown when it cannot be
@@ -258,6 +239,7 @@ func (x *exchange) linkChild(to blobstore.Repository, p part, depth int) error {
 	if x.taken++; x.taken > maxTaken || depth >= maxDepth || !g.stored && !g.kept() {
 		return exceptNeeded(p)
 	}
+	defer x.holdOnly(x.held)
 	stored, err := x.manifestByDigest(x.context(), x.repo, p.Digest)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ const recordTimeout = 5 * time.Minute
 func (x *exchange) putManifest() error {
 	named, tags, err := x.pushTargets()
 	if err != nil {
+		return err
+	}
+	if err := x.holdBody(pushWeight, x.MaxManifestBytes); err != nil {
 		return err
 	}
 	content, err := x.readBody(x.MaxManifestBytes, CodeManifestInvalid, "a manifest")
@@ -166,6 +170,22 @@ func (x *exchange) tagParameters() []string {
 	return tags
 }
 
+// holdBody holds the memory for a body of at most limit bytes, of which each is counted for weight
+// bytes.
+func (x *exchange) holdBody(weight, limit int64) error {
+	announced := x.r.ContentLength
+	if announced < 0 || announced > limit {
+		announced = limit
+	}
+	if announced <= uncounted {
+		return nil
+	}
+	return x.hold(weight * announced)
+}
+
+// maxBodyTime is how long the whole of a body may take that is kept in memory.
+const maxBodyTime = 5 * time.Minute
+
 // readBody reads a body that is kept in memory. tooLarge is the code of the error when it
 // has more than limit bytes.
 func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, error) {
@@ -179,6 +199,7 @@ func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, er
 		return nil, tooMuch()
 	}
 	content := make([]byte, 0, max(announced, 0)+512)
+	began := time.Now()
 	for {
 		if len(content) == cap(content) {
 			content = append(content, 0)[:len(content)]
@@ -192,6 +213,8 @@ func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, er
 			return content, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading the body: %w", err)
+		case time.Since(began) > maxBodyTime:
+			return nil, brokenBody(os.ErrDeadlineExceeded)
 		}
 	}
 }
@@ -244,11 +267,14 @@ func (x *exchange) noNamespace() *Error {
 
 // configOf is the content of a manifest's configuration, nil when it has none or when it
 // is too large to be shown as part of an image.
-func (h *Handler) configOf(ctx context.Context, repo reference.Repository, m *manifest) ([]byte, error) {
+func (x *exchange) configOf(ctx context.Context, repo reference.Repository, m *manifest) ([]byte, error) {
 	if m.config == nil || m.config.Size > maxConfigBytes {
 		return nil, nil
 	}
-	blob, _, err := h.openBlob(ctx, repo, m.config.Digest)
+	if err := x.hold(m.config.Size); err != nil {
+		return nil, err
+	}
+	blob, _, err := x.openBlob(ctx, repo, m.config.Digest)
 	if err != nil {
 		return nil, err
 	}

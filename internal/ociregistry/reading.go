@@ -64,7 +64,7 @@ func (h *Handler) sizeOfBlob(ctx context.Context, repo reference.Repository, d d
 }
 
 // manifestByTag is the manifest that a tag leads to.
-func (h *Handler) manifestByTag(ctx context.Context, repo reference.Repository, tag string) (*storedManifest, error) {
+func (x *exchange) manifestByTag(ctx context.Context, repo reference.Repository, tag string) (*storedManifest, error) {
 	if !reference.ValidTag(tag) {
 		// No tag can be called that, so it is not there. It is what probing clients expect.
 		return nil, &Error{
@@ -72,64 +72,86 @@ func (h *Handler) manifestByTag(ctx context.Context, repo reference.Repository, 
 			Detail: map[string]string{"tag": tag},
 		}
 	}
-	d, err := h.Directory.Resolve(ctx, repo, tag)
+	d, err := x.Directory.Resolve(ctx, repo, tag)
 	if err != nil {
 		return nil, err
 	}
-	return h.manifestByDigest(ctx, repo, d)
+	return x.manifestByDigest(ctx, repo, d)
 }
 
-// manifestByDigest is a manifest that may be read in a repository.
-func (h *Handler) manifestByDigest(ctx context.Context, repo reference.Repository, d digest.Digest) (*storedManifest, error) {
-	g, err := h.mayRead(ctx, repo, d, manifests)
+// manifestByDigest is a manifest that may be read in a repository. The exchange holds its memory.
+func (x *exchange) manifestByDigest(ctx context.Context, repo reference.Repository, d digest.Digest) (*storedManifest, error) {
+	g, err := x.mayRead(ctx, repo, d, manifests)
 	if err != nil {
 		return nil, err
 	}
 	if g.stored {
-		if m := h.manifests.get(d); m != nil {
+		if m := x.manifests.get(d); m != nil {
 			manifestReads.WithLabelValues("memory").Inc()
-			return m, nil
+			return m, x.hold(int64(len(m.content)))
 		}
 	}
-	return h.loadManifest(ctx, repo, d, g)
+	return x.loadManifest(ctx, repo, d, g)
 }
 
 // loadManifest reads a manifest from the store or fetches it, and keeps it in memory.
-func (h *Handler) loadManifest(ctx context.Context, repo reference.Repository, d digest.Digest, g grant) (*storedManifest, error) {
-	mediaType, from := "", "storage"
-	content, err := h.readManifest(ctx, d, g)
+func (x *exchange) loadManifest(ctx context.Context, repo reference.Repository, d digest.Digest, g grant) (*storedManifest, error) {
+	mediaType, from, before := "", "storage", x.held
+	content, err := x.readManifest(ctx, d, g)
 	if errors.Is(err, blobstore.ErrUnknown) && !g.fetchable() {
 		return nil, manifestUnknown(d)
 	}
 	if g.fetchable() && lost(err) {
 		from = "upstream"
-		if content, mediaType, err = h.Upstream.Manifest(ctx, g.wanted); err != nil {
+		if err := x.hold(x.MaxManifestBytes); err != nil {
 			return nil, err
 		}
+		if content, mediaType, err = x.Upstream.Manifest(ctx, g.wanted); err != nil {
+			return nil, err
+		}
+	} else if hasCode(err, CodeTooManyRequests) {
+		return nil, err
 	} else if err != nil {
 		// Not wrapped: damaged content is no fault of the client.
 		return nil, fmt.Errorf("reading manifest %s of %s: %v", d, repo, err)
 	}
+	x.holdOnly(before + int64(len(content)))
 	manifestReads.WithLabelValues(from).Inc()
-	h.closures.learn(d, content)
+	x.closures.learn(d, content)
 	m := newStoredManifest(d, typeOfStored(content, mediaType), content)
 	// The type that another registry gives a manifest counts only where it was fetched.
 	if m.mediaType == typeOfStored(content, "") {
-		h.manifests.put(m)
+		x.manifests.put(m)
 	}
 	if from == "upstream" {
-		h.correctImage(ctx, repo, m, g.wanted)
+		x.correctImage(ctx, repo, m, g.wanted)
 	}
 	return m, nil
 }
 
 // readManifest reads a manifest from the store, if that may serve it; else the error is
 // blobstore.ErrUnknown.
-func (h *Handler) readManifest(ctx context.Context, d digest.Digest, g grant) ([]byte, error) {
+func (x *exchange) readManifest(ctx context.Context, d digest.Digest, g grant) ([]byte, error) {
 	if !g.stored {
 		return nil, blobstore.ErrUnknown
 	}
-	return h.Store.Read(ctx, d, max(h.MaxManifestBytes, maxStoredManifestBytes))
+	most := max(x.MaxManifestBytes, maxStoredManifestBytes)
+	content, err := x.Store.Read(ctx, d, uncounted)
+	if large := (*blobstore.SizeMismatch)(nil); errors.As(err, &large) {
+		if err := x.hold(min(x.sizeOfManifest(ctx, d), most)); err != nil {
+			return nil, err
+		}
+		return x.Store.Read(ctx, d, most)
+	}
+	return content, err
+}
+
+// sizeOfManifest is the size of a stored manifest, or the most that it can have.
+func (x *exchange) sizeOfManifest(ctx context.Context, d digest.Digest) int64 {
+	if size, err := x.Store.Stat(ctx, d); err == nil {
+		return size
+	}
+	return maxStoredManifestBytes // an earlier version kept it elsewhere
 }
 
 // lost reports whether content is not in the store, or damaged there.

@@ -1,70 +1,182 @@
 package ociregistry
 
 import (
-	"cmp"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 
 	digest "github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"weir.dev/weir/internal/blobstore"
 )
 
-// listReferrers serves the list of manifests whose subject is a digest. There is always
-// one, if an empty one: a 404 would tell clients that the registry knows no such lists,
-// and they would begin to keep one themselves.
+const (
+	// maxReferrersBytes is the size at which a page of referrers ends. The specification has
+	// lists paged that exceed the manifests that clients take, which is 4 MiB.
+	maxReferrersBytes = 4 << 20
+	// maxReferrers is how many manifests are looked at for a page: many may be of another
+	// artifactType, or without a link.
+	maxReferrers = 1000
+)
+
+// listReferrers serves the list of manifests whose subject is a digest, in pages. There is always
+// one, if an empty one: a 404 would tell clients that the registry has no such lists, and they
+// would begin to keep one themselves.
 func (x *exchange) listReferrers() error {
 	subject, err := x.digest()
 	if err != nil {
 		return err
 	}
-	found, err := x.Store.Referrers(x.context(), x.repo.Key(), subject)
-	if err != nil {
-		return fmt.Errorf("listing what refers to %s in %s: %w", subject, x.repo, err)
-	}
-	if found, err = x.readable(x.context(), found); err != nil {
-		return err
-	}
-	tagged, err := x.taggedReferrers(x.context(), subject)
+	query := x.r.URL.Query()
+	p, err := parsePage(query, maxReferrers)
 	if err != nil {
 		return err
 	}
-	for _, d := range tagged {
-		if !slices.ContainsFunc(found, func(f ocispec.Descriptor) bool { return f.Digest == d.Digest }) {
-			found = append(found, d)
+	p.n = min(p.n, maxReferrers)
+	of := referrers{x: x, subject: subject, artifactType: query.Get("artifactType")}
+	if err := of.find(x.context()); err != nil {
+		return err
+	}
+	list, err := of.page(x.context(), p)
+	if err != nil {
+		return err
+	}
+	header := x.w.Header()
+	if of.artifactType != "" {
+		header.Set("OCI-Filters-Applied", "artifactType")
+	}
+	if list.last != "" {
+		next := url.Values{"n": {strconv.Itoa(p.n)}, "last": {list.last.String()}}
+		if of.artifactType != "" {
+			next.Set("artifactType", of.artifactType)
 		}
+		linkNext(header, versionPrefix+x.repo.String()+"/referrers/"+subject.String(), next)
 	}
-	slices.SortFunc(found, func(a, b ocispec.Descriptor) int { return cmp.Compare(a.Digest, b.Digest) })
-	if wanted := x.r.URL.Query().Get("artifactType"); wanted != "" {
-		found = slices.DeleteFunc(found, func(d ocispec.Descriptor) bool { return d.ArtifactType != wanted })
-		x.w.Header().Set("OCI-Filters-Applied", "artifactType")
-	}
-	if found == nil {
-		found = []ocispec.Descriptor{}
-	}
-	x.w.Header()["Cache-Control"] = cacheRevision
-	return x.answerJSON(ocispec.MediaTypeImageIndex, ocispec.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: ocispec.MediaTypeImageIndex,
-		Manifests: found,
-	})
+	header["Cache-Control"] = cacheRevision
+	return x.sendReferrers(list.entries)
 }
 
-// readable are the referrers whose manifests can be read in the repository.
-func (x *exchange) readable(ctx context.Context, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	var found []ocispec.Descriptor
-	for _, d := range listed {
-		_, err := x.mayRead(ctx, x.repo, d.Digest, manifests)
+// referrers are the manifests that refer to a subject.
+type referrers struct {
+	x            *exchange
+	subject      digest.Digest
+	artifactType string // "" for all
+	// candidates are the digests of those that are listed in storage and under the tag of the
+	// specification's fallback, sorted.
+	candidates []digest.Digest
+	// tagged are those of the latter.
+	tagged map[digest.Digest]struct{}
+}
+
+// find fills in the candidates.
+func (of *referrers) find(ctx context.Context) (err error) {
+	x := of.x
+	if of.candidates, err = x.Store.Referrers(ctx, x.repo.Key(), of.subject); err != nil {
+		return fmt.Errorf("listing what refers to %s in %s: %w", of.subject, x.repo, err)
+	}
+	if of.tagged, err = x.taggedReferrers(ctx, of.subject); err != nil {
+		return err
+	}
+	for d := range of.tagged {
+		of.candidates = append(of.candidates, d)
+	}
+	slices.Sort(of.candidates)
+	of.candidates = slices.Compact(of.candidates)
+	return nil
+}
+
+// referrersPage is a part of the list: descriptors as JSON, and the digest after which the next
+// page begins, "" if this is the last.
+type referrersPage struct {
+	entries [][]byte
+	last    digest.Digest
+}
+
+// page reads a page. It ends early where there is no memory for more than it has.
+func (of *referrers) page(ctx context.Context, p page) (list referrersPage, err error) {
+	rest := of.candidates
+	if i, found := slices.BinarySearch(rest, digest.Digest(p.last)); found {
+		rest = rest[i+1:]
+	} else {
+		rest = rest[i:]
+	}
+	size := 0
+	for i, d := range rest {
+		if err := ctx.Err(); err != nil {
+			return list, errors.Join(err, context.Cause(ctx))
+		}
+		if len(list.entries) >= p.n || i >= maxReferrers {
+			return list.before(rest, i), nil
+		}
+		entry, err := of.entry(ctx, d)
+		if err == nil {
+			err = of.x.holdAll(int64(size + len(entry)))
+		}
+		noRoom := size+len(entry) > maxReferrersBytes || hasCode(err, CodeTooManyRequests)
 		switch {
-		case err == nil:
-			found = append(found, d)
-		case !isUnknown(err):
-			return nil, err
+		case noRoom && len(list.entries) > 0:
+			return list.before(rest, i), nil
+		case err != nil:
+			return list, err
+		case entry != nil:
+			list.entries = append(list.entries, entry)
+			size += len(entry)
 		}
 	}
-	return found, nil
+	return list, nil
+}
+
+// before is the page that ends before a digest.
+func (p referrersPage) before(digests []digest.Digest, i int) referrersPage {
+	if i > 0 {
+		p.last = digests[i-1]
+	}
+	return p
+}
+
+// entry returns the descriptor of a referrer, nil if it cannot be read in the repository or is not
+// of the wanted type.
+func (of *referrers) entry(ctx context.Context, d digest.Digest) ([]byte, error) {
+	x := of.x
+	_, err := x.mayRead(ctx, x.repo, d, manifests)
+	if isUnknown(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer x.holdOnly(x.held)
+	listed, err := x.listedReferrer(ctx, of.subject, d)
+	if _, tagged := of.tagged[d]; tagged && errors.Is(err, blobstore.ErrUnknown) {
+		listed, err = x.taggedReferrer(ctx, of.subject, d)
+	}
+	if errors.Is(err, blobstore.ErrUnknown) || isUnknown(err) || err == nil && of.artifactType != "" && of.artifactType != listed.ArtifactType {
+		return nil, nil
+	}
+	return listed.Descriptor, err
+}
+
+// listedReferrer reads an entry in storage. Large ones are read as far as there is memory for them.
+func (x *exchange) listedReferrer(ctx context.Context, subject, d digest.Digest) (blobstore.ListedReferrer, error) {
+	listed, err := x.Store.Referrer(ctx, x.repo.Key(), subject, d, uncounted)
+	if large := (*blobstore.SizeMismatch)(nil); errors.As(err, &large) {
+		if err := x.hold(blobstore.MaxReferrerBytes); err != nil {
+			return listed, err
+		}
+		listed, err = x.Store.Referrer(ctx, x.repo.Key(), subject, d, blobstore.MaxReferrerBytes)
+	}
+	if err != nil && !errors.Is(err, blobstore.ErrUnknown) {
+		err = fmt.Errorf("reading that %s refers to %s in %s: %w", d, subject, x.repo, err)
+	}
+	return listed, err
 }
 
 // referrersTag is the tag under which clients keep a list of referrers in registries
@@ -77,7 +189,8 @@ func referrersTag(subject digest.Digest) string {
 // taggedReferrers are the manifests of such a list, which may have been pushed elsewhere
 // and copied or imported here. The list is only believed where it says to look: what a
 // manifest's subject is, the manifest says.
-func (x *exchange) taggedReferrers(ctx context.Context, subject digest.Digest) ([]ocispec.Descriptor, error) {
+func (x *exchange) taggedReferrers(ctx context.Context, subject digest.Digest) (map[digest.Digest]struct{}, error) {
+	defer x.holdOnly(x.held)
 	list, err := x.manifestByTag(ctx, x.repo, referrersTag(subject))
 	if isUnknown(err) {
 		return nil, nil
@@ -89,22 +202,52 @@ func (x *exchange) taggedReferrers(ctx context.Context, subject digest.Digest) (
 	if err != nil || !index.isList() {
 		return nil, nil // a tag that only looks like one
 	}
-	var found []ocispec.Descriptor
+	tagged := map[digest.Digest]struct{}{}
 	for _, child := range index.children {
-		stored, err := x.manifestByDigest(ctx, x.repo, child.Digest)
-		if isUnknown(err) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		m, err := parseManifest(stored.content, stored.mediaType)
-		if err == nil && m.subject != nil && m.subject.Digest == subject {
-			found = append(found, m.describe(stored.digest, int64(len(stored.content))))
-		}
+		tagged[child.Digest] = struct{}{}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, errors.Join(err, context.Cause(ctx))
+	return tagged, nil
+}
+
+// taggedReferrer describes a manifest of such a list. The error is ErrUnknown, or one of isUnknown,
+// if there is no such manifest or if it refers to nothing or to something else.
+func (x *exchange) taggedReferrer(ctx context.Context, subject, d digest.Digest) (listed blobstore.ListedReferrer, err error) {
+	stored, err := x.manifestByDigest(ctx, x.repo, d)
+	if err != nil {
+		return listed, err
 	}
-	return found, nil
+	m, err := parseManifest(stored.content, stored.mediaType)
+	if err != nil || m.subject == nil || m.subject.Digest != subject {
+		return listed, blobstore.ErrUnknown
+	}
+	listed.ArtifactType = m.artifactType
+	listed.Descriptor, err = json.Marshal(m.describe(stored.digest, int64(len(stored.content))))
+	return listed, err
+}
+
+// sendReferrers answers with an index of the descriptors, one after the other: the list is never
+// in memory a second time.
+func (x *exchange) sendReferrers(descriptors [][]byte) error {
+	const head = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`
+	pieces := []io.Reader{bytes.NewReader([]byte(head))}
+	length := len(head)
+	add := func(piece []byte) {
+		pieces = append(pieces, bytes.NewReader(piece))
+		length += len(piece)
+	}
+	for i, d := range descriptors {
+		if i > 0 {
+			add([]byte{','})
+		}
+		add(d)
+	}
+	add([]byte("]}"))
+	header := x.w.Header()
+	header.Set("Content-Type", ocispec.MediaTypeImageIndex)
+	header.Set("Content-Length", strconv.Itoa(length))
+	x.w.WriteHeader(http.StatusOK)
+	if x.isHead() {
+		return nil
+	}
+	return x.w.send(io.MultiReader(pieces...), int64(length))
 }

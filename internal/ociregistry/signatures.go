@@ -52,6 +52,9 @@ func (x *exchange) putSignature() error {
 	if _, err := x.digest(); err != nil {
 		return err
 	}
+	if err := x.holdBody(pushWeight, maxSignatureBytes); err != nil {
+		return err
+	}
 	content, err := x.readBody(maxSignatureBytes, CodeSignatureInvalid, "a signature")
 	if err != nil {
 		return err

@@ -158,6 +158,7 @@ func (r *registry) compose(s *Server) (err error) {
 		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
 		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
 		RedirectBlobs:      settings.Storage.Redirect,
+		MaxContentBytes:    settings.Requests.MaxContent.Value(),
 		Reads:              limit(settings.Requests.Read),
 		Writes:             limit(settings.Requests.Write),
 		MetricsOff:         settings.Metrics.Disabled,
