@@ -125,7 +125,7 @@ func (h *HostsConfiguration) budget() upstream.BudgetOptions {
 }
 
 func (a *AddressesConfiguration) policy() (upstream.AddressPolicy, error) {
-	policy := upstream.AddressPolicy{DenyLoopback: a.DenyLoopback, DenyPrivate: a.DenyPrivate}
+	policy := upstream.AddressPolicy{DenyLoopback: a.DenyLoopback != nil && *a.DenyLoopback, DenyPrivate: a.DenyPrivate}
 	for i, block := range a.Allow {
 		prefix, err := parseBlock(block)
 		if err != nil {

@@ -49,6 +49,8 @@ func change(t *testing.T, path string, v reflect.Value) {
 		value.Duration += time.Second
 	case *resource.Quantity:
 		value.Add(resource.MustParse("1Ki"))
+	case **bool:
+		*value = new(true)
 	case *[]string:
 		*value = []string{"10.1.2.3"}
 	case *[]AllowedRegistry:
@@ -135,10 +137,11 @@ func options(t *testing.T, c *Configuration) []any {
 // setting, or be excepted here.
 func TestEveryOptionIsSet(t *testing.T) {
 	c := Default()
-	c.Imports.Addresses = AddressesConfiguration{Allow: []string{"10.1.2.3"}, DenyLoopback: true, DenyPrivate: true}
+	c.Imports.Addresses = AddressesConfiguration{Allow: []string{"10.1.2.3"}, DenyLoopback: new(true), DenyPrivate: true}
 	c.Imports.DefaultPlatform = Platform{OS: "linux", Architecture: "arm64"}
 	c.Imports.Retry.Disabled, c.Schedule.Disabled = true, true
 	u, i := upstreamOptions(t, c), c.ImporterOptions(nil)
+	u.Addresses.AllowPorts = []netip.AddrPort{{}} // follows from flags
 	all := []any{u.Addresses, u.Limits, u.Timeouts, u.Budget, i.Limits, i.DefaultPlatform, i.Timeout, i.Concurrency,
 		c.ImportControllerOptions(), c.ImportControllerOptions().Retry, c.ScheduleOptions()}
 	for _, o := range all {

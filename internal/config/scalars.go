@@ -26,6 +26,7 @@ type scalarDecoder struct {
 // scalars are the types that are no plain Go values.
 var scalars = map[reflect.Type]scalarDecoder{
 	reflect.TypeFor[metav1.Duration]():   {`a duration such as "30s" or "1h30m"`, readDuration},
+	reflect.TypeFor[*bool]():             {"true or false", readOptionalBool},
 	reflect.TypeFor[resource.Quantity](): {`a number of bytes such as 65536, "64Ki" or "8Mi"`, readSize},
 }
 
@@ -51,6 +52,15 @@ func readBool(n *yaml.Node, into reflect.Value) bool {
 		return false
 	}
 	into.SetBool(b)
+	return true
+}
+
+func readOptionalBool(n *yaml.Node, into reflect.Value) bool {
+	b := reflect.New(into.Type().Elem())
+	if !readBool(n, b.Elem()) {
+		return false
+	}
+	into.Set(b)
 	return true
 }
 

@@ -38,13 +38,14 @@ type HostsConfiguration struct {
 }
 
 // AddressesConfiguration says which network addresses are contacted, after names are
-// resolved. Unspecified, multicast, broadcast and link-local addresses and the
-// metadata services of clouds never are, unless listed in Allow.
+// resolved. Special ranges such as link-local and multicast, and the metadata services of
+// clouds, never are, unless listed in Allow.
 type AddressesConfiguration struct {
 	// Allow are exceptions: addresses or CIDR blocks that are always contacted. Default: none.
 	Allow []string `json:"allow"`
-	// DenyLoopback refuses loopback addresses. Default false.
-	DenyLoopback bool `json:"denyLoopback"`
+	// DenyLoopback refuses loopback addresses, but for the integrated registry. Default null:
+	// true where the API or the registry is served at another address than loopback.
+	DenyLoopback *bool `json:"denyLoopback"`
 	// DenyPrivate refuses private addresses (RFC 1918, RFC 4193, RFC 6598). Default false.
 	DenyPrivate bool `json:"denyPrivate"`
 }

@@ -25,12 +25,16 @@ type imports struct {
 	node     *upstream.NodeCredentials
 }
 
-func newImports(o *Options) (*imports, error) {
+func newImports(o *Options, r *registry) (*imports, error) {
 	i := &imports{}
 	options, err := o.Config.UpstreamOptions()
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
+	if o.Config.Imports.Addresses.DenyLoopback == nil {
+		options.Addresses.DenyLoopback = o.reachableFromElsewhere()
+	}
+	options.Addresses.AllowPorts = r.addresses()
 	var errs []error
 	if options.RootCAs, err = upstream.LoadCAs(o.ImportCADir); err != nil {
 		errs = append(errs, fmt.Errorf("--import-ca-dir: %w", err))

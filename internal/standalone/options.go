@@ -133,6 +133,12 @@ func (o *Options) runs(name string) bool {
 	return app.IsControllerEnabled(name, sets.NewString(), o.Controllers)
 }
 
+// reachableFromElsewhere reports whether anything is served at another address than
+// loopback.
+func (o *Options) reachableFromElsewhere() bool {
+	return !o.Host.ControlPlane.SecureServing.BindAddress.IsLoopback() || o.Registry.Enabled && !o.Registry.BindAddress.IsLoopback()
+}
+
 // embedsEtcd tells whether no etcd was named.
 func (o *Options) embedsEtcd() bool {
 	return len(o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList) == 0

@@ -1,6 +1,8 @@
 package standalone
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,6 +77,47 @@ func TestMistakesNameTheirFlag(t *testing.T) {
 	for _, flag := range []string{"--internal-registry-hostname", "--controllers"} {
 		if !strings.Contains(err.Error(), flag) {
 			t.Errorf("%q does not name %s", err, flag)
+		}
+	}
+}
+
+func TestReachableFromElsewhere(t *testing.T) {
+	for _, c := range []struct {
+		api, registry string
+		enabled, want bool
+	}{
+		{"127.0.0.1", "127.0.0.1", true, false},
+		{"::1", "127.0.0.2", true, false},
+		{"0.0.0.0", "127.0.0.1", true, true},
+		{"10.1.2.3", "127.0.0.1", true, true},
+		{"127.0.0.1", "::", true, true},
+		{"127.0.0.1", "::", false, false},
+	} {
+		o := NewOptions()
+		o.Host.ControlPlane.SecureServing.BindAddress = net.ParseIP(c.api)
+		o.Registry.BindAddress, o.Registry.Enabled = net.ParseIP(c.registry), c.enabled
+		if got := o.reachableFromElsewhere(); got != c.want {
+			t.Errorf("API at %s, registry at %s: %t", c.api, c.registry, got)
+		}
+	}
+}
+
+// Imports from the integrated registry go through the address at which it is served.
+func TestOwnRegistryIsContactedInAnyCase(t *testing.T) {
+	for bind, want := range map[string]string{"127.0.0.1": "[127.0.0.1:PORT]", "0.0.0.0": "[127.0.0.1:PORT [::1]:PORT]"} {
+		o := NewOptions()
+		o.Registry.BindAddress, o.Registry.Port = net.ParseIP(bind), 0
+		l, err := o.Registry.listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.ReplaceAll(fmt.Sprint((&registry{listener: l}).addresses()), port, "PORT"); got != want {
+			t.Errorf("served at %s: %s, want %s", bind, got, want)
 		}
 	}
 }

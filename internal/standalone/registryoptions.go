@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 
 	cliflag "k8s.io/component-base/cli/flag"
@@ -71,6 +72,21 @@ func (o *RegistryOptions) listen() (net.Listener, error) {
 		return nil, fmt.Errorf("opening %s for the registry (--registry-bind-address, --registry-port; --registry=false goes without): %w", where, err)
 	}
 	return l, nil
+}
+
+// addresses are those at which processes on this machine reach the registry.
+func (r *registry) addresses() []netip.AddrPort {
+	if r == nil {
+		return nil
+	}
+	at := r.listener.Addr().(*net.TCPAddr).AddrPort()
+	if !at.Addr().IsUnspecified() {
+		return []netip.AddrPort{netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}
+	}
+	return []netip.AddrPort{
+		netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port()),
+		netip.AddrPortFrom(netip.IPv6Loopback(), at.Port()),
+	}
 }
 
 // reachable is host:port of a listener as clients on this machine reach it.

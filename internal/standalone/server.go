@@ -70,7 +70,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := s.startEtcd(ctx); err != nil {
 		return nil, err
 	}
-	if s.imports, err = newImports(o); err != nil {
+	if s.imports, err = newImports(o, s.registry); err != nil {
 		return nil, err
 	}
 	if s.control, err = o.Host.Complete(ctx); err != nil {

@@ -199,7 +199,7 @@ func TestHostileAnswers(t *testing.T) {
 		}, code: CodeProtocol, text: "redirect not followed: more than 5 redirects"},
 		{name: "redirect to a file", handler: status(302, "Location: file:///etc/passwd", ""), code: CodeProtocol, text: "redirect not followed: unsupported scheme"},
 		{name: "redirect to metadata", handler: status(302, "Location: http://169.254.169.254/latest/meta-data", ""), code: CodeForbiddenAddress,
-			text: "address 169.254.169.254 is not contacted: link-local"},
+			text: "the registry's address is not contacted: link-local (imports.addresses.allow in the server's configuration makes exceptions)"},
 		{name: "huge error", handler: func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(404)
 			io.CopyN(w, zeros{}, 50<<20)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -53,7 +54,7 @@ type guardedTransport struct {
 // RoundTrip refuses forbidden IP literals (through a proxy the dialer would
 // never see them) and names this client.
 func (t *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := t.addresses.checkHost(req.URL.Hostname()); err != nil {
+	if err := t.addresses.checkURL(req.URL); err != nil {
 		return nil, err
 	}
 	if req.Header.Get("User-Agent") == "" {
@@ -117,9 +118,13 @@ func leftHost(req *http.Request, via []*http.Request) bool {
 
 // authority is scheme, host and port in one spelling.
 func authority(req *http.Request) string {
-	port := req.URL.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[req.URL.Scheme]
+	return req.URL.Scheme + "://" + net.JoinHostPort(strings.ToLower(req.URL.Hostname()), portOf(req.URL))
+}
+
+// portOf is the port of a URL, or that of its scheme.
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
 	}
-	return req.URL.Scheme + "://" + net.JoinHostPort(strings.ToLower(req.URL.Hostname()), port)
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
 }
