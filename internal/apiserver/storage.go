@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"fmt"
+	"io"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,7 +50,7 @@ type completingGetter struct {
 
 func (g completingGetter) GetRESTOptions(resource schema.GroupResource, example runtime.Object) (generic.RESTOptions, error) {
 	options, err := g.RESTOptionsGetter.GetRESTOptions(resource, example)
-	if err != nil || resource != imageapi.Resource(imageapi.ImageStreams) {
+	if err != nil {
 		return options, err
 	}
 	config := *options.StorageConfig
@@ -58,8 +59,9 @@ func (g completingGetter) GetRESTOptions(resource schema.GroupResource, example 
 	return options, nil
 }
 
-// completingCodec computes the fields of stored streams that depend on the
-// configuration.
+// completingCodec gives stored objects the one form that objects have inside the server: without
+// kind and apiVersion, as those of requests, and with the fields that depend on the
+// configuration. Two forms of one object would make an unchanged object look changed.
 type completingCodec struct {
 	runtime.Codec
 	hosts stream.Registries
@@ -67,9 +69,28 @@ type completingCodec struct {
 
 func (c completingCodec) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	obj, gvk, err := c.Codec.Decode(data, defaults, into)
-	if s, ok := obj.(*imagev1.ImageStream); ok && err == nil {
+	if err != nil {
+		return obj, gvk, err
+	}
+	imageapi.ClearKind(obj)
+	if s, ok := obj.(*imagev1.ImageStream); ok {
 		stream.SetRepositories(s, c.hosts)
 		stream.TrimRepositories(s)
 	}
-	return obj, gvk, err
+	return obj, gvk, nil
+}
+
+// Encode implements runtime.Encoder. The inner codec notes kind and apiVersion in the object that
+// it encodes. The store encodes objects that it compares with others afterwards, some of them of
+// the watch cache, so it encodes a copy.
+func (c completingCodec) Encode(obj runtime.Object, w io.Writer) error {
+	switch o := obj.(type) {
+	case *imagev1.Image:
+		own := *o
+		obj = &own
+	case *imagev1.ImageStream:
+		own := *o
+		obj = &own
+	}
+	return c.Codec.Encode(obj, w)
 }

@@ -53,6 +53,7 @@ func (d defaulter) object(obj any) {
 	}
 	if o, ok := obj.(runtime.Object); ok {
 		forEachImage(o, dockerimage.FillEmptyMetadata)
+		forEachImage(o, signatureTimes)
 	}
 }
 
@@ -64,6 +65,7 @@ func each[T any](items []T, do func(*T)) {
 
 func (d defaulter) stream(s *imagev1.ImageStream) {
 	each(s.Spec.Tags, d.specTag)
+	streamTimes(s)
 	NormalizeStream(s)
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -13,6 +14,7 @@ import (
 
 // NewSerializer returns what the API server reads requests and writes answers with: codecs,
 // plus the two things about Image.dockerImageMetadata that a Go type cannot say.
+// Objects that were read have neither kind nor apiVersion, see ClearKind.
 //
 //   - Reading: metadata of a foreign kind or version is a decoding error (the server answers
 //     400, or 422 on "patch" for JSON and merge patches), unknown keys in it are dropped, the
@@ -47,10 +49,23 @@ func (d metadataDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, 
 	if obj == nil || (err != nil && !runtime.IsStrictDecodingError(err)) {
 		return obj, gvk, err
 	}
+	ClearKind(obj)
 	if invalid := canonicalize(obj); invalid != nil {
 		return nil, gvk, invalid
 	}
 	return obj, gvk, err
+}
+
+// ClearKind removes kind and apiVersion from an object of the group that was decoded. Inside the
+// server an object has neither: what was sent, what was patched and what was stored are equal
+// when they say the same.
+//
+// Decoders leave both in place here, because the internal version of the group has the Go types
+// of v1 and nothing is converted. Encoders write those of the version they encode to.
+func ClearKind(obj runtime.Object) {
+	if _, ok := obj.(metav1.ObjectMetaAccessor); ok {
+		obj.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
+	}
 }
 
 func canonicalize(obj runtime.Object) error {

@@ -16,6 +16,7 @@ import (
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"weir.dev/weir/internal/apiserver/updates"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/imageapi/table"
@@ -48,6 +49,11 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		return nil, err
 	}
 	return nil, err
+}
+
+// Update changes an Image, but for the fields that its digest covers.
+func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.Store.Update(ctx, name, updates.Info(info), create, update, allowCreate, options)
 }
 
 func (r *REST) correct(ctx context.Context, sent *imagev1.Image, dryRun []string) error {

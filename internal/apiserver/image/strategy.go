@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"weir.dev/weir/internal/apiserver/updates"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/imageapi/validation"
 )
@@ -68,7 +69,9 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 }
 
 func (strategy) ValidateUpdate(_ context.Context, obj, old runtime.Object) field.ErrorList {
-	return validation.ImageUpdate(obj.(*imagev1.Image), old.(*imagev1.Image))
+	img, before := obj.(*imagev1.Image), old.(*imagev1.Image)
+	updates.KeepManagersIfUnchanged(img, before)
+	return validation.ImageUpdate(img, before)
 }
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	imagev1 "github.com/openshift/api/image/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -33,7 +32,6 @@ func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { ret
 // field, which means nothing inside an Image.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	sig := obj.(*imagev1.ImageSignature)
-	sig.TypeMeta = metav1.TypeMeta{}
 	sig.ManagedFields = nil
 	sig.Conditions, sig.ImageIdentity, sig.SignedClaims = nil, "", nil
 	sig.Created, sig.IssuedBy, sig.IssuedTo = nil, nil, nil

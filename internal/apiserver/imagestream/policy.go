@@ -16,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 
+	"weir.dev/weir/internal/apiserver/updates"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/stream"
@@ -74,6 +75,9 @@ func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field
 	if err := s.checkLimits(is, old); err != nil {
 		forbidden := apierrors.NewForbidden(imageapi.Resource(imageapi.KindImageStream), is.Name, err)
 		errs = append(errs, field.InternalError(field.NewPath(""), forbidden))
+	}
+	if old != nil {
+		updates.KeepManagersIfUnchanged(is, old)
 	}
 	return errs
 }
@@ -135,5 +139,6 @@ func (s strategy) admitStatus(is, old *imagev1.ImageStream) field.ErrorList {
 	if err := s.checkLimits(is, old); err != nil {
 		errs = append(errs, field.Forbidden(field.NewPath("imageStream"), err.Error()))
 	}
+	updates.KeepManagersIfUnchanged(is, old)
 	return errs
 }

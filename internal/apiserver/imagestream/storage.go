@@ -3,14 +3,17 @@
 package imagestream
 
 import (
+	"context"
 	"fmt"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/generic"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
+	"weir.dev/weir/internal/apiserver/updates"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/table"
 )
@@ -26,6 +29,11 @@ type Storage struct {
 // REST serves imagestreams.
 type REST struct {
 	*genericregistry.Store
+}
+
+// Update changes a stream, but for its status.
+func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	return r.Store.Update(ctx, name, updates.Info(info), create, update, allowCreate, options)
 }
 
 // ShortNames are what kubectl takes for the resource's name.

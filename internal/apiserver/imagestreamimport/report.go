@@ -61,7 +61,6 @@ func (r *REST) reportKnown(ctx context.Context, status *imagev1.ImageImportStatu
 func withoutText(stored *imagev1.Image) *imagev1.Image {
 	img := stored.DeepCopy()
 	img.DockerImageManifest, img.DockerImageConfig = "", ""
-	img.TypeMeta = metav1.TypeMeta{}
 	return img
 }
 

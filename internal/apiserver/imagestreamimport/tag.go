@@ -46,9 +46,7 @@ func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *i
 		r.recordRefusal(ctx, isi, attempted, dryRun, now, err)
 		return err
 	}
-	embedded := *s
-	embedded.TypeMeta = metav1.TypeMeta{} // the answer's own says what it is
-	isi.Status.Import = &embedded
+	isi.Status.Import = s
 	return nil
 }
 
@@ -119,7 +117,6 @@ func (r *REST) storeImage(ctx context.Context, img *imagev1.Image, dryRun []stri
 		return nil
 	}
 	*img = *stored
-	img.TypeMeta = metav1.TypeMeta{}
 	return nil
 }
 

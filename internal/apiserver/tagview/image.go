@@ -6,7 +6,6 @@ import (
 
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/apiserver/image"
 	"weir.dev/weir/internal/imageapi/dockerimage"
@@ -37,7 +36,6 @@ func Image(s *imagev1.ImageStream, specTag *imagev1.TagReference, head *imagev1.
 		return shown
 	}
 	shown := *img
-	shown.TypeMeta = metav1.TypeMeta{}
 	shown.DockerImageManifest, shown.DockerImageConfig = "", ""
 	shown.DockerImageReference = stream.ResolveEvent(s, specTag, head)
 	if specTag != nil && len(specTag.Annotations) > 0 {

@@ -16,7 +16,6 @@ func TestImage(t *testing.T) {
 	head := &imagev1.TagEvent{Image: "sha256:d1", DockerImageReference: "q.io/x@sha256:d1"}
 	local := &imagev1.TagReference{ReferencePolicy: imagev1.TagReferencePolicy{Type: imagev1.LocalTagReferencePolicy}}
 	stored := &imagev1.Image{
-		TypeMeta:                   metav1.TypeMeta{Kind: "Image"},
 		ObjectMeta:                 metav1.ObjectMeta{Name: "sha256:d1", UID: "u", Annotations: map[string]string{"a": "image", "b": "image"}},
 		DockerImageReference:       "q.io/elsewhere@sha256:d1",
 		DockerImageMetadata:        runtime.RawExtension{Raw: []byte(`{"Id":"x"}`)},
