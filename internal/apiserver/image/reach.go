@@ -17,8 +17,6 @@ const (
 	// index in an index at most; more is somebody's joke.
 	maxNesting = 8
 	// maxLookups bounds the Images of one request that are looked up at a time.
-	// Those in the watch cache take no time; those that are not stored at all take
-	// a round trip to etcd each.
 	maxLookups = 16
 )
 
@@ -35,25 +33,38 @@ type Found struct {
 // of their distance and then of mention. Lists may be made to contain each other;
 // that does no harm.
 func (r *Registry) Reach(ctx context.Context, s *imagev1.ImageStream, names []string) ([]Found, error) {
-	return reach(ctx, names, func(ctx context.Context, name string) (*imagev1.Image, error) { return r.Seen(ctx, s, name) })
+	return reach(ctx, names, func(ctx context.Context, n int) getImage {
+		get := r.reader(ctx, n)
+		return func(ctx context.Context, name string) (*imagev1.Image, error) {
+			img, err := get(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			return SeenFrom(img, s), nil
+		}
+	})
 }
 
 // Complete reports whether an Image and all its parts are stored, and none of them is
 // a mere claim. It is false when that cannot be told.
 func (r *Registry) Complete(ctx context.Context, name string) bool {
-	found, err := reach(ctx, []string{name}, r.get)
+	found, err := reach(ctx, []string{name}, r.reader)
 	return err == nil && !slices.ContainsFunc(found, func(f Found) bool {
 		return f.Image == nil || dockerimage.ClaimedBy(f.Image) != ""
 	})
 }
 
+// getImage returns an Image that the caller must not change; NotFound if there is none.
 type getImage func(ctx context.Context, name string) (*imagev1.Image, error)
 
-func reach(ctx context.Context, names []string, get getImage) ([]Found, error) {
+// reach finds the named Images and their parts, level by level; reader returns the way to get so
+// many Images.
+func reach(ctx context.Context, names []string, reader func(ctx context.Context, n int) getImage) ([]Found, error) {
 	var found []Found
 	seen := map[string]struct{}{}
 	for depth := 0; depth <= maxNesting && len(names) > 0; depth++ {
-		level, err := lookUp(ctx, unseen(seen, names), get)
+		names = unseen(seen, names)
+		level, err := lookUp(ctx, names, reader(ctx, len(names)))
 		if err != nil {
 			return nil, err
 		}

@@ -40,6 +40,9 @@ func (s *shelf) get(_ context.Context, name string) (*imagev1.Image, error) {
 	return img, nil
 }
 
+// reader is get for any number of Images.
+func (s *shelf) reader(context.Context, int) getImage { return s.get }
+
 func TestReach(t *testing.T) {
 	for name, test := range map[string]struct {
 		images map[string][]string
@@ -56,7 +59,7 @@ func TestReach(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &shelf{images: test.images}
-			found, err := reach(t.Context(), test.from, s.get)
+			found, err := reach(t.Context(), test.from, s.reader)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +88,7 @@ func TestReachEndsInDeepNesting(t *testing.T) {
 	for i := range 100 {
 		s.images[fmt.Sprint(i)] = []string{fmt.Sprint(i + 1)}
 	}
-	found, err := reach(t.Context(), []string{"0"}, s.get)
+	found, err := reach(t.Context(), []string{"0"}, s.reader)
 	if err != nil || len(found) != maxNesting+1 {
 		t.Errorf("reached %d images, %v; want %d", len(found), err, maxNesting+1)
 	}
@@ -93,7 +96,8 @@ func TestReachEndsInDeepNesting(t *testing.T) {
 
 func TestReachTellsOfTrouble(t *testing.T) {
 	trouble := errors.New("the store is away")
-	_, err := reach(t.Context(), []string{"a", "b"}, func(context.Context, string) (*imagev1.Image, error) { return nil, trouble })
+	get := func(context.Context, string) (*imagev1.Image, error) { return nil, trouble }
+	_, err := reach(t.Context(), []string{"a", "b"}, func(context.Context, int) getImage { return get })
 	if !errors.Is(err, trouble) {
 		t.Errorf("got %v, want %v", err, trouble)
 	}

@@ -26,27 +26,8 @@ type Registry struct {
 	mayUpdate func(ctx context.Context, u user.Info) error
 }
 
-// get returns an Image that the caller must not change. It reads from
-// the watch cache, because the content under a digest never changes, and from etcd if the
-// Image is missing or a claim, which may have been verified meanwhile.
-func (r *Registry) get(ctx context.Context, name string) (*imagev1.Image, error) {
-	obj, err := r.store.Get(ctx, name, &metav1.GetOptions{ResourceVersion: "0"})
-	if apierrors.IsNotFound(err) {
-		return r.stored(ctx, name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	img := obj.(*imagev1.Image)
-	if dockerimage.ClaimedBy(img) != "" {
-		return r.stored(ctx, name)
-	}
-	return img, nil
-}
-
-// Find returns an Image as it is stored in etcd, nil when there is none. The watch
-// cache does not do where a tag is to point to the Image, or a claim to be noticed:
-// it still has what was deleted a moment ago. The caller must not change the Image.
+// Find returns an Image as it is stored in etcd, nil when there is none. The caller
+// must not change it.
 func (r *Registry) Find(ctx context.Context, name string) (*imagev1.Image, error) {
 	img, err := r.stored(ctx, name)
 	if apierrors.IsNotFound(err) {
@@ -55,6 +36,7 @@ func (r *Registry) Find(ctx context.Context, name string) (*imagev1.Image, error
 	return img, err
 }
 
+// stored returns an Image as it is stored in etcd.
 func (r *Registry) stored(ctx context.Context, name string) (*imagev1.Image, error) {
 	obj, err := r.store.Get(ctx, name, &metav1.GetOptions{})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // Seen returns an Image as the readers of a stream see it, see SeenFrom. The caller
 // must not change it. The error is the store's.
 func (r *Registry) Seen(ctx context.Context, s *imagev1.ImageStream, name string) (*imagev1.Image, error) {
-	img, err := r.get(ctx, name)
+	img, err := r.stored(ctx, name)
 	if err != nil {
 		return nil, err
 	}
