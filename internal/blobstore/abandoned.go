@@ -8,53 +8,74 @@ import (
 	"time"
 )
 
-// RemoveAbandonedUploads removes the uploads, and files aside of what arrived in one go,
-// that nobody has touched for longer than olderThan: neither begun nor written. It leaves
-// alone what a request of this process uses, and what another process has open on a plain
-// filesystem. In an object store the last write that shows is the end of the last request,
-// so olderThan has to be longer than any request takes. It goes on after an error.
+// abandonment says which uploads are abandoned: those whose last write was before a time. Uploads
+// without data have a time of their own.
+type abandonment struct {
+	before time.Time
+	// emptyBefore is zero if it is before.
+	emptyBefore time.Time
+}
+
+// of reports whether it says so of an upload.
+func (a abandonment) of(touched time.Time, empty bool) bool {
+	return touched.Before(a.before) || empty && touched.Before(a.emptyBefore)
+}
+
+// RemoveAbandonedUploads removes the uploads, and files aside of what arrived in one go, that
+// nothing has touched for longer than olderThan: neither begun nor written. Uploads without data
+// are removed after an hour, where storage shows that they have none: in object stores it does not.
+// It leaves alone what a request of this process uses, and what another process has open on a plain
+// filesystem. In an object store the last write that shows is the end of the last request, so
+// olderThan has to be longer than any request takes. It goes on after an error.
 func (s *Store) RemoveAbandonedUploads(ctx context.Context, olderThan time.Duration) (removed int, err error) {
-	before := s.now().Add(-olderThan)
-	removed, err = s.removeAbandonedAside(ctx, before)
-	errs := []error{err}
-	namespaces, err := s.list(ctx, repositoriesFolder)
-	errs = append(errs, err)
-	for _, namespace := range namespaces {
-		streams, err := s.list(ctx, namespaceFolder(namespace))
-		errs = append(errs, err)
-		for _, stream := range streams {
-			repo := namespace + "/" + stream
-			if checkRepository(repo) != nil {
-				continue // nothing of ours
-			}
-			n, err := s.removeAbandonedIn(ctx, repo, before)
-			removed += n
-			errs = append(errs, err)
-		}
+	began := s.now()
+	are := abandonment{before: began.Add(-olderThan)}
+	if !s.object {
+		are.emptyBefore = began.Add(-min(olderThan, emptyUploadAge))
 	}
+	removed, err = s.removeAbandonedAside(ctx, are.before)
+	errs := []error{err}
+	errs = append(errs, s.Repositories(ctx, func(repo string) error {
+		n, err := s.removeAbandonedIn(ctx, repo, are, began)
+		removed += n
+		errs = append(errs, err)
+		return ctx.Err()
+	}))
 	if err := errors.Join(errs...); err != nil {
 		return removed, fmt.Errorf("removing abandoned uploads: %w", err)
 	}
+	s.open.forgetMissing(began)
 	return removed, nil
 }
 
 // removeAbandonedIn does it for a repository.
-func (s *Store) removeAbandonedIn(ctx context.Context, repo string, before time.Time) (removed int, err error) {
+func (s *Store) removeAbandonedIn(ctx context.Context, repo string, are abandonment, look time.Time) (removed int, err error) {
 	ids, err := s.list(ctx, uploadsFolder(repo))
 	errs := []error{err}
 	for _, id := range ids {
 		if !isUploadID(id) {
 			continue
 		}
-		folder := uploadFolder(repo, id)
-		names := []string{folder, folder + "/" + startedAtFile, folder + "/" + hashStateFile, folder + "/" + dataFile}
-		gone, err := s.removeAbandoned(ctx, id, before, folder+"/"+startedAtFile, folder+"/"+dataFile, names)
-		if gone {
+		left, err := s.removeAbandonedUpload(ctx, repo, id, are)
+		if left.IsZero() && err == nil {
 			removed++
+		} else {
+			s.open.find(uploadKey{repo, id}, left, look)
 		}
 		errs = append(errs, err)
 	}
 	return removed, errors.Join(errs...)
+}
+
+// removeAbandonedUpload removes an upload if it is abandoned. Otherwise left is when it was touched.
+func (s *Store) removeAbandonedUpload(ctx context.Context, repo, id string, are abandonment) (left time.Time, err error) {
+	folder := uploadFolder(repo, id)
+	files := []string{folder, folder + "/" + startedAtFile, folder + "/" + hashStateFile, folder + "/" + dataFile}
+	left, err = s.removeAbandoned(ctx, id, are, files[1], files[3], files)
+	if left.IsZero() && err == nil {
+		s.open.end(uploadKey{repo, id})
+	}
+	return left, err
 }
 
 // removeAbandonedAside does it for files aside.
@@ -69,8 +90,8 @@ func (s *Store) removeAbandonedAside(ctx context.Context, before time.Time) (rem
 		}
 		seen[id] = true
 		files := []string{asideStartedAt(id), asidePath(id)}
-		gone, err := s.removeAbandoned(ctx, id, before, asideStartedAt(id), asidePath(id), files)
-		if gone {
+		left, err := s.removeAbandoned(ctx, id, abandonment{before: before}, asideStartedAt(id), asidePath(id), files)
+		if left.IsZero() && err == nil {
 			removed++
 		}
 		errs = append(errs, err)
@@ -78,20 +99,21 @@ func (s *Store) removeAbandonedAside(ctx context.Context, before time.Time) (rem
 	return removed, errors.Join(errs...)
 }
 
-// removeAbandoned removes files, in the reverse of their order, when the youngest of them
-// and the time that startedAt holds are before a time. data is what is written to.
-func (s *Store) removeAbandoned(ctx context.Context, id string, before time.Time, startedAt, data string, files []string) (bool, error) {
+// removeAbandoned removes files, in the reverse of their order, if the youngest of them and the time
+// that startedAt holds are those of an abandoned upload. data is what is written to. Otherwise left
+// is that time, and now for what is in use.
+func (s *Store) removeAbandoned(ctx context.Context, id string, are abandonment, startedAt, data string, files []string) (left time.Time, err error) {
 	known, ok := s.uploads.acquire(id)
 	if !ok {
-		return false, nil
+		return s.now(), nil
 	}
 	defer s.uploads.release(id)
-	touched, err := s.lastTouched(ctx, startedAt, files)
-	if err != nil || touched.IsZero() || !touched.Before(before) {
+	touched, empty, err := s.lastTouched(ctx, startedAt, data, files)
+	if err != nil || touched.IsZero() || !are.of(touched, empty) {
 		if known.hash != nil {
 			s.uploads.remember(id, known)
 		}
-		return false, err
+		return latest(touched, time.Unix(0, 0)), err
 	}
 	switch {
 	case s.object:
@@ -101,9 +123,9 @@ func (s *Store) removeAbandoned(ctx context.Context, id string, before time.Time
 		if lockErr != nil {
 			lockErr = failure(lockErr, "locking", data)
 			if errors.Is(lockErr, ErrBusy) {
-				return false, nil
+				return s.now(), nil
 			}
-			return false, lockErr
+			return touched, lockErr
 		}
 		defer w.Close()
 	}
@@ -111,27 +133,35 @@ func (s *Store) removeAbandoned(ctx context.Context, id string, before time.Time
 	for i := len(files) - 1; i >= 0; i-- {
 		errs = append(errs, s.remove(ctx, files[i]))
 	}
-	err = errors.Join(errs...)
-	return err == nil, err
+	return time.Time{}, errors.Join(errs...)
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // lastTouched is the youngest of the times that files were written, and that startedAt
-// tells; zero when nothing tells any. A time to come is no time: it was damaged.
-func (s *Store) lastTouched(ctx context.Context, startedAt string, files []string) (time.Time, error) {
-	var last time.Time
+// tells; zero when nothing tells any. A time to come is no time: it was damaged. empty reports
+// whether data has no bytes.
+func (s *Store) lastTouched(ctx context.Context, startedAt, data string, files []string) (last time.Time, empty bool, err error) {
 	take := func(t time.Time) {
 		if t.After(last) && !t.After(s.now()) {
 			last = t
 		}
 	}
+	empty = true
 	for _, file := range files {
 		info, err := s.driver.Stat(ctx, file)
 		if err = failure(err, "looking for", file); errors.Is(err, ErrUnknown) {
 			continue
 		}
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, false, err
 		}
+		empty = empty && (file != data || info.Size() == 0)
 		take(info.ModTime())
 	}
 	// Storage has just answered; what cannot be read is as good as damaged.
@@ -140,5 +170,5 @@ func (s *Store) lastTouched(ctx context.Context, startedAt string, files []strin
 			take(t)
 		}
 	}
-	return last, nil
+	return last, empty, nil
 }

@@ -118,6 +118,7 @@ func (u *Upload) Close() error {
 		return nil
 	}
 	u.ended = true
+	u.store.open.touch(u.key(), u.store.now())
 	defer u.store.uploads.release(u.id)
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -178,6 +179,7 @@ func (u *Upload) Cancel(ctx context.Context) error {
 // remove deletes the upload's folder, on a plain filesystem file by file: that takes less
 // than looking what there is.
 func (u *Upload) remove(ctx context.Context) error {
+	defer u.store.open.end(u.key())
 	if u.store.disk != nil {
 		for _, name := range []string{dataFile, hashStateFile, startedAtFile} {
 			if err := u.store.remove(ctx, u.path(name)); err != nil {

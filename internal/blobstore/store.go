@@ -28,6 +28,9 @@ type Options struct {
 	// of a blob or link which another replica removed that it is there; default one
 	// minute. What this process removes is gone at once.
 	CacheFor time.Duration
+	// MaxUploads is how many unfinished uploads one namespace may have; default
+	// DefaultMaxUploads, below 0 any number.
+	MaxUploads int
 }
 
 // Store keeps blobs, links and uploads. It is safe for concurrent use and needs no
@@ -48,6 +51,7 @@ type Store struct {
 	recent      recentLinks
 	pending     pendingFolders
 	uploads     uploads
+	open        openUploads
 }
 
 // diskDriver is what the driver of a plain filesystem has beside StorageDriver, see
@@ -76,9 +80,11 @@ func New(o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	o.CacheEntries = cmp.Or(o.CacheEntries, 1<<15)
+	o.MaxUploads = cmp.Or(o.MaxUploads, DefaultMaxUploads)
 	o.CacheFor = cmp.Or(o.CacheFor, time.Minute)
 	s := &Store{driver: o.Driver, now: o.Now, object: slices.Contains(objectStores, o.Driver.Name())}
 	s.disk, _ = o.Driver.(diskDriver)
+	s.open = openUploads{most: o.MaxUploads, byNamespace: map[string]map[uploadKey]*openUpload{}}
 	var err error
 	if s.sizes, err = newCache[digest.Digest, int64](o.CacheEntries, o.CacheFor, o.Now); err != nil {
 		return nil, fmt.Errorf("making the cache of blobs: %w", err)

@@ -86,7 +86,8 @@ type Upload struct {
 
 // StartUpload begins an upload of content whose digest will most likely be of the
 // algorithm, sha256 when "". It lasts until Commit or Cancel, across requests, restarts and
-// replicas. For content that comes in the same request PutStream is quicker.
+// replicas. For content that comes in the same request PutStream is quicker. *TooManyUploads
+// if the namespace has as many as it may.
 func (s *Store) StartUpload(ctx context.Context, repo string, a digest.Algorithm) (*Upload, error) {
 	if a == "" {
 		a = digest.SHA256
@@ -95,26 +96,40 @@ func (s *Store) StartUpload(ctx context.Context, repo string, a digest.Algorithm
 		return nil, err
 	}
 	u := &Upload{store: s, repo: repo, id: uuid.NewString(), startedAt: s.now(), hash: newRunningHash(a), hashLooked: true}
-	if err := s.putSmall(ctx, u.path(startedAtFile), formatTime(u.startedAt)); err != nil {
+	if err := s.beginUpload(ctx, u.key()); err != nil {
+		return nil, fmt.Errorf("starting an upload to %s: %w", repo, err)
+	}
+	if err := u.write(ctx); err != nil {
+		s.open.end(u.key())
 		return nil, err
-	}
-	if a != digest.SHA256 { // otherwise a restart would forget the algorithm
-		if err := u.keepHash(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if s.object { // only what was opened once can be opened to append
-		w, err := s.driver.Writer(ctx, u.path(dataFile), false)
-		if err == nil {
-			err = w.Close()
-		}
-		if err != nil {
-			return nil, failure(err, "opening", u.path(dataFile))
-		}
 	}
 	s.uploads.acquire(u.id)
 	return u, nil
 }
+
+// write makes the files of a new upload.
+func (u *Upload) write(ctx context.Context) error {
+	s := u.store
+	if err := s.putSmall(ctx, u.path(startedAtFile), formatTime(u.startedAt)); err != nil {
+		return err
+	}
+	if u.hash.algorithm != digest.SHA256 { // otherwise a restart would forget the algorithm
+		if err := u.keepHash(ctx); err != nil {
+			return err
+		}
+	}
+	if !s.object {
+		return nil
+	}
+	// Only what was opened once can be opened to append.
+	w, err := s.driver.Writer(ctx, u.path(dataFile), false)
+	if err == nil {
+		err = w.Close()
+	}
+	return failure(err, "opening", u.path(dataFile))
+}
+
+func (u *Upload) key() uploadKey { return uploadKey{u.repo, u.id} }
 
 // Upload resumes an upload of the repository. ErrUnknown when there is none of that id,
 // ErrBusy when another request of this process uses it.
@@ -138,6 +153,7 @@ func (s *Store) Upload(ctx context.Context, repo, id string) (*Upload, error) {
 		s.uploads.release(id)
 		return nil, err
 	}
+	s.open.touch(u.key(), s.now())
 	if known.hash != nil && known.hash.size == u.size {
 		u.hash, u.synced, u.hashLooked = known.hash, known.synced, true
 	}

@@ -125,6 +125,10 @@ type ManifestsConfiguration struct {
 type UploadsConfiguration struct {
 	// MaxAge is how long an upload may rest before it is removed. At least 1h. Default 168h.
 	MaxAge metav1.Duration `json:"maxAge"`
+	// MaxPerUser and MaxPerNamespace are how many unfinished uploads a user and a namespace may
+	// have; more are answered 429. Default 500 and 2000.
+	MaxPerUser      int `json:"maxPerUser"`
+	MaxPerNamespace int `json:"maxPerNamespace"`
 }
 
 // PullThroughConfiguration is about content that only other registries have.
@@ -194,7 +198,7 @@ func defaultRegistry() RegistryConfiguration {
 		Storage:     StorageConfiguration{Driver: "filesystem", Scrub: ScrubConfiguration{Mode: ScrubAuto, BytesPerSecond: size(8 << 20)}},
 		Tokens:      TokensConfiguration{Lifetime: duration(5 * time.Minute), KeyMaxAge: duration(30 * 24 * time.Hour)},
 		Manifests:   ManifestsConfiguration{MaxSize: size(4 << 20), Sparse: SparseIndexes, CacheSize: size(64 << 20)},
-		Uploads:     UploadsConfiguration{MaxAge: duration(7 * 24 * time.Hour)},
+		Uploads:     UploadsConfiguration{MaxAge: duration(7 * 24 * time.Hour), MaxPerUser: 500, MaxPerNamespace: 2000},
 		PullThrough: PullThroughConfiguration{Mirror: true},
 		Requests:    RequestsConfiguration{MaxContent: size(256 << 20)},
 	}
@@ -227,6 +231,8 @@ func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
 	v.oneOf(p.Child("manifests", "sparse"), c.Manifests.Sparse, []string{SparseNone, SparseIndexes, SparseAll})
 	v.durationBetween(p.Child("uploads", "maxAge"), c.Uploads.MaxAge, time.Hour, 100*365*24*time.Hour)
 	v.size(p.Child("requests", "maxContent"), c.Requests.MaxContent)
+	v.between(p.Child("uploads", "maxPerUser"), c.Uploads.MaxPerUser, 1, maxCount)
+	v.between(p.Child("uploads", "maxPerNamespace"), c.Uploads.MaxPerNamespace, 1, maxCount)
 	v.requests(p.Child("requests", "read"), &c.Requests.Read)
 	v.requests(p.Child("requests", "write"), &c.Requests.Write)
 }

@@ -23,6 +23,9 @@ func (x *exchange) upload() (*blobstore.Upload, error) {
 	for {
 		u, err := x.Store.Upload(ctx, x.repo.Key(), x.at.reference)
 		if !errors.Is(err, blobstore.ErrBusy) || waited >= busyWait {
+			if err == nil {
+				x.sessions.used(x.callerName(), u.ID())
+			}
 			return u, x.uploadFailure("finding", err)
 		}
 		timer := time.NewTimer(busyPoll)
@@ -93,6 +96,7 @@ func (x *exchange) putUpload() error {
 	if _, err := u.Commit(x.context(), to, want); err != nil {
 		return x.refuseContent(want, x.uploadFailure("completing", err))
 	}
+	x.sessions.ended(x.callerName(), u.ID())
 	return x.blobCreated(want, "completed")
 }
 
@@ -106,6 +110,7 @@ func (x *exchange) cancelUpload() error {
 	if err := u.Cancel(x.context()); err != nil {
 		return x.uploadFailure("canceling", err)
 	}
+	x.sessions.ended(x.callerName(), u.ID())
 	uploadsTotal.WithLabelValues("canceled").Inc()
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil

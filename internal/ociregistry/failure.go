@@ -62,6 +62,7 @@ func (x *exchange) explain(err error) Errors {
 func storageError(err error) *Error {
 	var mismatch *blobstore.DigestMismatch
 	var offset *blobstore.OffsetMismatch
+	var many *blobstore.TooManyUploads
 	switch {
 	case errors.As(err, &mismatch):
 		return &Error{
@@ -72,6 +73,11 @@ func storageError(err error) *Error {
 		return &Error{
 			Code: CodeBlobUploadInvalid, Status: http.StatusRequestedRangeNotSatisfiable, Err: err,
 			Message: fmt.Sprintf("the upload has %d bytes, not %d", offset.Want, offset.Got),
+		}
+	case errors.As(err, &many):
+		return &Error{
+			Code: CodeTooManyRequests, RetryAfter: uploadsPause, Err: err,
+			Message: fmt.Sprintf("namespace %s has %d unfinished uploads, the most that it may have; finish or cancel some (DELETE of their location), or wait until those that rest are removed", many.Namespace, many.Most),
 		}
 	case errors.Is(err, blobstore.ErrBusy):
 		return &Error{

@@ -12,6 +12,7 @@ type Handler struct {
 
 	reads, writes *limiter
 	memory        *memory
+	sessions      *sessions
 	manifests     *manifestCache
 	closures      *closures
 	requests      *requestNames
@@ -31,6 +32,7 @@ func New(o Options) (*Handler, error) {
 		reads:     newLimiter("read", o.Reads),
 		writes:    newLimiter("write", o.Writes),
 		memory:    newMemory(o.MaxContentBytes-share, share),
+		sessions:  newSessions(o.MaxUploadsPerUser, o.Now),
 		manifests: newManifestCache(o.ManifestCacheBytes),
 		closures:  newClosures(o, newMemory(share, share)),
 		requests:  newRequestNames(),

@@ -63,6 +63,11 @@ var (
 		Help:           "Uploads of blobs by outcome: started, completed (also in one request), mounted, canceled, refused for their digest.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"outcome"})
+	uploadsRefused = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "uploads_refused_total",
+		Help:           "Uploads that were not begun because the user or the namespace (bound) has as many unfinished ones as allowed.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"bound"})
 	manifestReads = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "manifest_reads_total",
 		Help:           "Manifests that were read, by where they came from (memory, storage, upstream).",
@@ -70,7 +75,7 @@ var (
 	}, []string{"from"})
 	registerMetrics = sync.OnceFunc(func() {
 		legacyregistry.MustRegister(requestsTotal, requestDuration, receivedBytes, sentBytes, requestsInFlight,
-			requestsWaiting, requestsRefused, memoryHeld, uploadsTotal, manifestReads)
+			requestsWaiting, requestsRefused, memoryHeld, uploadsRefused, uploadsTotal, manifestReads)
 	})
 )
 

@@ -67,6 +67,9 @@ type Options struct {
 	// requests under way; 0 is DefaultMaxContentBytes. One caller gets at most a quarter, and
 	// another quarter is for manifests that are read for their parts.
 	MaxContentBytes int64
+	// MaxUploadsPerUser is how many unfinished uploads one user may have; 0 is
+	// DefaultMaxUploadsPerUser.
+	MaxUploadsPerUser int
 	// RedirectBlobs sends clients to the storage's own URLs for blobs, where it has such.
 	RedirectBlobs bool
 	// MinChunkBytes is what clients are told a chunk of an upload should have at least
@@ -100,6 +103,7 @@ func (o *Options) complete() error {
 	want(o.MaxManifestBytes >= 0, "the largest manifest cannot have %d bytes", o.MaxManifestBytes)
 	want(o.ManifestCacheBytes >= 0, "manifests in memory cannot have %d bytes", o.ManifestCacheBytes)
 	want(o.MaxContentBytes >= 0, "the content of requests cannot have %d bytes", o.MaxContentBytes)
+	want(o.MaxUploadsPerUser >= 0, "a user cannot have %d uploads", o.MaxUploadsPerUser)
 	want(o.MinChunkBytes >= 0, "a chunk cannot have %d bytes at least", o.MinChunkBytes)
 	want(o.ClientTimeout >= 0, "the time-out for clients cannot be %s", o.ClientTimeout)
 	switch o.Sparse {
@@ -113,6 +117,7 @@ func (o *Options) complete() error {
 	o.MaxManifestBytes = cmp.Or(o.MaxManifestBytes, DefaultMaxManifestBytes)
 	o.ManifestCacheBytes = cmp.Or(o.ManifestCacheBytes, DefaultManifestCacheBytes)
 	o.MaxContentBytes = cmp.Or(o.MaxContentBytes, DefaultMaxContentBytes)
+	o.MaxUploadsPerUser = cmp.Or(o.MaxUploadsPerUser, DefaultMaxUploadsPerUser)
 	o.ClientTimeout = cmp.Or(o.ClientTimeout, DefaultClientTimeout)
 	o.Sparse = cmp.Or(o.Sparse, SparseIndexes)
 	if o.Now == nil {

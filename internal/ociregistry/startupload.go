@@ -36,15 +36,28 @@ func (x *exchange) startUpload() error {
 			Detail: map[string]string{"digest-algorithm": fmt.Sprintf("%.100s", algorithm)},
 		}
 	}
+	if err := x.sessions.full(x.callerName()); err != nil {
+		return x.refuseUpload("user", err)
+	}
 	upload, err := x.Store.StartUpload(x.context(), x.repo.Key(), algorithm)
+	if many := (*blobstore.TooManyUploads)(nil); errors.As(err, &many) {
+		return x.refuseUpload("namespace", err)
+	}
 	if err != nil {
 		return fmt.Errorf("starting an upload to %s: %w", x.repo, err)
 	}
+	x.sessions.used(x.callerName(), upload.ID())
 	uploadsTotal.WithLabelValues("started").Inc()
 	if x.MinChunkBytes > 0 {
 		x.w.Header().Set("OCI-Chunk-Min-Length", strconv.FormatInt(x.MinChunkBytes, 10))
 	}
 	return x.answerUpload(upload, http.StatusAccepted)
+}
+
+// refuseUpload counts an upload that is one too many.
+func (x *exchange) refuseUpload(bound string, err error) error {
+	uploadsRefused.WithLabelValues(bound).Inc()
+	return err
 }
 
 // uploadAtOnce takes a whole blob.

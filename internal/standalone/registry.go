@@ -80,7 +80,7 @@ func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
 	storage := &o.Config.Registry.Storage
 	driver, err := drivers.Open(ctx, storage.Driver, storage.Parameters, o.DataDir)
 	if err == nil {
-		r.store, err = blobstore.New(blobstore.Options{Driver: driver})
+		r.store, err = blobstore.New(blobstore.Options{Driver: driver, MaxUploads: o.Config.Registry.Uploads.MaxPerNamespace})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the registry's storage: %w", err), r.listener.Close())
@@ -158,6 +158,7 @@ func (r *registry) compose(s *Server) (err error) {
 		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
 		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
 		RedirectBlobs:      settings.Storage.Redirect,
+		MaxUploadsPerUser:  settings.Uploads.MaxPerUser,
 		MaxContentBytes:    settings.Requests.MaxContent.Value(),
 		Reads:              limit(settings.Requests.Read),
 		Writes:             limit(settings.Requests.Write),
