@@ -81,7 +81,7 @@ imports:
   retry: {disabled: true, workers: *workers}
   hosts: {retries: 0}
   addresses: {allow: [169.254.10.1, "fd00:ec2::/32"]}
-  limits: {manifestSize: 65536, configSize: 64k, imageSize: "2Mi"}
+  limits: {manifestSize: 65536, configSize: 64k, imageSize: "1984Ki"}
 `)
 	want := Default()
 	want.Registry.InternalHostname = "registry.weir.svc:5000"
@@ -96,7 +96,7 @@ imports:
 	i.Retry.Disabled = true
 	i.Hosts.Retries = 0
 	i.Addresses.Allow = []string{"169.254.10.1", "fd00:ec2::/32"}
-	i.Limits.ManifestSize, i.Limits.ConfigSize, i.Limits.ImageSize = size(65536), size(64000), size(2<<20)
+	i.Limits.ManifestSize, i.Limits.ConfigSize, i.Limits.ImageSize = size(65536), size(64000), size(1984<<10)
 	assertSame(t, "configuration", c, want)
 }
 

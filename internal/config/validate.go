@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"weir.dev/weir/internal/controller/imageimport"
 	"weir.dev/weir/internal/controller/schedule"
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/reference"
 )
@@ -163,6 +165,9 @@ func (v *validator) limits(p *field.Path, c *LimitsConfiguration) {
 	v.size(p.Child("manifestSize"), c.ManifestSize)
 	v.size(p.Child("configSize"), c.ConfigSize)
 	v.size(p.Child("imageSize"), c.ImageSize)
+	if c.ImageSize.CmpInt64(imageapi.MaxImageBytes) > 0 {
+		v.add(field.Invalid(p.Child("imageSize"), c.ImageSize.String(), fmt.Sprintf("must be at most %d bytes: storage takes no more", imageapi.MaxImageBytes)))
+	}
 	v.size(p.Child("tagSize"), c.TagSize)
 	v.size(p.Child("requestSize"), c.RequestSize)
 	v.size(p.Child("cacheSize"), c.CacheSize)

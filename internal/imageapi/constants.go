@@ -94,6 +94,10 @@ const (
 	BindingLegacy                 = "legacy"
 )
 
+// MaxImageBytes is the largest Image as it is stored: 64 KiB below the 2 MiB that the API
+// server's etcd client sends in one request.
+const MaxImageBytes = 2<<20 - 64<<10
+
 // Condition types of signatures, and the one signature type that clients know.
 const (
 	SignatureTrusted       = "Trusted"

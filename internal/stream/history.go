@@ -16,7 +16,7 @@ import (
 // When next shares the image or the reference with the head, the head is brought
 // up to date in place and keeps its time; when it shares both and the generation,
 // nothing happens. Any change clears the tag's conditions. There is no limit on
-// the length of a history; pruning trims it.
+// the length of a history here; LimitHistory and pruning shorten it.
 func AddEvent(s *imagev1.ImageStream, tag string, next imagev1.TagEvent) bool {
 	t := ensureStatusTag(s, tag)
 	current := head(t)

@@ -237,16 +237,32 @@ func mostSpecific(ref string) string {
 
 // RecordRefusal notes on a stored stream that an import was refused as a whole (by a
 // limit): the tags that attempted would have brought for the first time get a failed
-// condition, nothing else changes. It reports whether there were any.
-func RecordRefusal(s, attempted *imagev1.ImageStream, refusal metav1.Status, now metav1.Time) bool {
+// condition, and with moved those that it would have moved, too. Nothing else changes. It
+// reports whether there were any.
+func RecordRefusal(s, attempted *imagev1.ImageStream, refusal metav1.Status, moved bool, now metav1.Time) bool {
 	failure := failureOf(&refusal, s.Generation+1, now.Rfc3339Copy())
-	changed := false
+	var names []string
 	for i := range attempted.Status.Tags {
-		name := attempted.Status.Tags[i].Tag
-		if StatusTag(s, name) == nil {
-			ensureStatusTag(s, name).Conditions = []imagev1.TagEventCondition{failure}
-			changed = true
+		if name := attempted.Status.Tags[i].Tag; StatusTag(s, name) == nil {
+			names = append(names, name)
 		}
+	}
+	if moved {
+		names = append(names, ChangedHeads(attempted, s)...)
+	}
+	changed := false
+	for _, name := range names {
+		known := findCondition(StatusTag(s, name), &failure)
+		if known != nil && known.Generation >= failure.Generation {
+			continue
+		}
+		conditions := []imagev1.TagEventCondition{failure}
+		if retry := currentRetry(s, name); retry != nil {
+			retry.Generation = failure.Generation
+			conditions = append(conditions, *retry)
+		}
+		ensureStatusTag(s, name).Conditions = conditions
+		changed = true
 	}
 	return changed
 }

@@ -302,11 +302,20 @@ func TestRecordRefusal(t *testing.T) {
 	ensureStatusTag(want, "n").Conditions = []imagev1.TagEventCondition{failed("Invalid", "too many", 5, at(2))}
 
 	refusal := failure(metav1.StatusReasonInvalid, "too many")
-	if !RecordRefusal(s, attempted, refusal, at(2)) {
+	if !RecordRefusal(s, attempted, refusal, false, at(2)) {
 		t.Error("nothing changed")
 	}
 	equal(t, "stream", want, s)
-	if RecordRefusal(s, attempted, refusal, at(3)) {
+	if RecordRefusal(s, attempted, refusal, false, at(3)) {
 		t.Error("it is recorded twice")
+	}
+
+	if !RecordRefusal(s, attempted, refusal, true, at(3)) {
+		t.Error("nothing changed for the tag that would have moved")
+	}
+	ensureStatusTag(want, "a").Conditions = []imagev1.TagEventCondition{failed("Invalid", "too many", 5, at(3))}
+	equal(t, "stream", want, s)
+	if RecordRefusal(s, attempted, refusal, true, at(4)) {
+		t.Error("it is recorded twice for the tag that would have moved")
 	}
 }

@@ -232,6 +232,18 @@ func TestStreamsPushOverLimits(t *testing.T) {
 		r.wantTag(t, in, "large", "")
 		r.pushed(t, small.to(in, admin, "again"))
 	})
+	t.Run("size of a stream", func(t *testing.T) {
+		ns := env.Namespace(t, "limit")
+		in := repo(t, ns, "app")
+		r.pushed(t, newManifest(t, 1).to(in, admin, "1"))
+		env.FillStream(t, ns, "app", stream.MaxBytes)
+		tags := make([]string, 10)
+		for i := range tags {
+			tags[i] = fmt.Sprint("new-", i)
+		}
+		_, err := r.Record(t.Context(), newManifest(t, 1).to(in, admin, tags...))
+		wantRefused(t, err, "403 DENIED", fmt.Sprint("exceeds the maximum limit of ", stream.MaxBytes), "weir.dev/history-limit")
+	})
 	t.Run("number of images", func(t *testing.T) {
 		ns := env.Namespace(t, "limit")
 		in, first := repo(t, ns, "app"), newManifest(t, 1)

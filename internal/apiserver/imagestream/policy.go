@@ -61,6 +61,7 @@ func (p Policy) mayUpdateImages(ctx context.Context) bool {
 // error as its text (docs/resources/imagestreams.md).
 func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
 	resolution := append(s.authorizeSources(ctx, is, old), s.resolver(ctx, is, old).Resolve(is, old)...)
+	stream.LimitHistory(is)
 	stream.PruneCopySources(is)
 	stream.PruneUnproven(is)
 	var errs field.ErrorList
@@ -72,6 +73,8 @@ func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field
 	if len(resolution) > 0 {
 		errs = append(errs, field.InternalError(field.NewPath(""), apierrors.NewInvalid(schema.GroupKind{Kind: imageapi.ImageStreams}, is.Name, resolution)))
 	}
+	errs = append(errs, historyLimit(is, old)...)
+	errs = append(errs, size(is, old)...)
 	if err := s.checkLimits(is, old); err != nil {
 		forbidden := apierrors.NewForbidden(imageapi.Resource(imageapi.KindImageStream), is.Name, err)
 		errs = append(errs, field.InternalError(field.NewPath(""), forbidden))
@@ -135,7 +138,7 @@ func (s strategy) checkLimits(is, old *imagev1.ImageStream) error {
 
 // admitStatus validates a status that is to be written.
 func (s strategy) admitStatus(is, old *imagev1.ImageStream) field.ErrorList {
-	errs := validation.ImageStreamStatusUpdate(is, old, s.policy.Allowed)
+	errs := append(validation.ImageStreamStatusUpdate(is, old, s.policy.Allowed), size(is, old)...)
 	if err := s.checkLimits(is, old); err != nil {
 		errs = append(errs, field.Forbidden(field.NewPath("imageStream"), err.Error()))
 	}

@@ -139,6 +139,7 @@ func (s statusStrategy) PrepareForUpdate(ctx context.Context, obj, old runtime.O
 	if !s.internal && !s.policy.mayUpdateImages(ctx) {
 		stream.MarkNew(is, before)
 	}
+	stream.LimitHistory(is)
 	stream.PruneCopySources(is)
 	stream.PruneUnproven(is)
 }

@@ -128,10 +128,16 @@ func (r *REST) recordRefusal(ctx context.Context, isi *imagev1.ImageStreamImport
 	}
 	status := metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Message: refusal.Error()}
 	_, _, err := r.Streams.Apply(ctx, isi.Name, imagestream.Write{StatusOnly: true, DryRun: dryRun}, func(s *imagev1.ImageStream, _ bool) error {
-		stream.RecordRefusal(s, attempted, status, now)
+		stream.RecordRefusal(s, attempted, status, tooLarge(refusal), now)
 		return nil
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		klog.FromContext(ctx).Error(err, "noting on an image stream that an import was refused", "imagestream", klog.KRef(isi.Namespace, isi.Name))
 	}
+}
+
+// tooLarge reports whether a stream was refused for its size. That concerns each tag that was
+// to move; the other limits are about images and references that are new to the stream.
+func tooLarge(refusal error) bool {
+	return apierrors.HasStatusCause(refusal, metav1.CauseTypeTooLong)
 }

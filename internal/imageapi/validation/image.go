@@ -2,6 +2,7 @@ package validation
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -17,14 +18,27 @@ import (
 // Image validates an Image that is created. Its name need not be a digest: anything that fits
 // into one segment of a URL path is taken.
 func Image(img *imagev1.Image) field.ErrorList {
-	return image(img, nil)
+	return append(image(img, nil), imageSize(img, nil)...)
 }
 
 // ImageUpdate validates an Image that replaces another, besides what PrepareUpdate of package
 // dockerimage reverts.
 func ImageUpdate(updated, old *imagev1.Image) field.ErrorList {
 	errs := apivalidation.ValidateObjectMetaUpdate(&updated.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
-	return append(errs, image(updated, nil)...)
+	return append(append(errs, image(updated, nil)...), imageSize(updated, old)...)
+}
+
+// imageSize refuses an Image that storage does not take, unless it grew no further. old is nil
+// for a new one.
+func imageSize(img, old *imagev1.Image) field.ErrorList {
+	size := img.Size()
+	if size <= imageapi.MaxImageBytes || old != nil && size <= old.Size() {
+		return nil
+	}
+	return field.ErrorList{{
+		Type: field.ErrorTypeTooLong, Field: "dockerImageMetadata", BadValue: field.OmitValueType{},
+		Detail: fmt.Sprintf("the size of the image, %d bytes, exceeds the maximum limit of %d", size, imageapi.MaxImageBytes),
+	}}
 }
 
 // image validates an Image that stands at a path of another object; nil for one of its own.

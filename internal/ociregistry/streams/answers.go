@@ -13,6 +13,7 @@ import (
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/stream"
 )
 
 // retryAfter is when to try again where the API does not say.
@@ -116,7 +117,7 @@ func refusal(err error, repo reference.Repository, doing string) *ociregistry.Er
 	case apierrors.IsForbidden(err), isLimit(err, text):
 		return ociregistry.NewError(ociregistry.CodeDenied, "%s: %s", doing, text).Because(err)
 	case strings.Contains(text, tooLargeText):
-		return ociregistry.NewError(ociregistry.CodeDenied, "%s: its record would be larger than the API server can store; a long history is made shorter by pruning", doing).Because(err)
+		return ociregistry.NewError(ociregistry.CodeDenied, "%s: the record would be larger than etcd takes (--max-request-bytes); delete tags of the image stream, or set its annotation %s to shorten the history", doing, stream.AnnotationHistoryLimit).Because(err)
 	case apierrors.IsRequestEntityTooLargeError(err):
 		return ociregistry.NewError(ociregistry.CodeManifestInvalid, "%s: the manifest lists more than the API server takes", doing).Because(err)
 	case apierrors.IsInvalid(err) && blames(err, "metadata.name"):

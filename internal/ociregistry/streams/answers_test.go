@@ -103,7 +103,7 @@ func TestRefusal(t *testing.T) {
 		"image":          {invalidAt("image.dockerImageLayers", "odd"), `400 MANIFEST_INVALID: doing it: ImageStream.image.openshift.io "app" is invalid: image.dockerImageLayers: Forbidden: odd`},
 		"policy":         {apierrors.NewBadRequest("odd"), "400 MANIFEST_INVALID: doing it: odd"},
 		"body too large": {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), "400 MANIFEST_INVALID: doing it: the manifest lists more than the API server takes"},
-		"etcd":           {answered(500, metav1.StatusReasonUnknown, "etcdserver: request is too large", 0), "403 DENIED: doing it: its record would be larger than the API server can store; a long history is made shorter by pruning"},
+		"etcd":           {answered(500, metav1.StatusReasonUnknown, "etcdserver: request is too large", 0), "403 DENIED: doing it: the record would be larger than etcd takes (--max-request-bytes); delete tags of the image stream, or set its annotation weir.dev/history-limit to shorten the history"},
 		"trouble":        {apierrors.NewTooManyRequests("", 1), "429 TOOMANYREQUESTS: doing it: the API server has too many requests"},
 		"missing":        {apierrors.NewNotFound(mappingsResource, "app"), "503 UNAVAILABLE: doing it: the API server does not answer as expected"},
 		"network":        {unreachable, "503 UNAVAILABLE: doing it: the API server cannot be reached"},

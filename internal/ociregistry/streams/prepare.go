@@ -16,13 +16,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-const (
-	// maxImageBytes is the largest Image that is sent, in the form that is stored. As JSON
-	// it stays below the 3 MiB that the API takes.
-	maxImageBytes = 2 << 20
-	// unknownPart is how build tools fill the platform of what runs nowhere.
-	unknownPart = "unknown"
-)
+// unknownPart is how build tools fill the platform of what runs nowhere.
+const unknownPart = "unknown"
 
 // mediaTypeGrammar is what the API takes as a media type (RFC 6838, section 4.2).
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
@@ -60,8 +55,9 @@ func imageOf(p ociregistry.Push, host string, now time.Time) (*imagev1.Image, er
 	if err := completeList(img); err != nil {
 		return nil, invalid("%v", err)
 	}
-	if size := img.Size(); size > maxImageBytes {
-		return nil, invalid("its record (layers, configuration, manifests) would take %d bytes, more than %d", size, maxImageBytes)
+	// As JSON such an Image stays below the 3 MiB that the API takes.
+	if size := img.Size(); size > imageapi.MaxImageBytes {
+		return nil, invalid("its record (layers, configuration, manifests) would take %d bytes, more than %d", size, imageapi.MaxImageBytes)
 	}
 	return img, nil
 }

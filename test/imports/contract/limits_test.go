@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
 )
 
@@ -112,6 +113,30 @@ func TestLimitOfImagesInAStream(t *testing.T) {
 	}
 	// What is there already is no reason to refuse.
 	post(t, ns, importing("s", one))
+}
+
+// TestSizeOfAStream: an import that a full stream does not take is told by the conditions of its
+// tags, also of those that have an image already.
+func TestSizeOfAStream(t *testing.T) {
+	t.Parallel()
+	ns, upstream := env.Namespace(t, "limits"), testenv.NewRegistry(t)
+	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	post(t, ns, importing("s", image(upstream.Ref("x:1"), "a")))
+	full := env.FillStream(t, ns, "s", stream.MaxBytes)
+	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	again := importing("s", image(upstream.Ref("x:1"), "a"))
+	for i := range 10 {
+		again.Spec.Images = append(again.Spec.Images, image(upstream.Ref("x:1"), fmt.Sprint("new-", i)))
+	}
+	status := refused(t, env.Config, ns, again)
+	wantStatus(t, status, 422, metav1.StatusReasonInvalid, "ImageStream", "s")
+	after := getStream(t, ns, "s")
+	for _, tag := range []string{"a", "new-0", "new-9"} {
+		c := importFailure(after, tag)
+		if c == nil || c.Reason != "Invalid" || !contains(c.Message, limitText) || c.Generation != full.Generation+1 {
+			t.Errorf("condition of %s: %+v", tag, c)
+		}
+	}
 }
 
 func TestLimitOfTagsInAStream(t *testing.T) {
