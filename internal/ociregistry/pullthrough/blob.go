@@ -59,10 +59,13 @@ func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 	return shared(ctx, m, j, kindSize, func(ctx context.Context) (int64, error) {
 		size, _, err := first(ctx, j, j.candidates, remembering(m, j, kindBlob, func(ctx context.Context, c candidate) (int64, error) {
 			size, err := c.BlobSize(ctx)
-			if err == nil && j.Size >= 0 && size != j.Size {
+			switch {
+			case err != nil:
+				return 0, err
+			case j.Size >= 0 && size != j.Size:
 				return 0, wrongSize(c.Repository(), size, j.Size)
 			}
-			return size, err
+			return size, m.tooLarge(size, c.Repository())
 		}))
 		if err == nil {
 			m.sizes.Add(key, size, m.opts.Remember)

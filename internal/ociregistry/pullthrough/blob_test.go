@@ -245,6 +245,51 @@ func TestBackgroundIsBounded(t *testing.T) {
 	r.wantNotStored(d2)
 }
 
+// What a registry announces is fetched for a caller only, if it is much.
+func TestLargeRestEndsWithItsLastCaller(t *testing.T) {
+	content, d := random(1 << 20)
+	for name, c := range map[string]struct {
+		rest  int64
+		known bool
+		ends  bool
+	}{
+		"less than the bound": {950_000, true, false},
+		"more":                {940_000, true, true},
+		"more, as announced":  {940_000, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, other := newRig(t, func(s *setup) { s.MaxBackgroundBytes = c.rest }), elsewhere(t, content)
+			answer, release := held(content, 100_000)
+			blobScript(other, d, answer)
+			o := from(t, len(content), other)
+			if !c.known {
+				o.Size = -1
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			b, err := r.Blob(ctx, in(app, d, o))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := b.Open(ctx, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(content, make([]byte, 100_000)); err != nil {
+				t.Fatal(err)
+			}
+			content.Close()
+			leave()
+			if c.ends {
+				r.wantNotStored(d)
+				return
+			}
+			r.eventually("nobody waits", func() bool { return r.holdersOf(d) == 0 })
+			release()
+			r.eventually("it is stored", func() bool { _, err := r.store.Confirm(t.Context(), d); return err == nil })
+		})
+	}
+}
+
 // holdersOf is how many callers hold fetches of a digest, -1 without one.
 func (r *rig) holdersOf(d digest.Digest) int {
 	r.mu.Lock()

@@ -243,6 +243,34 @@ func TestWrongLength(t *testing.T) {
 	}
 }
 
+// No blob is larger than blobs may be, whoever says so.
+func TestAnnouncedSizesAreBounded(t *testing.T) {
+	const endless = 1_000_000_000_000_000
+	content, d := random(layerSize)
+	for _, mirror := range []bool{true, false} {
+		r, other := newRig(t, func(s *setup) { s.Mirror = mirror }), elsewhere(t, content)
+		other.On("/blobs/"+d.String(), func(w http.ResponseWriter, req *http.Request) bool {
+			w.Header().Set("Content-Length", fmt.Sprint(endless))
+			if req.Method == http.MethodGet {
+				w.Write(content)
+			}
+			return true
+		})
+		for _, size := range []int64{endless, -1} {
+			o := from(t, layerSize, other)
+			o.Size = size
+			_, err := r.pull(d, o)
+			wantError(t, err, ociregistry.CodeUnavailable, other.Host())
+			if !strings.Contains(err.Error(), "larger than") {
+				t.Errorf("%v does not say why", err)
+			}
+			_, err = r.Stat(t.Context(), in(app, d, o))
+			wantError(t, err, ociregistry.CodeUnavailable, other.Host())
+		}
+		r.wantNotStored(d)
+	}
+}
+
 // Where a stream has content from several registries, one that fails is no failure.
 func TestNextSource(t *testing.T) {
 	content, d := random(layerSize)

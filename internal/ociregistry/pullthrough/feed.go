@@ -98,8 +98,15 @@ func (f *feed) connect(ctx context.Context, c candidate) (*upstream.BlobStream, 
 	if !f.began {
 		open = remembering(f.m, f.job, kindBlob, open)
 	}
+	if err := f.m.tooLarge(f.size, c.Repository()); err != nil {
+		return nil, err
+	}
 	b, err := open(ctx, c)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.m.tooLarge(b.Size, b.Source); err != nil {
+		_ = b.Close()
 		return nil, err
 	}
 	if f.size >= 0 && b.Size >= 0 && b.Size != f.size {
@@ -108,6 +115,14 @@ func (f *feed) connect(ctx context.Context, c candidate) (*upstream.BlobStream, 
 		return nil, wrongSize(b.Source, b.Size, f.size)
 	}
 	return b, nil
+}
+
+// tooLarge is an error for a size, known or announced, that no blob may have.
+func (m *Mirror) tooLarge(size int64, source string) error {
+	if size <= m.opts.MaxBlobBytes {
+		return nil
+	}
+	return &upstream.Error{Code: upstream.CodeTooLarge, Source: source, Text: fmt.Sprintf("the blob is larger than %d bytes", m.opts.MaxBlobBytes)}
 }
 
 func (f *feed) accept(b *upstream.BlobStream, from candidate) {
@@ -147,8 +162,8 @@ func (f *feed) Read(p []byte) (int, error) {
 				f.broke(err)
 			}
 		}
-		if f.size < 0 && f.pos > f.m.opts.MaxBlobBytes {
-			return 0, &upstream.Error{Code: upstream.CodeTooLarge, Source: f.from.Repository(), Text: "the blob is larger than a blob may be"}
+		if err := f.m.tooLarge(f.pos, f.from.Repository()); f.size < 0 && err != nil {
+			return 0, err
 		}
 		if n > 0 {
 			return n, nil

@@ -20,7 +20,7 @@ const (
 	failed         // readers get no more than what is verified
 )
 
-// errAbandoned ends a fetch without callers that would be one too many in the background.
+// errAbandoned ends a fetch without callers that is not continued in the background.
 var errAbandoned = errors.New("all callers have left")
 
 // fetch is one blob on its way into storage, and what its readers know of it.
@@ -47,6 +47,14 @@ type fetch struct {
 	given    bool  // a caller has got content, or a size, that is not verified
 	file     *file
 	err      error // why it failed
+	arrived  int64 // bytes that were received
+}
+
+// nearlyDone reports whether so little is missing that it is fetched without callers.
+func (f *fetch) nearlyDone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.size >= 0 && f.size-f.arrived <= f.m.opts.MaxBackgroundBytes
 }
 
 // until waits until a condition holds, which is looked at with the lock held.
@@ -110,7 +118,7 @@ func (f *fetch) restart() bool {
 	if f.given {
 		return false
 	}
-	f.readable, f.size, f.answered = 0, f.feed.job.Size, false
+	f.readable, f.arrived, f.size, f.answered = 0, 0, f.feed.job.Size, false
 	if f.file != nil {
 		f.file.release()
 		f.file = nil

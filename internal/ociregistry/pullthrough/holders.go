@@ -59,15 +59,15 @@ func (f *fetch) begun() bool {
 	return f.answered
 }
 
-// release ends a caller's hold. A fetch without callers goes on in the background:
-// a client that pulled once comes again. One too many there is given up.
+// release ends a caller's hold. A fetch without callers goes on in the background if not
+// much is missing: a client that pulled once comes again. One too many there is given up.
 func (m *Mirror) release(f *fetch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f.holders--
 	switch {
 	case f.holders > 0 || f.over:
-	case m.background < m.opts.MaxBackground:
+	case m.background < m.opts.MaxBackground && f.nearlyDone():
 		m.background++
 		f.background = true
 		backgroundFetches.Inc()

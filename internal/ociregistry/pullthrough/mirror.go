@@ -43,12 +43,15 @@ type Options struct {
 	// MaxTempBytes bounds those files together; default 20 GiB. Beyond it callers wait
 	// until the storage has the whole blob.
 	MaxTempBytes int64
-	// MaxBlobBytes is the largest blob of which neither stream nor registry tells the
-	// size; default 100 GiB.
+	// MaxBlobBytes is the largest blob, whether its size is known before or not; default
+	// 100 GiB.
 	MaxBlobBytes int64
 	// MaxBackground is how many blobs are fetched to their end although all callers
 	// have gone; default 8. One more is given up.
 	MaxBackground int
+	// MaxBackgroundBytes is how much of such a blob may still be to come, default 1 GiB:
+	// what a registry announces is not fetched without anyone who waits for it.
+	MaxBackgroundBytes int64
 	// Attempts is how often a blob may break off in a row, with hardly any progress, before
 	// it is given up, and once more for every other way to get it; default 4.
 	Attempts int
@@ -70,6 +73,7 @@ func (o Options) withDefaults() Options {
 	o.MaxTempBytes = cmp.Or(o.MaxTempBytes, 20<<30)
 	o.MaxBlobBytes = cmp.Or(o.MaxBlobBytes, 100<<30)
 	o.MaxBackground = cmp.Or(o.MaxBackground, 8)
+	o.MaxBackgroundBytes = cmp.Or(o.MaxBackgroundBytes, 1<<30)
 	o.Attempts = cmp.Or(o.Attempts, 4)
 	o.RetryBase = cmp.Or(o.RetryBase, 200*time.Millisecond)
 	o.RetryMax = cmp.Or(o.RetryMax, 5*time.Second)
@@ -86,7 +90,8 @@ func (o Options) validate() error {
 	}
 	for name, v := range map[string]int64{
 		"maxTempBytes": o.MaxTempBytes, "maxBlobBytes": o.MaxBlobBytes,
-		"maxBackground": int64(o.MaxBackground), "attempts": int64(o.Attempts), "retryBase": int64(o.RetryBase),
+		"maxBackground": int64(o.MaxBackground), "maxBackgroundBytes": o.MaxBackgroundBytes,
+		"attempts": int64(o.Attempts), "retryBase": int64(o.RetryBase),
 		"retryMax": int64(o.RetryMax), "remember": int64(o.Remember), "avoidFor": int64(o.AvoidFor), "storagePause": int64(o.StoragePause),
 	} {
 		if v < 0 {

@@ -97,9 +97,13 @@ func (f *fetch) follow(temp *file, p []byte) *file {
 			return nil
 		}
 	}
-	if f.file != nil && (f.file.temp == nil || temp != nil) {
-		f.change(func() { f.readable += int64(len(p)) })
-	}
+	readable := f.file != nil && (f.file.temp == nil || temp != nil)
+	f.change(func() {
+		f.arrived += int64(len(p))
+		if readable {
+			f.readable += int64(len(p))
+		}
+	})
 	return temp
 }
 
