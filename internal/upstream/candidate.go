@@ -77,9 +77,7 @@ func (r *Repository) candidates(tagOrDigest string) ([]*Candidate, error) {
 func (r *Repository) candidatesAt(sources []Source, name string) []*Candidate {
 	var all []*Candidate
 	for _, at := range sources {
-		if !at.Mirror {
-			at.Insecure = at.Insecure || r.insecure
-		}
+		at.Insecure = at.Insecure || r.insecure
 		creds := distinct(append(slices.Clip(r.creds.Lookup(at.CredentialHost, at.Path)), Credential{Origin: "anonymous"}))
 		credentials := credentialsKey(at, creds)
 		own := make([]*Candidate, len(creds))

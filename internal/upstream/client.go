@@ -101,9 +101,9 @@ func (c *Client) Rules() *Rules { return c.rules.Load() }
 func (c *Client) Budgets() []BudgetSnapshot { return c.budgets.snapshot() }
 
 // Repository opens the repository of a pull spec with what one request brings
-// along. insecure speaks of the registry the pull spec names (its certificate
-// is not verified, and plain http is tried when https cannot be spoken);
-// whether a mirror is insecure is for the rules alone. A nil creds is Anonymous.
+// along. insecure makes all sources insecure, mirrors included: certificates are not
+// verified, and plain http is tried when https cannot be spoken. Without it the rules say
+// which are. A nil creds is Anonymous.
 //
 // Rules may have mirrors for tags only or for digests only. When ref has a tag, all
 // that is asked of the repository follows the rules for tags, blobs and the parts of

@@ -437,20 +437,34 @@ blocked = true
 	}
 }
 
-// insecure of a request speaks of the registry it names, not of its mirrors.
-func TestInsecureDoesNotReachMirrors(t *testing.T) {
+// insecure of a request is for all its sources: sites without access to the source have its
+// tags import from a mirror that speaks plain HTTP.
+func TestInsecureReachesMirrors(t *testing.T) {
 	h, _ := realRegistry(t)
 	mirror, source := serve(t, h), serve(t, h)
-	c := newTestClient(t)
-	rules, _ := NewRules(conf(t, `
-[[registry]]
-location = "`+source.host+`"
-[[registry.mirror]]
-location = "`+mirror.host+`"
-`), ClusterObjects{})
-	c.SetRules(rules)
-	got, err := open(t, c, source.host+"/team/app").Manifest(t.Context(), "latest")
-	if err != nil || got.Source != source.host+"/team/app" || len(mirror.all()) != 0 {
-		t.Errorf("got %+v, %v; mirror asked %v", got.Descriptor, err, mirror.lines())
+	for name, rules := range map[string]func() (*Rules, []Warning){
+		"registries.conf": func() (*Rules, []Warning) {
+			return NewRules(conf(t, "[[registry]]\nlocation = \""+source.host+"\"\n[[registry.mirror]]\nlocation = \""+mirror.host+"\"\n"), ClusterObjects{})
+		},
+		"ImageTagMirrorSet": func() (*Rules, []Warning) {
+			set := configv1.ImageTagMirrorSet{Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{
+				{Source: source.host, Mirrors: []configv1.ImageMirror{configv1.ImageMirror(mirror.host)}, MirrorSourcePolicy: configv1.NeverContactSource},
+			}}}
+			return NewRules(nil, ClusterObjects{TagMirrorSets: []configv1.ImageTagMirrorSet{set}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestClient(t)
+			joined, _ := rules()
+			c.SetRules(joined)
+			got, err := open(t, c, source.host+"/team/app:latest").Manifest(t.Context(), "latest")
+			if err != nil || got.Source != mirror.host+"/team/app" {
+				t.Errorf("an insecure tag: %+v, %v", got.Descriptor, err)
+			}
+			mirror.reset()
+			if _, err := openAs(t, c, source.host+"/team/app:latest", false).Manifest(t.Context(), "latest"); err == nil || len(mirror.all()) != 0 {
+				t.Errorf("a secure tag: %v; mirror asked %v", err, mirror.lines())
+			}
+		})
 	}
 }
