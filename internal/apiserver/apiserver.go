@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
@@ -37,6 +38,8 @@ type Config struct {
 	Generic genericapiserver.Config
 	// Etcd are the options of the store.
 	Etcd genericoptions.EtcdOptions
+	// Storage wraps the stores of a getter, nil for no wrapping.
+	Storage func(generic.RESTOptionsGetter) generic.RESTOptionsGetter
 	// Host is the Kubernetes whose namespaces, secrets and limits count; Informers
 	// are of it, and started by their owner.
 	Host      kubernetes.Interface
@@ -76,6 +79,9 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 	scheme, codecs := imageapi.NewScheme(c.DefaultImportMode)
 	if err := useStorage(&c.Generic, c.Etcd, scheme, codecs, c.Hosts); err != nil {
 		return nil, err
+	}
+	if c.Storage != nil {
+		c.Generic.RESTOptionsGetter = c.Storage(c.Generic.RESTOptionsGetter)
 	}
 	describe(&c.Generic)
 	server, err := c.Generic.Complete(nil).New("weir-image-apiserver", delegate)

@@ -50,7 +50,7 @@ func (u *Upload) Append(ctx context.Context, r io.Reader) (n int64, err error) {
 		}
 		u.hashOutdate = false
 	}
-	n, err = receiver{to: u.writer, hash: u.hash, max: -1}.copy(ctx, r)
+	n, err = receiver{to: u.store.sparing(u.writer), hash: u.hash, max: -1}.copy(ctx, r)
 	u.size += n
 	u.appended, u.synced = u.appended || n > 0, u.synced && n == 0
 	var received *ReceiveError

@@ -22,6 +22,9 @@ type asideFile struct {
 
 // newAside opens one. It ends with keep or discard.
 func (s *Store) newAside(ctx context.Context) (*asideFile, error) {
+	if err := s.Room(); err != nil {
+		return nil, err
+	}
 	f := &asideFile{store: s, id: uuid.NewString()}
 	// It is written while the request lasts, and cleaned away after that.
 	ctx = context.WithoutCancel(ctx)
@@ -118,7 +121,7 @@ func (s *Store) place(ctx context.Context, d digest.Digest, content []byte) erro
 	if err != nil {
 		return err
 	}
-	if _, err := f.writer.Write(content); err != nil {
+	if _, err := s.sparing(f.writer).Write(content); err != nil {
 		f.discard(ctx)
 		return failure(err, "writing", asidePath(f.id))
 	}
@@ -194,7 +197,7 @@ func (s *Store) putLarge(ctx context.Context, d digest.Digest, r io.Reader, most
 		return 0, err
 	}
 	h := newRunningHash(d.Algorithm())
-	size, err := receiver{to: f.writer, hash: h, max: most}.copy(ctx, r)
+	size, err := receiver{to: s.sparing(f.writer), hash: h, max: most}.copy(ctx, r)
 	if err == nil && h.digest() != d {
 		err = &DigestMismatch{Want: d, Got: h.digest()}
 	}

@@ -55,7 +55,7 @@ func (i *Ingest) Receive(ctx context.Context, r io.Reader, wrote func(p []byte))
 	if i.verified {
 		return 0, fmt.Errorf("writing blob %s: it is verified: %w", i.digest, ErrUnknown)
 	}
-	n, err = receiver{to: i.file.writer, hash: i.hash, max: -1, wrote: func(p []byte) {
+	n, err = receiver{to: i.store.sparing(i.file.writer), hash: i.hash, max: -1, wrote: func(p []byte) {
 		i.size.Add(int64(len(p)))
 		if wrote != nil {
 			wrote(p)

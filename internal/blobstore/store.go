@@ -19,6 +19,9 @@ type Options struct {
 	// plain filesystem use package disk's: with distribution's own, a power cut can
 	// take away what was acknowledged.
 	Driver storagedriver.StorageDriver
+	// Reserve has room for content, or an error: what is kept free on the driver's disk for
+	// others. Nil where all of the storage may be used.
+	Reserve Reserve
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 	// CacheEntries bounds how many blobs, how many links and how many provenances are
@@ -39,10 +42,11 @@ type Options struct {
 // Its methods return ErrUnknown, ErrFull and ErrInvalid where they apply, and otherwise
 // the driver's error with what was tried.
 type Store struct {
-	driver storagedriver.StorageDriver
-	disk   diskDriver // the driver, where it is one
-	object bool       // an object store
-	now    func() time.Time
+	driver  storagedriver.StorageDriver
+	disk    diskDriver // the driver, where it is one
+	object  bool       // an object store
+	reserve Reserve    // nil for none
+	now     func() time.Time
 
 	sizes       *cache[digest.Digest, int64]
 	links       *cache[linkKey, struct{}]
@@ -82,7 +86,7 @@ func New(o Options) (*Store, error) {
 	o.CacheEntries = cmp.Or(o.CacheEntries, 1<<15)
 	o.MaxUploads = cmp.Or(o.MaxUploads, DefaultMaxUploads)
 	o.CacheFor = cmp.Or(o.CacheFor, time.Minute)
-	s := &Store{driver: o.Driver, now: o.Now, object: slices.Contains(objectStores, o.Driver.Name())}
+	s := &Store{driver: o.Driver, now: o.Now, reserve: o.Reserve, object: slices.Contains(objectStores, o.Driver.Name())}
 	s.disk, _ = o.Driver.(diskDriver)
 	s.open = openUploads{most: o.MaxUploads, byNamespace: map[string]map[uploadKey]*openUpload{}}
 	var err error

@@ -95,6 +95,9 @@ func (s *Store) StartUpload(ctx context.Context, repo string, a digest.Algorithm
 	if err := errors.Join(checkRepository(repo), checkAlgorithm(a)); err != nil {
 		return nil, err
 	}
+	if err := s.Room(); err != nil {
+		return nil, err
+	}
 	u := &Upload{store: s, repo: repo, id: uuid.NewString(), startedAt: s.now(), hash: newRunningHash(a), hashLooked: true}
 	if err := s.beginUpload(ctx, u.key()); err != nil {
 		return nil, fmt.Errorf("starting an upload to %s: %w", repo, err)

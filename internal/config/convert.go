@@ -6,11 +6,17 @@ import (
 
 	"weir.dev/weir/internal/controller/imageimport"
 	"weir.dev/weir/internal/controller/schedule"
+	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/upstream"
 )
+
+// EtcdOptions are the options of the embedded etcd over a folder.
+func (c *Configuration) EtcdOptions(dir string) etcd.Options {
+	return etcd.Options{Dir: dir, Reserve: c.Etcd.Reserve.Value(), Quota: c.Etcd.Quota.Value()}
+}
 
 // Registries are the names of the integrated registry.
 func (c *Configuration) Registries() stream.Registries {

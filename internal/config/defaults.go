@@ -9,6 +9,7 @@ import (
 
 	"weir.dev/weir/internal/controller/imageimport"
 	"weir.dev/weir/internal/controller/schedule"
+	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/importer"
 )
 
@@ -17,6 +18,7 @@ import (
 func Default() *Configuration {
 	return &Configuration{
 		TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: Kind},
+		Etcd:     EtcdConfiguration{Quota: size(etcd.DefaultQuota)},
 		Registry: defaultRegistry(),
 		Imports:  defaultImports(),
 		Schedule: defaultSchedule(),

@@ -77,6 +77,10 @@ type StorageConfiguration struct {
 	// Redirect sends clients to the storage for blobs, where the driver can sign such URLs.
 	// Default false.
 	Redirect bool `json:"redirect"`
+	// Reserve is what is kept free on the disk of a filesystem driver: with less, uploads are
+	// refused and what passes through is not kept. Default 0: 5 % of the disk, at most 1Gi,
+	// and on the disk of the embedded etcd at least twice its reserve.
+	Reserve resource.Quantity `json:"reserve"`
 	// Scrub is about the verification of stored blobs in the background.
 	Scrub ScrubConfiguration `json:"scrub"`
 }
@@ -217,6 +221,9 @@ func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
 	drivers := []string{"filesystem", "inmemory", "s3", "gcs", "azure"}
 	v.oneOf(p.Child("storage", "driver"), c.Storage.Driver, drivers)
 	v.oneOf(p.Child("storage", "scrub", "mode"), c.Storage.Scrub.Mode, []string{ScrubAuto, ScrubAlways, ScrubNever})
+	if !c.Storage.Reserve.IsZero() {
+		v.size(p.Child("storage", "reserve"), c.Storage.Reserve)
+	}
 	v.size(p.Child("storage", "scrub", "bytesPerSecond"), c.Storage.Scrub.BytesPerSecond)
 	v.realm(p.Child("tokens", "realm"), c.Tokens.Realm)
 	for i, block := range c.Tokens.TrustedProxies {

@@ -2,6 +2,7 @@ package config
 
 import (
 	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -17,12 +18,23 @@ const (
 type Configuration struct {
 	metav1.TypeMeta `json:",inline"`
 
+	// Etcd is about the embedded etcd.
+	Etcd EtcdConfiguration `json:"etcd"`
 	// Registry is about the integrated registry: its names, storage, tokens, limits.
 	Registry RegistryConfiguration `json:"registry"`
 	// Imports says how images are imported from other registries.
 	Imports ImportsConfiguration `json:"imports"`
 	// Schedule says how scheduled tags are kept current.
 	Schedule ScheduleConfiguration `json:"schedule"`
+}
+
+// EtcdConfiguration is about the embedded etcd.
+type EtcdConfiguration struct {
+	// Reserve is what is kept free on the disk of the data folder: with less, writes that take
+	// room are refused. Default 0: 5 % of the disk, from 64Mi to 512Mi. Otherwise at least 64Mi.
+	Reserve resource.Quantity `json:"reserve"`
+	// Quota is the most that the database may hold. At least 32Mi. Default 8Gi.
+	Quota resource.Quantity `json:"quota"`
 }
 
 // ImportsConfiguration says how images are imported from other registries.

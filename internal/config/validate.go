@@ -32,6 +32,7 @@ const (
 func (c *Configuration) Validate() field.ErrorList {
 	v := &validator{}
 	v.version(c)
+	v.etcd(field.NewPath("etcd"), &c.Etcd)
 	v.registry(field.NewPath("registry"), &c.Registry)
 	v.imports(field.NewPath("imports"), &c.Imports)
 	v.controllers(c)
@@ -79,6 +80,19 @@ func (v *validator) hostname(p *field.Path, host string) {
 	} else if err := CheckHostname(host); err != nil {
 		v.add(field.Invalid(p, cut(host), err.Error()))
 	}
+}
+
+const (
+	// minEtcdReserve is what etcd needs to go on when the disk is full otherwise.
+	minEtcdReserve = 64 << 20
+	minEtcdQuota   = 32 << 20
+)
+
+func (v *validator) etcd(p *field.Path, c *EtcdConfiguration) {
+	if !c.Reserve.IsZero() {
+		v.sizeFrom(p.Child("reserve"), c.Reserve, minEtcdReserve)
+	}
+	v.sizeFrom(p.Child("quota"), c.Quota, minEtcdQuota)
 }
 
 func (v *validator) imports(p *field.Path, c *ImportsConfiguration) {
@@ -226,6 +240,12 @@ func (v *validator) upTo(p *field.Path, n, most int) {
 func (v *validator) countOrUnlimited(p *field.Path, n int) {
 	if n < -1 || n == 0 || n > maxCount {
 		v.add(field.Invalid(p, n, "must be from 1 to "+strconv.Itoa(maxCount)+", or -1 for no limit"))
+	}
+}
+
+func (v *validator) sizeFrom(p *field.Path, q resource.Quantity, least int64) {
+	if q.CmpInt64(least) < 0 || q.CmpInt64(maxSize) > 0 {
+		v.add(field.Invalid(p, q.String(), "must be from "+resource.NewQuantity(least, resource.BinarySI).String()+" to 1Ti bytes"))
 	}
 }
 

@@ -5,26 +5,45 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"weir.dev/weir/internal/diskspace"
 )
 
 const (
 	// maxSocketPath is what fits sockaddr_un on every Unix with its closing zero.
 	maxSocketPath = 103
 	socketName    = "etcd.sock"
-	// backendQuotaBytes lets the store grow past etcd's 2 GiB default: 50,000
-	// images with their metadata are about 1 GiB with history between compactions.
-	backendQuotaBytes = 8 << 30
+	// DefaultQuota is the most that the database may hold: 50,000 images with their metadata
+	// are about 1 GiB with history between compactions.
+	DefaultQuota = 8 << 30
+	// segmentBytes is what a segment of the log takes before anything is in it. There are two
+	// at the least, and the next is made when one is full: it has to find room on a disk that
+	// is almost full, which etcd's own 64 MB may not.
+	segmentBytes = 16 << 20
+	// largestPut is about what the API server writes at once at most.
+	largestPut = 4 << 20
+	// floor is the room that etcd needs to go on: a segment, and what is written at once.
+	floor = segmentBytes + 8<<20
 )
+
+func init() { wal.SegmentSizeBytes = segmentBytes }
+
+// DefaultReserve is what is kept free on a disk: 5 %, from 64 MiB to 512 MiB.
+func DefaultReserve(u diskspace.Usage) int64 { return diskspace.Share(u, 5, 64<<20, 512<<20) }
 
 // Options say where the member keeps its data.
 type Options struct {
@@ -33,6 +52,11 @@ type Options struct {
 	// StartTimeout bounds the time from start to a served client; default 60 s,
 	// because replaying a long log on a slow disk takes its time.
 	StartTimeout time.Duration
+	// Reserve is how many bytes are kept free on the disk of Dir: with less, what takes more
+	// room is refused. 0 is DefaultReserve.
+	Reserve int64
+	// Quota is the most that the database may have in use, in bytes; 0 is DefaultQuota.
+	Quota int64
 }
 
 // Server is a running member.
@@ -40,6 +64,10 @@ type Server struct {
 	member    *embed.Etcd
 	endpoint  string
 	socketDir string // removed at Close when it is not below Dir
+
+	guard  *guard
+	stop   context.CancelFunc // ends the keeper
+	keeper sync.WaitGroup
 }
 
 // Start starts the member and returns when it serves clients.
@@ -50,7 +78,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making etcd's folder: %w", err)
 	}
-	s := &Server{}
+	s := &Server{stop: func() {}}
+	keeper, err := s.newKeeper(o)
+	if err != nil {
+		return nil, err
+	}
 	socket, err := s.socketPath(o.Dir)
 	if err != nil {
 		return nil, err
@@ -59,14 +91,59 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("removing the socket of an earlier run: %w", err)
 	}
 	s.endpoint = "unix://" + socket
-	if s.member, err = embed.StartEtcd(config(o.Dir, socket)); err != nil {
+	if s.member, err = embed.StartEtcd(s.config(o.Dir, socket)); err != nil {
 		s.removeSocketDir()
 		return nil, fmt.Errorf("starting etcd in %s: %w", o.Dir, err)
 	}
 	if err := s.waitReady(ctx, o); err != nil {
 		return nil, err
 	}
+	keeper.server = s.member.Server
+	s.guard.server.Store(s.member.Server)
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.keeper.Go(func() { keeper.run(ctx) })
 	return s, nil
+}
+
+// newKeeper measures the disk and makes sure that etcd has room to start, if it can.
+func (s *Server) newKeeper(o Options) (*keeper, error) {
+	usage, err := diskspace.Measure(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("measuring the disk of %s: %w", o.Dir, err)
+	}
+	reserve := diskspace.NewReserve(o.Dir, cmp.Or(o.Reserve, DefaultReserve(usage)))
+	s.guard = newGuard(reserve, cmp.Or(o.Quota, DefaultQuota))
+	k := &keeper{guard: s.guard, ballast: newBallast(o.Dir, usage)}
+	return k, k.prepare()
+}
+
+// Room is how much room the member has.
+type Room struct {
+	// Disk is what the disk has; InUse is what the database holds, Size is that of its file,
+	// and Quota what it may hold, all in bytes.
+	Disk               diskspace.Usage
+	Reserve            int64
+	InUse, Size, Quota int64
+	// Refused is how many requests were refused for want of room since the start.
+	Refused int64
+	// Err is why requests are refused, nil when they are not: a *diskspace.LowError, a full
+	// database, or a disk that cannot be measured.
+	Err error
+}
+
+// Room measures.
+func (s *Server) Room() Room {
+	backend := s.member.Server.Backend()
+	r := Room{
+		Reserve: s.guard.reserve.Bytes(),
+		InUse:   backend.SizeInUse(), Size: backend.Size(), Quota: s.guard.quota,
+		Refused: s.guard.refused.Load(),
+	}
+	r.Disk, r.Err = s.guard.reserve.Check()
+	if r.Err == nil && r.InUse+largestPut > r.Quota {
+		r.Err = &quotaError{r.InUse, r.Quota}
+	}
+	return r
 }
 
 // Endpoint is the client URL, for --etcd-servers.
@@ -77,6 +154,8 @@ func (s *Server) Err() <-chan error { return s.member.Err() }
 
 // Close stops the member after its clients are done and releases its files.
 func (s *Server) Close() {
+	s.stop()
+	s.keeper.Wait()
 	s.member.Close()
 	s.removeSocketDir()
 }
@@ -121,7 +200,7 @@ func (s *Server) removeSocketDir() {
 }
 
 // config is a single member without peers: no TCP port is opened at all.
-func config(dir, socket string) *embed.Config {
+func (s *Server) config(dir, socket string) *embed.Config {
 	cfg := embed.NewConfig()
 	cfg.Name = "weir"
 	cfg.Dir = filepath.Join(dir, "member")
@@ -130,7 +209,8 @@ func config(dir, socket string) *embed.Config {
 	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: socket}}
 	cfg.AdvertiseClientUrls = cfg.ListenClientUrls
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
-	cfg.QuotaBackendBytes = backendQuotaBytes
+	cfg.QuotaBackendBytes = -1 // the guard has its own
+	cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.guard.intercept)}
 	cfg.MaxRequestBytes = 4 << 20 // above the API server's 3 MiB body limit: it decides, not etcd
 	cfg.LogLevel = "warn"
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger())

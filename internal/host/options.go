@@ -51,6 +51,8 @@ type Options struct {
 	DataDir string
 	// ControlPlane are the flags of a Kubernetes API server, as it documents them.
 	ControlPlane *controlplaneoptions.Options
+	// Room tells whether etcd has room for more.
+	Room Room
 }
 
 func init() {
@@ -109,6 +111,7 @@ type Completed struct {
 	bind    net.IP
 	server  string
 	serving servingCertificates
+	room    Room
 }
 
 // Complete opens the port, makes the keys and certificates that are missing,
@@ -142,6 +145,7 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 	}
 	return &Completed{
 		CompletedOptions: completed,
+		room:             o.Room,
 		dataDir:          o.DataDir,
 		pki:              p,
 		bind:             address.IP,

@@ -61,6 +61,8 @@ type Base struct {
 	// Etcd are the options of the store, for a RESTOptionsGetter with the
 	// extension's own codec.
 	Etcd genericoptions.EtcdOptions
+	// Room has stores answer 507 when etcd has no room.
+	Room Room
 	// Informers are the host's, started with it.
 	Informers informers.SharedInformerFactory
 }
@@ -83,6 +85,7 @@ func New(o *Completed, ext Extension) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the control plane: %w", err)
 	}
+	generic.RESTOptionsGetter = o.room.Storage(generic.RESTOptionsGetter)
 	generic.EffectiveVersion = versioned{generic.EffectiveVersion}
 	generic.LongRunningFunc = anyOf(generic.LongRunningFunc, ext.LongRunning)
 	c := &chain{options: o, ext: ext, generic: generic, informers: sharedInformers, storage: storageFactory}
@@ -149,10 +152,13 @@ func (c *chain) build() (*aggregatorapiserver.APIAggregator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring custom resources: %w", err)
 	}
+	crds.GenericConfig.RESTOptionsGetter = c.options.room.Storage(crds.GenericConfig.RESTOptionsGetter)
+	crds.ExtraConfig.CRDRESTOptionsGetter = c.options.room.Storage(crds.ExtraConfig.CRDRESTOptionsGetter)
 	aggregation, err := controlplaneapiserver.CreateAggregatorConfig(*native.Generic, c.options.CompletedOptions, c.informers, resolver, native.ProxyTransport, native.Extra.PeerProxy, initializers)
 	if err != nil {
 		return nil, fmt.Errorf("configuring aggregation: %w", err)
 	}
+	aggregation.GenericConfig.RESTOptionsGetter = c.options.room.Storage(aggregation.GenericConfig.RESTOptionsGetter)
 	// It would wait for services and endpoints, which this host does not have.
 	aggregation.ExtraConfig.DisableRemoteAvailableConditionController = true
 	extensionBase := c.base(native.Generic)
@@ -191,7 +197,7 @@ func (c *chain) base(generic *genericapiserver.Config) Base {
 	config.RESTOptionsGetter = nil
 	etcd := *c.options.Etcd
 	etcd.SkipHealthEndpoints = true // the control plane's own checks cover the store
-	return Base{Config: config, Etcd: etcd, Informers: c.informers}
+	return Base{Config: config, Etcd: etcd, Room: c.options.room, Informers: c.informers}
 }
 
 func (c *chain) nativeServer(config controlplaneapiserver.CompletedConfig, next *genericapiserver.GenericAPIServer) (*genericapiserver.GenericAPIServer, error) {

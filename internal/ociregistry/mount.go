@@ -32,6 +32,9 @@ func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 		if err != nil {
 			return "", false, err
 		}
+		if err := x.Store.Room(); err != nil {
+			return "", false, err
+		}
 		if err := x.Store.LinkBlob(x.context(), to, d); err != nil {
 			return "", false, fmt.Errorf("mounting blob %s from %s in %s: %w", d, source, x.repo, err)
 		}

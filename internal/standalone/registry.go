@@ -22,6 +22,7 @@ import (
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/blobstore/drivers"
 	"weir.dev/weir/internal/config"
+	"weir.dev/weir/internal/diskspace"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/ociregistry/access"
 	"weir.dev/weir/internal/ociregistry/pullthrough"
@@ -49,6 +50,7 @@ type registry struct {
 	options  *Options
 	listener net.Listener
 	store    *blobstore.Store
+	reserve  *diskspace.Reserve // nil for storage that is no folder
 
 	// names are those under which the registry was ever served.
 	names []blobstore.Name
@@ -80,7 +82,14 @@ func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
 	storage := &o.Config.Registry.Storage
 	driver, err := drivers.Open(ctx, storage.Driver, storage.Parameters, o.DataDir)
 	if err == nil {
-		r.store, err = blobstore.New(blobstore.Options{Driver: driver, MaxUploads: o.Config.Registry.Uploads.MaxPerNamespace})
+		r.reserve, err = registryReserve(o, driver)
+	}
+	if err == nil {
+		options := blobstore.Options{Driver: driver, MaxUploads: o.Config.Registry.Uploads.MaxPerNamespace}
+		if r.reserve != nil {
+			options.Reserve = r.reserve
+		}
+		r.store, err = blobstore.New(options)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the registry's storage: %w", err), r.listener.Close())

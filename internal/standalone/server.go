@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -73,6 +72,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if s.imports, err = newImports(o, s.registry); err != nil {
 		return nil, err
 	}
+	o.Host.Room = s.hostRoom()
 	if s.control, err = o.Host.Complete(ctx); err != nil {
 		return nil, err
 	}
@@ -86,6 +86,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := s.addParts(); err != nil {
 		return nil, err
 	}
+	allRooms.add(s)
 	return s, s.control.WriteKubeconfig()
 }
 
@@ -121,7 +122,8 @@ func (s *Server) WaitReady(ctx context.Context) error {
 		return fmt.Errorf("waiting for the server to be ready: %w", err)
 	}
 	return wait.PollUntilContextCancel(ctx, readyInterval, true, func(ctx context.Context) (bool, error) {
-		_, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		// A full disk makes a server not ready for new work, and is reported elsewhere.
+		_, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").Param("exclude", roomCheck).DoRaw(ctx)
 		return err == nil, nil
 	})
 }
@@ -150,6 +152,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
+	allRooms.remove(s)
 	s.parts.stop()
 	if s.registry != nil {
 		s.registry.stop()
@@ -176,7 +179,7 @@ func (s *Server) startEtcd(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if s.etcd, err = etcd.Start(ctx, etcd.Options{Dir: filepath.Join(s.options.DataDir, "etcd")}); err != nil {
+	if s.etcd, err = etcd.Start(ctx, s.options.Config.EtcdOptions(s.options.etcdFolder())); err != nil {
 		return err
 	}
 	s.options.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList = []string{s.etcd.Endpoint()}
@@ -190,6 +193,7 @@ func (s *Server) addParts() error {
 			return s.imports.followRules(ctx, s.loopbackFor("registry-rules"))
 		})
 		s.parts.start("certificates", s.renewCertificates)
+		s.parts.start("room", s.watchRoom)
 		if err := s.startRegistry(); err != nil {
 			return err
 		}
@@ -201,6 +205,9 @@ func (s *Server) addParts() error {
 		}
 		s.parts.stop()
 		return nil
+	}
+	if err := s.host.AddReadyzCheck(roomHealth{s}); err != nil {
+		return err
 	}
 	if s.registry != nil {
 		if err := s.host.AddReadyzCheck(s.registry); err != nil {
@@ -254,6 +261,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 			return apiserver.New(apiserver.Config{
 				Generic:           base.Config,
 				Etcd:              base.Etcd,
+				Storage:           base.Room.Storage,
 				Host:              client,
 				Informers:         base.Informers,
 				DefaultImportMode: s.options.Config.Imports.Mode,

@@ -4,25 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/testenv"
 )
 
 // roleDisk runs TestFullDisk inside a mount namespace of its own.
 const (
 	roleDisk = "disk"
-	// diskBytes is room for etcd's log, which takes 128 MiB before anything is in it,
-	// and for little else.
-	diskBytes = 240 << 20
+	// diskBytes has room above the reserves of etcd and the registry.
+	diskBytes = 320 << 20
 )
 
 // TestFullDisk fills the disk under a server. The disk is one in memory, in a mount
@@ -72,53 +76,139 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
-// fillDisk holds what the embedded etcd can promise: it ends the process, with words
-// that say why, rather than go on with what it cannot store; what was acknowledged is
-// there when the next process finds room.
+// fillDisk fills the disk to the last byte, from outside: the process stays up and starts
+// again, what takes room is refused with words that say why, reading and deleting go on, and
+// with room again all works as before.
 func fillDisk(t *testing.T) {
 	disk := smallDisk(t, diskBytes)
-	data, ballast := filepath.Join(disk, "d"), filepath.Join(disk, "ballast")
+	data, hog := filepath.Join(disk, "d"), filepath.Join(disk, "hog")
 	p := boot(t, data)
 	prepare(t, p)
-	acked := []string{"before"}
-	if err := writeFiller(t, p, "before"); err != nil {
-		t.Fatal(err)
-	}
-	takeSpace(t, ballast)
-	var refusal error
-	for n := 0; refusal == nil && n < 2000; n++ {
-		name := fmt.Sprintf("full-%d", n)
-		if refusal = writeFiller(t, p, name); refusal == nil {
-			acked = append(acked, name)
+	for n := range 6 {
+		if err := writeFiller(t, p, fmt.Sprint("before-", n)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if refusal == nil {
-		t.Fatalf("all %d writes went through", len(acked))
-	}
-	t.Logf("%d writes went through with a full disk, then: %v", len(acked)-1, refusal)
-	var status apierrors.APIStatus
-	if !errors.As(refusal, &status) { // no answer: the process has ended
-		p.waitEnd(t, 20*time.Second)
-		if p.err == nil || !contains(p.output.String(), "no space left on device") || !contains(p.output.String(), data) {
-			t.Errorf("it ended with %v and said: %s", p.err, p.output)
+	stored := newLayered(noise(64 << 10))
+	for _, tag := range []string{"t", "gone-0", "gone-3"} {
+		if err := administrator(t, p).push(t.Context(), chunked, crowded, tag, stored); err != nil {
+			t.Fatal(err)
 		}
-	} else if _, err := p.images.ImageV1().ImageStreams(namespace).Get(t.Context(), "before", metav1.GetOptions{}); err != nil {
-		t.Errorf("reading with a full disk: %v", err)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"gone-0", "gone-3"} {
+		if _, err := p.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.images.ImageV1().ImageStreams(name).Create(t.Context(), &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: "app"}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
+	wantRoomCheck(t, p, "")
+	takeSpace(t, hog)
+	wantRefusals(t, p, stored)
+	wantDeletes(t, p, 0)
 	p.kill()
-	p = boot(t, data)
-	for _, name := range acked {
-		if _, err := p.images.ImageV1().ImageStreams(namespace).Get(t.Context(), name, metav1.GetOptions{}); err != nil {
-			t.Errorf("acknowledged and lost: %v", err)
+
+	p = launchAgain(t, data)
+	testenv.Eventually(t, "the server to serve on a full disk", func() error {
+		if err := p.connect(); err == nil || p.config == nil {
+			return fmt.Errorf("%w: not up, or ready in spite of a full disk", err)
 		}
+		return get(p, "/readyz?exclude=weir-disk")
+	})
+	wantRefusals(t, p, stored)
+	wantDeletes(t, p, 3)
+	if err := os.Remove(hog); err != nil {
+		t.Fatal(err)
 	}
+	wantRoomCheck(t, p, "")
 	if err := writeFiller(t, p, "after"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
+	if err := administrator(t, p).push(t.Context(), monolithic, crowded, "u", newLayered(noise(64<<10))); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
 	p.terminate(t, 20*time.Second)
+	if output := p.output.String(); !contains(output, "There is too little room") || !contains(output, "the disk of "+data) {
+		t.Errorf("the log does not say what is wrong: %s", output)
+	}
+}
+
+// get reads a path of the API; the error has the body.
+func get(p *process, path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	body, err := p.kube.Discovery().RESTClient().Get().RequestURI(path).DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, body)
+	}
+	return nil
+}
+
+// wantRoomCheck waits for the readiness that says there is room, or why there is none.
+func wantRoomCheck(t *testing.T, p *process, why string) {
+	t.Helper()
+	testenv.Eventually(t, "readiness", func() error {
+		err, whole := get(p, "/readyz/weir-disk"), get(p, "/readyz")
+		if (whole == nil) != (why == "") || (err == nil) != (why == "") || err != nil && !contains(err.Error(), why) {
+			return fmt.Errorf("the check says %w, and all together %w; want %q", err, whole, why)
+		}
+		return nil
+	})
+}
+
+// wantRefusals checks what a process on a full disk refuses, and what it goes on to do.
+func wantRefusals(t *testing.T, p *process, stored layered) {
+	t.Helper()
+	wantRoomCheck(t, p, "are kept in reserve")
+	for n := range 20 {
+		err := writeFiller(t, p, fmt.Sprint("full-", n))
+		var status apierrors.APIStatus
+		if !errors.As(err, &status) || status.Status().Code != http.StatusInsufficientStorage || !contains(err.Error(), "the disk of the server is almost full") {
+			t.Fatalf("writing with a full disk: %v, want 507", err)
+		}
+	}
+	c := administrator(t, p)
+	wantFull(t, "a push", c.upload(t.Context(), atOnce, crowded, noise(64<<10)))
+	c.wantImage(t, crowded, "t", stored)
+	if _, err := p.images.ImageV1().ImageStreams(namespace).Get(t.Context(), "pushed", metav1.GetOptions{}); err != nil {
+		t.Errorf("reading with a full disk: %v", err)
+	}
+	metrics, err := p.kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil || !regexp.MustCompile(`(?m)^weir_etcd_refused_total [1-9]`).Match(metrics) || !contains(string(metrics), `weir_disk_free_bytes{of="registry"}`) {
+		t.Errorf("the metrics do not tell: %v", err)
+	}
+}
+
+// wantDeletes deletes three of the streams, and what is deleted by updates: a tag, and a
+// namespace with a stream.
+func wantDeletes(t *testing.T, p *process, first int) {
+	t.Helper()
+	streams := p.images.ImageV1().ImageStreams(namespace)
+	for n := first; n < first+3; n++ {
+		name := fmt.Sprint("before-", n)
+		if err := streams.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Errorf("deleting with a full disk: %v", err)
+		}
+		if _, err := streams.Get(t.Context(), name, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("after deleting %s: %v", name, err)
+		}
+	}
+	name := fmt.Sprint("gone-", first)
+	if err := p.images.ImageV1().ImageStreamTags(namespace).Delete(t.Context(), "pushed:"+name, metav1.DeleteOptions{}); err != nil {
+		t.Errorf("deleting a tag: %v", err)
+	}
+	namespaces := p.kube.CoreV1().Namespaces()
+	if err := namespaces.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Errorf("deleting a namespace: %v", err)
+	}
+	testenv.Eventually(t, "the namespace to be gone", func() error {
+		_, err := namespaces.Get(t.Context(), name, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("reading %s: %w", name, err)
+		}
+		return nil
+	})
 }
 
 // writeFiller writes a stream that takes some space.

@@ -54,7 +54,7 @@ type fullStorage struct {
 	uploads []string
 }
 
-// TestRegistryOnFullDisk fills the disk of the registry's storage: pushes are answered 507
+// TestRegistryOnFullDisk fills the disk of the registry's storage, which may use all of it: pushes are answered 507
 // in every way there is to push, and leave nothing behind; what was acknowledged can be
 // pulled, and what is elsewhere passes through; the API goes on; with room again all
 // works as before, without a restart.
@@ -87,7 +87,7 @@ func newFullStorage(t *testing.T) *fullStorage {
 	t.Helper()
 	s := &fullStorage{disk: smallDisk(t, storageBytes), elsewhere: testenv.NewRegistry(t)}
 	s.root, s.ballast = filepath.Join(s.disk, "registry"), []string{filepath.Join(s.disk, "ballast")}
-	config := testenv.ConfigFile(t, "registry: {storage: {parameters: {rootdirectory: "+s.root+"}}}\n")
+	config := testenv.ConfigFile(t, "registry: {storage: {reserve: 1, parameters: {rootdirectory: "+s.root+"}}}\n")
 	s.p = boot(t, t.TempDir(), "--config", config)
 	prepare(t, s.p)
 	s.c = administrator(t, s.p)

@@ -84,6 +84,8 @@ func trouble(err error, doing string) *ociregistry.Error {
 		why = "the API server takes too long"
 	case apierrors.IsTooManyRequests(err):
 		code, why = ociregistry.CodeTooManyRequests, "the API server has too many requests"
+	case isFull(err):
+		return fullAnswer(err, doing)
 	case apierrors.IsUnauthorized(err):
 		why = "the API server does not know this registry's credentials"
 	case apierrors.IsForbidden(err):
@@ -93,6 +95,19 @@ func trouble(err error, doing string) *ociregistry.Error {
 	}
 	e := ociregistry.NewError(code, "%s: %s", doing, why).Because(err)
 	e.RetryAfter = suggested(err)
+	return e
+}
+
+// isFull reports whether the API has no room for a write.
+func isFull(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code == http.StatusInsufficientStorage
+}
+
+// fullAnswer passes on that there is no room, in the API's words, which are for clients.
+func fullAnswer(err error, doing string) *ociregistry.Error {
+	e := ociregistry.NewError(ociregistry.CodeUnavailable, "%s: %s", doing, words(err)).Because(err)
+	e.Status = http.StatusInsufficientStorage
 	return e
 }
 

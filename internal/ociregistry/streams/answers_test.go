@@ -71,6 +71,7 @@ func TestTrouble(t *testing.T) {
 		"unreachable":           {fmt.Errorf("reading: %w", unreachable), "503 UNAVAILABLE: doing it: the API server cannot be reached", time.Second},
 		"our time is over":      {fmt.Errorf("reading: %w", context.DeadlineExceeded), "503 UNAVAILABLE: doing it: the API server takes too long", time.Second},
 		"given up":              {context.Canceled, "503 UNAVAILABLE: doing it: the request was given up", time.Second},
+		"no room":               {answered(507, "InsufficientStorage", "the disk is almost full", 0), "507 UNAVAILABLE: doing it: the disk is almost full", 0},
 		"credentials":           {apierrors.NewUnauthorized("who?"), "503 UNAVAILABLE: doing it: the API server does not know this registry's credentials", time.Second},
 		"rights":                {apierrors.NewForbidden(streamsResource, "app", errors.New("no")), "503 UNAVAILABLE: doing it: this registry's account lacks a right at the API server", time.Second},
 		"an error of ours":      {fmt.Errorf("reading: %w", nameUnknown(repository)), "404 NAME_UNKNOWN: there is no image stream ns/app", 0},

@@ -1,0 +1,197 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.etcd.io/etcd/server/v3/etcdserver"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"weir.dev/weir/internal/diskspace"
+)
+
+const (
+	// writtenTwice: what is put is in the log and in the database.
+	writtenTwice = 2
+	// growth is what an update may add where there is no room: a deletion's time, a
+	// finalizer's end, conditions of a namespace that is deleted.
+	growth = 4 << 10
+	// spareBytes may be put by such updates at once, and again in spareTime, in which the
+	// API server compacts what they replace.
+	spareBytes = 8 << 20
+	spareTime  = 5 * time.Minute
+	// fullPrefix marks refusals among the errors of clients.
+	fullPrefix = "weir: no room: "
+)
+
+// Texts for clients of the API, who need not learn where the disk is.
+const (
+	diskFullText  = "the disk of the server is almost full: what takes more room is refused, reading and deleting go on"
+	quotaFullText = "the server's database has almost reached its limit: what takes more room is refused, reading and deleting go on"
+	otherFullText = "etcd has reached its quota: what takes more room is refused until etcd is compacted, defragmented and its alarm disarmed"
+)
+
+// quotaError is a database that would become larger than it may be, in bytes.
+type quotaError struct{ inUse, quota int64 }
+
+func (e *quotaError) Error() string {
+	return fmt.Sprintf("etcd's database has %s in use, and %s are allowed (etcd.quota)", diskspace.Bytes(e.inUse), diskspace.Bytes(e.quota))
+}
+
+// Cause is why an etcd, the embedded one or another, refused a client's request for want of
+// room, in words for clients of the API; "" for other errors.
+func Cause(err error) string {
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		return otherFullText
+	}
+	s, ok := status.FromError(err)
+	if !ok || s.Code() != codes.ResourceExhausted {
+		return ""
+	}
+	if why, ours := strings.CutPrefix(s.Message(), fullPrefix); ours {
+		return why
+	}
+	return ""
+}
+
+// Refusal is why what is new is refused at the moment, "" when it is not.
+func (s *Server) Refusal() string {
+	err := s.guard.full(putOverhead)
+	if err == nil {
+		return ""
+	}
+	return s.guard.refuse(err)
+}
+
+// guard refuses what the disk or the database has no room for, before it is in etcd's log:
+// an etcd that cannot write ends the process. What deletes goes on, and so do updates that
+// do not grow, since objects with finalizers are deleted and tags are removed by updates.
+//
+// It stands for etcd's own quota, which counts free pages of the database as used, and whose
+// alarm has to be disarmed by hand.
+type guard struct {
+	reserve *diskspace.Reserve
+	quota   int64
+	spare   *rate.Limiter // bytes
+	server  atomic.Pointer[etcdserver.EtcdServer]
+	refused atomic.Int64
+}
+
+func newGuard(reserve *diskspace.Reserve, quota int64) *guard {
+	return &guard{reserve: reserve, quota: quota, spare: rate.NewLimiter(rate.Limit(spareBytes/spareTime.Seconds()), spareBytes)}
+}
+
+// intercept is a grpc.UnaryServerInterceptor.
+func (g *guard) intercept(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if err := g.admit(ctx, writeOf(request)); err != nil {
+		return nil, status.Error(codes.ResourceExhausted, fullPrefix+g.refuse(err))
+	}
+	return next(ctx, request)
+}
+
+// refuse counts a refusal, and says why.
+func (g *guard) refuse(err error) string {
+	g.refused.Add(1)
+	var quota *quotaError
+	if errors.As(err, &quota) {
+		return quotaFullText
+	}
+	return diskFullText
+}
+
+func (g *guard) admit(ctx context.Context, w write) error {
+	if w.bytes == 0 {
+		return nil
+	}
+	full := g.full(w.bytes)
+	if full == nil || g.replaces(ctx, w) && g.spare.AllowN(time.Now(), int(w.bytes)) {
+		return nil
+	}
+	return full
+}
+
+// full is why so many bytes cannot be put, nil when they can.
+func (g *guard) full(bytes int64) error {
+	if err := g.reserve.Admit(writtenTwice * bytes); err != nil {
+		return err
+	}
+	if inUse := g.inUse(); inUse+bytes > g.quota {
+		return &quotaError{inUse, g.quota}
+	}
+	return nil
+}
+
+// inUse is what the database holds, without free pages.
+func (g *guard) inUse() int64 {
+	if s := g.server.Load(); s != nil {
+		return s.Backend().SizeInUse()
+	}
+	return 0
+}
+
+// replaces reports whether all that is put replaces as much.
+func (g *guard) replaces(ctx context.Context, w write) bool {
+	s := g.server.Load()
+	if s == nil || w.lease {
+		return false
+	}
+	for _, p := range w.puts {
+		found, err := s.KV().Range(ctx, p.GetKey(), nil, mvcc.RangeOptions{})
+		if err != nil || len(found.KVs) == 0 || len(p.GetValue()) > len(found.KVs[0].GetValue())+growth {
+			return false
+		}
+	}
+	return true
+}
+
+// write is what a request puts.
+type write struct {
+	puts  []*pb.PutRequest
+	lease bool
+	// bytes is about what the puts take; 0 for requests that only read, delete or compact.
+	bytes int64
+}
+
+// putOverhead is about what a key and a lease take beside their bytes, as etcd counts.
+const putOverhead = 256
+
+// writeOf looks at a request of any kind.
+func writeOf(request any) (w write) {
+	switch r := request.(type) {
+	case *pb.PutRequest:
+		w.add(r)
+	case *pb.TxnRequest:
+		w.addAll(r)
+	case *pb.LeaseGrantRequest:
+		w.lease, w.bytes = true, putOverhead
+	}
+	return w
+}
+
+func (w *write) add(p *pb.PutRequest) {
+	w.puts = append(w.puts, p)
+	w.bytes += putOverhead + int64(len(p.GetKey())+len(p.GetValue()))
+}
+
+func (w *write) addAll(t *pb.TxnRequest) {
+	for _, branch := range [][]*pb.RequestOp{t.GetSuccess(), t.GetFailure()} {
+		for _, op := range branch {
+			if p := op.GetRequestPut(); p != nil {
+				w.add(p)
+			}
+			if inner := op.GetRequestTxn(); inner != nil {
+				w.addAll(inner)
+			}
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package standalone
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/diskspace"
+	"weir.dev/weir/internal/etcd"
+	"weir.dev/weir/internal/host"
+)
+
+const (
+	// roomCheck is the name of the check of /readyz that fails while there is too little room.
+	roomCheck = "weir-disk"
+	// roomInterval is the time between two looks at the room that there is, for the log.
+	roomInterval = 2 * time.Second
+	// The registry's reserve is 5 % of its disk, at most a gigabyte, unless it is configured.
+	registryReservePercent, maxRegistryReserve = 5, 1 << 30
+)
+
+// registryReserve is what is kept free on the disk of the registry's storage, nil for storage
+// that is no folder. On the disk of the embedded etcd uploads end well before etcd's writes.
+func registryReserve(o *Options, driver storagedriver.StorageDriver) (*diskspace.Reserve, error) {
+	folder, ok := driver.(interface{ Root() string })
+	if !ok {
+		return nil, nil
+	}
+	root := folder.Root()
+	usage, err := diskspace.Measure(root)
+	if err != nil {
+		return nil, err
+	}
+	bytes := o.Config.Registry.Storage.Reserve.Value()
+	if bytes == 0 {
+		bytes = diskspace.Share(usage, registryReservePercent, 0, maxRegistryReserve)
+		if o.embedsEtcd() && diskspace.SameDisk(root, o.DataDir) {
+			bytes = max(bytes, 2*cmp.Or(o.Config.Etcd.Reserve.Value(), etcd.DefaultReserve(usage)))
+		}
+	}
+	return diskspace.NewReserve(root, bytes), nil
+}
+
+// hostRoom is the host's view of the room that etcd has.
+func (s *Server) hostRoom() host.Room {
+	room := host.Room{Cause: etcd.Cause}
+	if s.etcd != nil {
+		room.Refusal = s.etcd.Refusal
+	}
+	return room
+}
+
+// room is why etcd or the registry refuse what takes room, nil when they do not.
+func (s *Server) room() error {
+	var errs []error
+	if s.etcd != nil {
+		errs = append(errs, s.etcd.Room().Err)
+	}
+	if s.registry != nil && s.registry.reserve != nil {
+		_, err := s.registry.reserve.Check()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// roomHealth is the room as a check of /readyz.
+type roomHealth struct{ server *Server }
+
+// Name implements healthz.HealthChecker.
+func (roomHealth) Name() string { return roomCheck }
+
+// Check implements healthz.HealthChecker.
+func (h roomHealth) Check(*http.Request) error { return h.server.room() }
+
+// watchRoom logs when there begins to be too little room, and when there is enough again,
+// until ctx ends.
+func (s *Server) watchRoom(ctx context.Context) error {
+	ticks := time.NewTicker(roomInterval)
+	defer ticks.Stop()
+	full := false
+	for {
+		switch err := s.room(); {
+		case err != nil && !full:
+			klog.FromContext(ctx).Error(err, "There is too little room: what takes more is refused with 507, reading and deleting go on. "+
+				"Free space on the disk, or delete images; see /readyz/"+roomCheck)
+			full = true
+		case err == nil && full:
+			klog.FromContext(ctx).Info("There is room again: nothing is refused for want of it any more")
+			full = false
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
+}
+
+var (
+	diskFreeDesc    = metrics.NewDesc("weir_disk_free_bytes", "Bytes that are free on the disk of the data folder's etcd and of the registry's storage.", []string{"of"}, nil, metrics.ALPHA, "")
+	diskReserveDesc = metrics.NewDesc("weir_disk_reserve_bytes", "Bytes that are kept free there: with less, what takes room is refused.", []string{"of"}, nil, metrics.ALPHA, "")
+	etcdInUseDesc   = metrics.NewDesc("weir_etcd_in_use_bytes", "Bytes that the embedded etcd's database holds, without free pages of its file.", nil, nil, metrics.ALPHA, "")
+	etcdQuotaDesc   = metrics.NewDesc("weir_etcd_quota_bytes", "Bytes that it may hold.", nil, nil, metrics.ALPHA, "")
+	etcdRefusedDesc = metrics.NewDesc("weir_etcd_refused_total", "Writes that the embedded etcd refused because the disk or the database had no room for them.", nil, nil, metrics.ALPHA, "")
+
+	allRooms      = &rooms{servers: map[*Server]struct{}{}}
+	registerRooms = sync.OnceFunc(func() { legacyregistry.CustomMustRegister(allRooms) })
+)
+
+// rooms are the servers of this process whose room is told when metrics are read. Of several,
+// which only tests have, one counts.
+type rooms struct {
+	metrics.BaseStableCollector
+	mu      sync.Mutex
+	servers map[*Server]struct{}
+}
+
+func (r *rooms) add(s *Server) {
+	registerRooms()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.servers[s] = struct{}{}
+}
+
+func (r *rooms) remove(s *Server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.servers, s)
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (*rooms) DescribeWithStability(ch chan<- *metrics.Desc) {
+	for _, d := range []*metrics.Desc{diskFreeDesc, diskReserveDesc, etcdInUseDesc, etcdQuotaDesc, etcdRefusedDesc} {
+		ch <- d
+	}
+}
+
+// CollectWithStability implements metrics.StableCollector.
+func (r *rooms) CollectWithStability(ch chan<- metrics.Metric) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.servers {
+		s.collectRoom(ch)
+		return
+	}
+}
+
+func (s *Server) collectRoom(ch chan<- metrics.Metric) {
+	gauge := func(d *metrics.Desc, value int64, of ...string) {
+		ch <- metrics.NewLazyConstMetric(d, metrics.GaugeValue, float64(value), of...)
+	}
+	if s.etcd != nil {
+		room := s.etcd.Room()
+		gauge(diskFreeDesc, room.Disk.Free, "etcd")
+		gauge(diskReserveDesc, room.Reserve, "etcd")
+		gauge(etcdInUseDesc, room.InUse)
+		gauge(etcdQuotaDesc, room.Quota)
+		ch <- metrics.NewLazyConstMetric(etcdRefusedDesc, metrics.CounterValue, float64(room.Refused))
+	}
+	if s.registry != nil && s.registry.reserve != nil {
+		usage, err := s.registry.reserve.Check()
+		if err == nil || diskspace.IsLow(err) {
+			gauge(diskFreeDesc, usage.Free, "registry")
+			gauge(diskReserveDesc, s.registry.reserve.Bytes(), "registry")
+		}
+	}
+}
+
+// etcdFolder is where the embedded etcd keeps its data.
+func (o *Options) etcdFolder() string { return filepath.Join(o.DataDir, "etcd") }
