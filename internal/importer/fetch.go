@@ -2,9 +2,7 @@ package importer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"sync/atomic"
 
 	digest "github.com/opencontainers/go-digest"
@@ -179,17 +177,4 @@ func verify(want digest.Digest, body []byte) error {
 		}
 	}
 	return nil
-}
-
-// headUnsupported tells errors of a HEAD after which a GET may still succeed.
-func headUnsupported(err error) bool {
-	var up *upstream.Error
-	if !errors.As(err, &up) {
-		return false
-	}
-	switch up.Code {
-	case upstream.CodeManifestUnknown, upstream.CodeNameUnknown, upstream.CodeProtocol, upstream.CodeIntegrity:
-		return true
-	}
-	return up.HTTPStatus == http.StatusMethodNotAllowed || up.HTTPStatus == http.StatusNotImplemented
 }

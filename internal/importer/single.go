@@ -150,18 +150,15 @@ func stripText(image *imagev1.Image) {
 	image.DockerImageManifest, image.DockerImageConfig = "", ""
 }
 
-// unchanged asks with a HEAD whether upstream still has the known image. Where a HEAD tells
-// nothing the answer is no, and the manifest is fetched.
+// unchanged reports whether upstream still has the known image. It costs a HEAD where that is
+// served.
 func (t *tagImport) unchanged(ctx context.Context, known KnownImage, mode imagev1.ImportModeType) (source string, same bool, err error) {
 	if known.Image == "" || known.DockerImageReference != t.refTo(known.Image) {
 		return "", false, nil
 	}
 	head, err := t.repository.head(ctx, t.version())
 	if err != nil {
-		if headUnsupported(err) {
-			err = nil
-		}
-		return "", false, err
+		return "", false, err // a GET has failed
 	}
 	image, ok := t.imageBehind(head.Digest, head.MediaType, mode)
 	return head.Source, ok && image.String() == known.Image, nil

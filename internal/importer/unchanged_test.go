@@ -106,16 +106,27 @@ func TestLegacyAfterPreserve(t *testing.T) {
 	}
 }
 
-func TestFailingHeadIsTheStatus(t *testing.T) {
+// TestFailingHeadIsNotTheStatus: what a registry says to a HEAD decides nothing.
+func TestFailingHeadIsNotTheStatus(t *testing.T) {
 	s := newServer(t)
 	s.push("x:1", platformImage(t, "linux", "amd64"))
 	i := newImporter(t)
 	req := importer.ImageRequest{Ref: s.ref("x:1")}
 	req.Known = knownOf(mustImport(t, i, req).Image)
+	new := s.push("x:1", platformImage(t, "linux", "arm64"))
+	s.on(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodHead {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return r.Method == http.MethodHead
+	})
+	if result := importOne(t, i, req); result.Image == nil || result.Image.Name != new {
+		t.Errorf("status %s", asJSON(t, result.Status))
+	}
 	s.reset()
 	s.fail("/manifests/1", http.StatusServiceUnavailable, "")
 	result := importOne(t, i, req)
-	if result.Status.Reason != "InternalError" || result.Retry != importer.RetrySoon || s.count("GET manifests") != 0 {
+	if result.Status.Reason != "InternalError" || result.Retry != importer.RetrySoon || s.count("GET manifests") != 1 {
 		t.Errorf("status %s, retry %s, %d GETs", asJSON(t, result.Status), result.Retry, s.count("GET manifests"))
 	}
 }

@@ -71,6 +71,18 @@ func errorOf(ans *answer, kind Kind, maxRetryAfter time.Duration) *Error {
 	return e
 }
 
+// spoken reports whether an answer is in the terms of a registry.
+func spoken(ans *answer) bool {
+	if ans.ok() || ans.header.Get("Docker-Distribution-Api-Version") != "" {
+		return true
+	}
+	if _, ok := pickChallenge(ans.header); ok {
+		return true
+	}
+	var body registryErrors
+	return foreignjson.Unmarshal(ans.body, &body) == nil && len(body.Errors) > 0
+}
+
 // describe takes code and text from a registry's own list of errors. A 5xx
 // stays Unavailable and a 429 TooManyRequests, whatever the body says: they
 // decide about trying again.
@@ -89,7 +101,7 @@ func (e *Error) describe(list []diagnostic) {
 		return
 	}
 	if code, ok := codes[list[0].Code]; ok {
-		e.Code = code
+		e.Code, e.worded = code, true
 	}
 }
 

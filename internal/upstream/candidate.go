@@ -28,8 +28,11 @@ func (c *Candidate) Secret() bool { return !c.cred.anonymous() && !c.cred.Node }
 // Manifest fetches and verifies the manifest, as Repository.Manifest does.
 func (c *Candidate) Manifest(ctx context.Context) (Manifest, error) { return c.manifest(ctx) }
 
-// BlobSize asks for the size of the blob in bytes.
-func (c *Candidate) BlobSize(ctx context.Context) (int64, error) { return c.blobSize(ctx) }
+// BlobSize finds the size of the blob in bytes. A HEAD that tells another than the expected
+// one (-1 for none) is not believed: a GET decides.
+func (c *Candidate) BlobSize(ctx context.Context, expected int64) (int64, error) {
+	return c.blobSize(ctx, expected)
+}
 
 // Candidates lists the ways to ask for content of a digest, in the order in which to try
 // them: mirrors and the source as the rules for digests have them, each with the

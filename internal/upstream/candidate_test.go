@@ -26,7 +26,7 @@ func asToken(refused string, status int, content http.HandlerFunc) http.Handler 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/token" && secretOf(r) == refused:
-			w.WriteHeader(status)
+			w.WriteHeader(status) // a 200 holds no token
 		case r.URL.Path == "/token" && secretOf(r) == "":
 			fmt.Fprint(w, `{"token":"anonymous"}`)
 		case r.URL.Path == "/token":
@@ -66,6 +66,12 @@ func TestRefusalsMoveOn(t *testing.T) {
 		"realm 400":                 {nil, 400, "two", "two", ""},
 		"realm 401":                 {nil, 401, "two", "two", ""},
 		"realm 403":                 {nil, 403, "two", "two", ""},
+		"realm 404":                 {nil, 404, "two", "two", ""},
+		"realm 422":                 {nil, 422, "two", "two", ""},
+		"realm without a token":     {nil, 200, "two", "two", ""},
+		"realm 500":                 {nil, 500, "", "", CodeUnavailable},
+		"400":                       {map[string]int{"one": 400}, 0, "one two", "two", ""},
+		"451":                       {map[string]int{"one": 451}, 0, "one two", "two", ""},
 		"none works but no secret":  {map[string]int{"one": 403, "two": 404}, 0, "one two anonymous", "anonymous", ""},
 		"all refused":               {map[string]int{"one": 403, "two": 403, "anonymous": 403}, 0, "one two anonymous", "one two anonymous", CodeDenied},
 		"unknown to one of them":    {map[string]int{"one": 403, "two": 404, "anonymous": 403}, 0, "one two anonymous", "one two anonymous", CodeManifestUnknown},

@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +17,37 @@ const (
 type challenge struct {
 	scheme string // lower case: "basic", "bearer", others
 	params map[string]string
+}
+
+// key tells challenges apart by what is requested for them.
+func (c challenge) key() string {
+	return key(c.scheme, c.params["realm"], c.params["service"], c.params["scope"])
+}
+
+// sameRealm reports whether two challenges are answered in the same place.
+func (c challenge) sameRealm(other challenge) bool {
+	return c.scheme == other.scheme && c.params["realm"] == other.params["realm"] && c.params["service"] == other.params["service"]
+}
+
+// scopes are the scopes that the challenge names, each once. An excessive list counts as none.
+func (c challenge) scopes() []string {
+	if len(c.params["scope"]) > maxScopeBytes {
+		return nil
+	}
+	var scopes []string
+	for _, scope := range strings.Fields(c.params["scope"]) {
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// withScopes is the challenge with other scopes.
+func (c challenge) withScopes(scopes []string) challenge {
+	c.params = maps.Clone(c.params)
+	c.params["scope"] = strings.Join(scopes, " ")
+	return c
 }
 
 // pickChallenge is the challenge to answer: bearer before basic, because a

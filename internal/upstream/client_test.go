@@ -431,37 +431,6 @@ func TestDifferentCredentialsDoNotShare(t *testing.T) {
 	}
 }
 
-func TestHeadFallsBackToGet(t *testing.T) {
-	for name, head := range map[string]http.HandlerFunc{
-		"not served": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(405) },
-		"no digest":  func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Content-Type", ociManifest) },
-		"garbage":    func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Docker-Content-Digest", "x") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodHead {
-					head(w, r)
-					return
-				}
-				w.Header().Set("Content-Type", ociManifest+"; charset=utf-8")
-				w.Write(manifestOf("x"))
-			}))
-			got, err := open(t, newTestClient(t), s.host+"/a/b").Head(t.Context(), "x")
-			if err != nil || got.Digest != digest.FromBytes(manifestOf("x")) || got.MediaType != ociManifest {
-				t.Errorf("got %+v, %v", got, err)
-			}
-		})
-	}
-}
-
-func TestHeadByDigestIsCompared(t *testing.T) {
-	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Docker-Content-Digest", digest.FromString("other").String())
-	}))
-	_, err := open(t, newTestClient(t), s.host+"/a/b").Head(t.Context(), digest.FromString("this").String())
-	wantCode(t, err, CodeIntegrity)
-}
-
 func TestForbiddenAddressAfterResolution(t *testing.T) {
 	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
 	_, port, _ := net.SplitHostPort(s.host)

@@ -3,7 +3,6 @@ package upstream
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 )
 
@@ -69,6 +68,8 @@ type Error struct {
 
 	// realm is set when the response came from the token realm.
 	realm bool
+	// worded is set when the registry gave a code of its own.
+	worded bool
 }
 
 // Error is the reason in words; callers put the pull spec in front.
@@ -95,13 +96,23 @@ func CodeOf(err error) Code {
 }
 
 // refused reports whether the credential was not accepted, by the registry or its token
-// realm.
+// realm. Realms refuse with any status of the client's fault, or with an answer without a
+// token.
 func (e *Error) refused() bool {
 	switch e.Code {
 	case CodeUnauthorized, CodeBadCredentials, CodeDenied:
 		return true
+	case CodeProtocol, CodeTooLarge, CodeManifestUnknown, CodeNameUnknown, CodeBlobUnknown:
+		return e.realm
 	}
-	return e.realm && e.HTTPStatus == http.StatusBadRequest
+	return false
+}
+
+// movesOn reports whether another credential may be answered otherwise: this one was refused,
+// or the registry said no in another way, which may be all that it says to those who may not
+// see something.
+func (e *Error) movesOn() bool {
+	return e.refused() || e.unknown() || e.Code == CodeProtocol && e.HTTPStatus >= 400 && e.HTTPStatus < 500
 }
 
 // unknown reports whether the registry said that it does not have the content.

@@ -47,9 +47,8 @@ type candidate interface{ self() *Candidate }
 func (c *Candidate) self() *Candidate { return c }
 
 // First asks candidates in order; the first success wins, and winner is whose it is. After
-// a refusal, or the word that the content is unknown, which may be all that a registry says
-// to those who may not see it, the next credential is tried; after any other failure the
-// next source. The error is a *FailedError.
+// a refusal of any kind, the word that the content is unknown among them, the next credential
+// is tried; after any other failure the next source. The error is a *FailedError.
 func First[C candidate, V any](ctx context.Context, candidates []C, get func(context.Context, C) (V, error)) (v V, winner C, err error) {
 	failed := &FailedError{}
 	for _, asked := range candidates {
@@ -106,7 +105,7 @@ func (e *FailedError) add(c *Candidate, err *Error) {
 		known.Err, known.told = err, c
 	}
 	known.throttled = known.throttled || err.Code == CodeTooManyRequests
-	known.final = !err.refused() && !err.unknown() && err.Code != CodeTooManyRequests
+	known.final = !err.movesOn() && err.Code != CodeTooManyRequests
 }
 
 // fetch asks the sources of a tag or digest in order; the first success wins.

@@ -105,14 +105,14 @@ func FuzzNextLink(f *testing.F) {
 	f.Add(`</v2/a/tags/list?last=x>; rel="next"`)
 	f.Add(`<a>; x="\",<b>; rel=next`)
 	f.Add(`<<>>,<>;rel=next;`)
-	s := &source{Source: Source{Host: "host.test", Path: "a/b"}}
+	f.Add(`/v2/a/tags/list?last=x; rel=next, <b?c#d`)
 	f.Fuzz(func(t *testing.T, value string) {
-		link := nextLink([]string{value})
-		if link != "" && !strings.Contains(value, "<"+link+">") {
-			t.Errorf("%q is not a target of %q", link, value)
+		if n := len(linksIn(value)); n > maxLinks {
+			t.Errorf("%d links", n)
 		}
-		if next, err := s.following(link); err == nil && !strings.HasPrefix(next, "/tags/list?") {
-			t.Errorf("leads to %q", next)
+		query, err := nextPage([]string{value, value})
+		if err == nil && query != "" && (!strings.Contains(value, "?"+query) || !visible(query) || strings.Contains(query, "#")) {
+			t.Errorf("%q is not a query of %q", query, value)
 		}
 	})
 }
@@ -141,6 +141,7 @@ func FuzzTokenAnswer(f *testing.F) {
 	f.Add([]byte(`{"token":"x","expires_in":300}`))
 	f.Add([]byte(`{"access_token":"x","expires_in":1e309}`))
 	f.Add([]byte(`{"token":1,"access_token":"x","expires_in":{}}`))
+	f.Add([]byte(`{"token":7,"access_token":"x","expires_in":" 300 "}`))
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		tok, err := parseToken(body, now)

@@ -3,37 +3,29 @@ package upstream
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
-// pinged is what asking a registry for /v2/ taught.
-type pinged struct {
-	scheme    string // "https" or "http"
-	challenge challenge
-	// challenged: it asks for a login. asked: the registry itself does so, not
-	// somebody it redirected to; only then credentials are shown.
-	challenged, asked bool
-	until             time.Time
-}
-
-// session is the login of one credential at one repository.
-type session struct {
-	mu        sync.Mutex
-	challenge *challenge // learned from a 401 after the ping; overrides the ping's
-	until     time.Time  // how long it does
-	token     token
-}
+// maxLogins is how many logins one request tries after its first was refused.
+const maxLogins = 3
 
 // login is what a request needs to reach a registry.
 type login struct {
 	base          string // scheme://host
 	plain         bool   // over http
+	doubt         *Error // see pinged
 	authorization string // header value, "" for none
 	secrets       []string
+
+	challenge *challenge // that authorization answers; nil without one
+	// remembered: authorization is a token of an earlier call. known: the challenge is, or
+	// the ping that brought none.
+	remembered, known bool
+	// tried are the challenges, by key, for which a token was fetched during this call.
+	tried []string
 }
 
 // source is one source with one credential, during one call.
@@ -48,167 +40,168 @@ func (s *source) key() string {
 	return key(s.Host, s.Path, s.cred.identity(), flag(s.Insecure))
 }
 
-func (s *source) pingKey() string { return key(s.Host, flag(s.Insecure)) }
-
-// ping learns how the registry wants to be spoken to; remembered per host.
-func (s *source) ping(ctx context.Context) (pinged, error) {
-	c, k := s.client, s.pingKey()
-	if p, ok := c.pings.Get(k); ok && time.Now().Before(p.until) {
-		return p, nil
+// login makes everything a request for a path below this repository needs, from memory where
+// possible. What was remembered of the registry is looked up again if a login fails by it.
+func (s *source) login(ctx context.Context, path string) (login, error) {
+	l, ch, err := s.greet(ctx)
+	if err != nil || ch == nil {
+		return l, err
 	}
-	return c.pingFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) (pinged, error) {
-		p, err := c.pingHost(ctx, s.Host, s.Insecure)
-		if err != nil {
-			return pinged{}, err
-		}
-		c.pings.Add(k, p)
-		return p, nil
-	})
-}
-
-// pingHost asks over https and, of an insecure registry that cannot speak it,
-// over http.
-func (c *Client) pingHost(ctx context.Context, host string, insecure bool) (pinged, error) {
-	p, err := c.pingScheme(ctx, "https", host, insecure)
-	if err == nil {
-		return p, nil
+	done, _, err := s.authorize(ctx, l, *ch)
+	if err == nil || ctx.Err() != nil {
+		return done, err
 	}
-	// An answer over TLS, whatever it says, means that https is spoken here.
-	if !insecure || err.HTTPStatus != 0 || err.Code != CodeUnavailable || ctx.Err() != nil {
-		return pinged{}, err
-	}
-	p, plainErr := c.pingScheme(ctx, "http", host, insecure)
-	if plainErr == nil {
-		return p, nil
-	}
-	if plainErr.HTTPStatus != 0 || errors.Is(err, http.ErrSchemeMismatch) {
-		return pinged{}, plainErr // http is spoken here, so this is the failure that counts
-	}
-	return pinged{}, err
-}
-
-func (c *Client) pingScheme(ctx context.Context, scheme, host string, insecure bool) (pinged, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeouts.Ping)
-	defer cancel()
-	q := query{kind: KindPing, method: http.MethodGet, url: scheme + "://" + host + "/v2/", host: host, insecure: insecure}
-	ans, err := c.exchange(ctx, q)
-	if err != nil {
-		return pinged{}, err
-	}
-	life := c.opts.Timeouts.Session
-	switch busy := c.pressure(ans); {
-	case busy >= 0:
-		// A ping is nobody's in particular, so that it must hold up no credential: how to
-		// log in is learned from the answer to the request itself.
-		life = max(busy, unsaidRetryAfter)
-	case !isV2(ans):
-		return pinged{}, errorOf(ans, KindPing, c.opts.Limits.RetryAfter)
-	}
-	p := pinged{scheme: scheme, asked: ans.from(host), until: time.Now().Add(life)}
-	if ans.url.Scheme == "https" && strings.EqualFold(ans.url.Hostname(), hostname(host)) && ans.from(host) {
-		p.scheme = "https"
-	}
-	if ans.status == http.StatusUnauthorized {
-		p.challenge, p.challenged = pickChallenge(ans.header)
-	}
-	return p, nil
-}
-
-// isV2 says whether an answer to /v2/ is one of a registry.
-func isV2(ans *answer) bool {
-	return ans.ok() || ans.status == http.StatusUnauthorized || ans.status == http.StatusForbidden ||
-		ans.header.Get("Docker-Distribution-Api-Version") != ""
-}
-
-func hostname(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		host = host[:i]
-	}
-	return strings.Trim(host, "[]")
-}
-
-// session is the remembered login of this source and credential.
-func (s *source) session() *session {
-	k := s.key()
-	fresh := &session{}
-	if old, ok, _ := s.client.sessions.PeekOrAdd(k, fresh); ok {
-		s.client.sessions.Get(k) // counts as used
-		return old
-	}
-	return fresh
-}
-
-// login makes everything a request needs, from memory where possible.
-func (s *source) login(ctx context.Context) (login, error) {
-	p, err := s.ping(ctx)
-	if err != nil {
-		return login{}, err
-	}
-	l := login{base: p.scheme + "://" + s.Host, plain: p.scheme == "http"}
-	sess := s.session()
-	sess.mu.Lock()
-	ch, challenged, asked := p.challenge, p.challenged, p.asked
-	if sess.challenge != nil && time.Now().Before(sess.until) {
-		ch, challenged, asked = *sess.challenge, true, true
-	}
-	remembered := sess.token
-	sess.mu.Unlock()
-	if !challenged {
-		return l, nil
-	}
-	return s.answer(ctx, l, ch, asked, remembered)
-}
-
-// answer answers a challenge.
-func (s *source) answer(ctx context.Context, l login, ch challenge, asked bool, remembered token) (login, error) {
-	cred := s.cred
-	if !asked {
-		cred = Credential{}
-	}
-	switch {
-	case cred.RegistryToken != "":
-		l.authorization = "Bearer " + cred.RegistryToken
-	case ch.scheme == "basic":
-		if cred.Username != "" || cred.Password != "" {
-			l.authorization = basicAuthorization(cred)
-		}
-	default:
-		t := remembered
-		if !t.valid(time.Now()) {
-			var err error
-			if t, err = s.fetchToken(ctx, l, ch, cred); err != nil {
-				return l, err
+	if l.known {
+		s.session().learn(nil, time.Time{})
+		s.client.pings.Remove(s.pingKey())
+		anew, now, pingErr := s.greet(ctx)
+		switch {
+		case pingErr != nil:
+			return done, err
+		case now == nil:
+			return anew, nil
+		case !now.sameRealm(*ch):
+			if done, _, err = s.authorize(ctx, anew, *now); err == nil {
+				return done, nil
 			}
 		}
-		l.authorization = "Bearer " + t.value
 	}
-	l.secrets = s.secrets(l.authorization)
-	return l, nil
+	return s.consult(ctx, done, path, err)
 }
 
-// relogin learns from a 401 in the middle of things: the token ran out early,
-// or this repository wants another login than the ping announced. It returns
-// false when trying again would be the same request.
-func (s *source) relogin(ctx context.Context, old login, ans *answer) (login, bool, error) {
+// consult finds a login after the token realm refused one for this repository: the registry may
+// have another name for it, which its challenge to a request without a login tells.
+func (s *source) consult(ctx context.Context, l login, path string, refusal error) (login, error) {
+	if !asError(refusal).refused() {
+		return l, refusal
+	}
+	l.authorization = ""
+	ans, err := s.send(ctx, l, path, query{kind: KindHead, method: http.MethodHead, header: http.Header{"Accept": {acceptManifests}}})
+	if err != nil || ans.status != http.StatusUnauthorized || !ans.from(s.Host) {
+		return l, refusal
+	}
 	ch, ok := pickChallenge(ans.header)
-	if !ok || !ans.from(s.Host) {
+	if !ok {
+		return l, refusal
+	}
+	other, ok, err := s.authorize(ctx, l, ch)
+	if err != nil || !ok {
+		return l, refusal
+	}
+	s.learn(other)
+	return other, nil
+}
+
+// learn has the challenge that a login answers be answered the next time.
+func (s *source) learn(l login) {
+	s.session().learn(l.challenge, time.Now().Add(s.client.opts.Timeouts.Session))
+}
+
+// greet finds how the registry is spoken to and the challenge to answer, nil for none.
+func (s *source) greet(ctx context.Context) (login, *challenge, error) {
+	p, known, err := s.ping(ctx)
+	if err != nil {
+		return login{}, nil, err
+	}
+	l := login{base: p.scheme + "://" + s.Host, plain: p.scheme == "http", doubt: p.doubt, known: known}
+	if learned := s.session().learned(); learned != nil {
+		l.known = true
+		return l, learned, nil
+	}
+	return l, p.challenge, nil
+}
+
+// authorize answers a challenge; false when it can be answered only as it was already.
+func (s *source) authorize(ctx context.Context, l login, ch challenge) (login, bool, error) {
+	switch {
+	case s.cred.RegistryToken != "":
+		return s.show(l, ch, "Bearer "+s.cred.RegistryToken)
+	case ch.scheme != "basic":
+		return s.authorizeByToken(ctx, l, ch)
+	case s.cred.Username != "" || s.cred.Password != "":
+		return s.show(l, ch, basicAuthorization(s.cred))
+	}
+	return s.show(l, ch, "")
+}
+
+// show is a login with an authorization; false when it is the one that l has.
+func (s *source) show(l login, ch challenge, authorization string) (login, bool, error) {
+	other := authorization != l.authorization
+	l.challenge, l.authorization, l.secrets = &ch, authorization, s.secrets(authorization)
+	return l, other, nil
+}
+
+// authorizeByToken answers a challenge with a remembered token, or else with one for the
+// first scopes that were not tried yet and that the token realm grants.
+func (s *source) authorizeByToken(ctx context.Context, l login, ch challenge) (login, bool, error) {
+	var refusal error
+	for _, scopes := range s.scopesInTurn(ch) {
+		wanted := ch.withScopes(scopes)
+		if slices.Contains(l.tried, wanted.key()) {
+			continue
+		}
+		t, remembered := s.session().tokenFor(wanted)
+		if !remembered {
+			l.tried = append(slices.Clip(l.tried), wanted.key())
+			fresh, err := s.fetchToken(ctx, l, wanted)
+			if err != nil && !asError(err).refused() {
+				return l, false, err
+			}
+			if err != nil {
+				if refusal == nil {
+					refusal = err
+				}
+				continue
+			}
+			t = fresh
+		}
+		l, other, err := s.show(l, wanted, "Bearer "+t.value)
+		l.remembered = remembered
+		return l, other, err
+	}
+	return l, false, refusal
+}
+
+// relogin finds another login after an answer that refused one: a token may have run out
+// early, or this repository wants another login than the ping announced. It returns false
+// when there is none that was not tried.
+func (s *source) relogin(ctx context.Context, old login, q query, ans *answer) (login, bool, error) {
+	if !ans.from(s.Host) {
 		return old, false, nil
 	}
-	sess := s.session()
-	sess.mu.Lock()
-	sess.challenge, sess.until = &ch, time.Now().Add(s.client.opts.Timeouts.Session)
-	if "Bearer "+sess.token.value == old.authorization {
-		sess.token = token{}
+	switch ans.status {
+	case http.StatusUnauthorized:
+	case http.StatusBadRequest, http.StatusForbidden:
+		// What it says to a token that it does not accept, and also about other things. A
+		// GET follows a HEAD, and finds out.
+		if !old.remembered || q.method == http.MethodHead {
+			return old, false, nil
+		}
+	default:
+		return old, false, nil
 	}
-	remembered := sess.token
-	sess.mu.Unlock()
-	fresh, err := s.answer(ctx, old.without(), ch, true, remembered)
-	return fresh, fresh.authorization != old.authorization, err
+	ch, err := s.challengeOf(ctx, old, ans)
+	if err != nil || ch == nil {
+		return old, false, err
+	}
+	if old.remembered {
+		s.session().forget(old.authorization)
+	}
+	return s.authorize(ctx, old, *ch)
 }
 
-func (l login) without() login {
-	l.authorization, l.secrets = "", nil
-	return l
+// challengeOf is the challenge to answer after a refusal: its own, else the one that was
+// answered before, else that of the registry if the ping is of an earlier call.
+func (s *source) challengeOf(ctx context.Context, old login, ans *answer) (*challenge, error) {
+	if ch, ok := pickChallenge(ans.header); ok && ans.status == http.StatusUnauthorized {
+		return &ch, nil
+	}
+	if old.challenge != nil || !old.known {
+		return old.challenge, nil
+	}
+	s.client.pings.Remove(s.pingKey())
+	p, _, err := s.ping(ctx)
+	return p.challenge, err
 }
 
 func basicAuthorization(c Credential) string {

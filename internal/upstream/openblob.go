@@ -35,7 +35,7 @@ func (s *source) openBlob(ctx context.Context, offset int64) (*BlobStream, error
 	defer closed()
 	late := time.AfterFunc(s.client.opts.Timeouts.Call, func() { end(errHeaderLate) })
 	defer late.Stop()
-	ans, err := s.askForBlob(life, offset)
+	ans, err := s.startBlob(life, offset)
 	if err == nil {
 		err = b.begin(ans)
 	}
@@ -54,20 +54,33 @@ func (s *source) openBlob(ctx context.Context, offset int64) (*BlobStream, error
 	return b, nil
 }
 
-// askForBlob sends the request of a stream. Its answer is a 200 or a 206, not yet
-// looked into.
-func (s *source) askForBlob(ctx context.Context, offset int64) (*answer, error) {
+// startBlob sends the request of a stream from an offset on.
+func (s *source) startBlob(ctx context.Context, offset int64) (*answer, error) {
+	l, err := s.login(ctx, "/blobs/"+s.Reference)
+	if err != nil {
+		return nil, err
+	}
+	bytes := ""
+	if offset > 0 {
+		bytes = fmt.Sprintf("bytes=%d-", offset)
+	}
+	return s.askForBlob(ctx, l, bytes)
+}
+
+// askForBlob requests a range of the blob, "" for all of it. The answer is a 200 or a 206,
+// not yet looked into, whose stream the caller closes.
+func (s *source) askForBlob(ctx context.Context, l login, bytes string) (*answer, error) {
 	q := query{kind: KindBlob, method: http.MethodGet, header: http.Header{}, limit: s.client.opts.Limits.ErrorBody, stream: true}
 	// A server that compresses on the fly would change what offsets and sizes are of.
 	q.header.Set("Accept-Encoding", "identity")
-	if offset > 0 {
-		q.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	if bytes != "" {
+		q.header.Set("Range", bytes)
 	}
-	ans, l, err := s.ask(ctx, "/blobs/"+s.Reference, q)
-	if err == nil && ans.status == http.StatusRequestedRangeNotSatisfiable && offset > 0 {
+	ans, l, err := s.ask(ctx, l, "/blobs/"+s.Reference, q)
+	if err == nil && ans.status == http.StatusRequestedRangeNotSatisfiable && bytes != "" {
 		// Some know ranges with an end only; all know the whole.
 		q.header.Del("Range")
-		ans, l, err = s.ask(ctx, "/blobs/"+s.Reference, q)
+		ans, l, err = s.ask(ctx, l, "/blobs/"+s.Reference, q)
 	}
 	if err != nil {
 		return nil, err

@@ -46,8 +46,8 @@ type Manifest struct {
 }
 
 // Head asks for the digest of a tag, or whether a digest exists: one HEAD when
-// the login is known. Sources are tried in the order of the rules. A registry
-// that cannot answer a HEAD properly is asked with a GET.
+// the login is known, and a GET where the answer to that is of no use, so that
+// a failure is that of a GET. Sources are tried in the order of the rules.
 func (r *Repository) Head(ctx context.Context, tagOrDigest string) (Descriptor, error) {
 	return fetch(ctx, r, tagOrDigest, func(ctx context.Context, s *source) (Descriptor, error) {
 		return s.head(ctx)
@@ -77,7 +77,7 @@ func (r *Repository) Blob(ctx context.Context, d digest.Digest, maxBytes int64) 
 // BlobSize asks for the size of a blob, in bytes.
 func (r *Repository) BlobSize(ctx context.Context, d digest.Digest) (int64, error) {
 	return fetch(ctx, r, d.String(), func(ctx context.Context, s *source) (int64, error) {
-		return s.blobSize(ctx)
+		return s.blobSize(ctx, -1)
 	})
 }
 
@@ -90,6 +90,6 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 		return nil, r.blockedError(r.name.String(), plan)
 	}
 	return fetchFrom(ctx, r.candidatesAt([]Source{*plan.Source}, r.name.String()), func(ctx context.Context, src *source) ([]string, error) {
-		return src.tags(ctx)
+		return src.listTags(ctx)
 	})
 }

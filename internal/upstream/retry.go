@@ -34,6 +34,9 @@ func (c *Client) repeat(q query, ans *answer, err *Error, attempt int) (time.Dur
 		}
 		return asked, asked <= c.opts.Budget.RetryWait
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		if q.kind == KindPing || q.method == http.MethodHead {
+			return 0, false // the request that follows them decides, and is repeated itself
+		}
 		return max(asked, c.backOff(attempt)), asked <= c.opts.Budget.RetryWait
 	}
 	return 0, false

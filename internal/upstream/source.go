@@ -27,40 +27,52 @@ var acceptManifests = strings.Join([]string{
 // maxMediaType is the longest media type believed (RFC 6838 allows 127 to each side).
 const maxMediaType = 255
 
-// request sends one request of this source whose only good answer is a 200.
-func (s *source) request(ctx context.Context, kind Kind, method, path, accept string, limit int64) (*answer, error) {
-	q := query{kind: kind, method: method, header: http.Header{}, limit: limit}
+// request sends one GET of this source whose only good answer is a 200.
+func (s *source) request(ctx context.Context, kind Kind, path, accept string, limit int64) (*answer, error) {
+	l, err := s.login(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return s.requestAs(ctx, l, kind, path, accept, limit)
+}
+
+// requestAs is request with a login to begin with.
+func (s *source) requestAs(ctx context.Context, l login, kind Kind, path, accept string, limit int64) (*answer, error) {
+	q := query{kind: kind, method: http.MethodGet, header: http.Header{}, limit: limit}
 	if accept != "" {
 		q.header.Set("Accept", accept)
 	}
-	ans, l, err := s.ask(ctx, path, q)
+	ans, l, err := s.ask(ctx, l, path, q)
 	if err != nil {
 		return nil, err
 	}
 	// Other successes (204, 206 …) have no place in what is asked here.
 	if ans.status != http.StatusOK {
-		return ans, s.refusal(ans, kind, l)
+		return nil, s.refusal(ans, kind, l)
 	}
 	return ans, nil
 }
 
-// ask sends a query for a path below this repository: login, and once more when
-// the registry asks for another login on the way.
-func (s *source) ask(ctx context.Context, path string, q query) (*answer, login, error) {
-	l, err := s.login(ctx)
-	if err != nil {
-		return nil, l, err
-	}
+// ask sends a query for a path below this repository, and again when the registry wants
+// another login; the login returned is the last. An error with an answer is that of a login
+// which the answer demanded.
+func (s *source) ask(ctx context.Context, l login, path string, q query) (*answer, login, error) {
 	ans, err := s.send(ctx, l, path, q)
-	if err != nil || ans.status != http.StatusUnauthorized {
-		return ans, l, err
+	for range maxLogins {
+		if err != nil {
+			break
+		}
+		var again bool
+		if l, again, err = s.relogin(ctx, l, q, ans); err != nil || !again {
+			break
+		}
+		s.learn(l)
+		ans, err = s.send(ctx, l, path, q)
 	}
-	fresh, again, err := s.relogin(ctx, l, ans)
-	if err != nil || !again {
-		return ans, l, err
+	if err == nil && ans.ok() && l.doubt != nil {
+		s.settle(l)
 	}
-	ans, err = s.send(ctx, fresh, path, q)
-	return ans, fresh, err
+	return ans, l, err
 }
 
 func (s *source) send(ctx context.Context, l login, path string, q query) (*answer, error) {
@@ -83,6 +95,9 @@ func (s *source) send(ctx context.Context, l login, path string, q query) (*answ
 
 // refusal is the error of an answer that is no success.
 func (s *source) refusal(ans *answer, kind Kind, l login) *Error {
+	if e := s.doubtOf(l, ans); e != nil {
+		return e
+	}
 	e := errorOf(ans, kind, s.client.opts.Limits.RetryAfter)
 	e.Text = redact(e.Text, l.secrets)
 	if e.Code == CodeUnauthorized && l.authorization == "" {
@@ -106,46 +121,21 @@ func (s *source) wanted() digest.Digest {
 	return ""
 }
 
-func (s *source) head(ctx context.Context) (Descriptor, error) {
-	c := s.client
-	return c.headFlights.do(ctx, c, s.flightKey("head", chainOf(ctx).key()), c.opts.Timeouts.Call, s.headNow)
-}
-
-func (s *source) headNow(ctx context.Context) (Descriptor, error) {
-	ans, err := s.request(ctx, KindHead, http.MethodHead, "/manifests/"+s.Reference, acceptManifests, 0)
-	if err != nil {
-		if e := asError(err); ans == nil || e.refused() || e.Code == CodeTooManyRequests || e.Code == CodeUnavailable {
-			return Descriptor{}, err
-		}
-		// An answer to HEAD has no body: a GET says why, or succeeds where HEAD
-		// is not served.
-		return s.headByGet(ctx)
-	}
-	announced := announcedDigest(ans.header)
-	if announced == "" {
-		return s.headByGet(ctx)
-	}
-	if want := s.wanted(); want != "" && want != announced {
-		if want.Algorithm() == announced.Algorithm() {
-			return Descriptor{}, integrity("asked for %s, the registry announces %s", want, announced)
-		}
-		return s.headByGet(ctx)
-	}
-	return Descriptor{Digest: announced, MediaType: mediaType(ans.header), Size: ans.length, Source: s.Repository()}, nil
-}
-
-func (s *source) headByGet(ctx context.Context) (Descriptor, error) {
-	m, err := s.manifestNow(ctx)
-	return m.Descriptor, err
-}
-
 func (s *source) manifest(ctx context.Context) (Manifest, error) {
 	c := s.client
 	return c.getFlights.do(ctx, c, s.flightKey("manifest", chainOf(ctx).key()), c.opts.Timeouts.Call, s.manifestNow)
 }
 
 func (s *source) manifestNow(ctx context.Context) (Manifest, error) {
-	ans, err := s.request(ctx, KindManifest, http.MethodGet, "/manifests/"+s.Reference, acceptManifests, s.client.opts.Limits.Manifest)
+	l, err := s.login(ctx, "/manifests/"+s.Reference)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return s.manifestAs(ctx, l)
+}
+
+func (s *source) manifestAs(ctx context.Context, l login) (Manifest, error) {
+	ans, err := s.requestAs(ctx, l, KindManifest, "/manifests/"+s.Reference, acceptManifests, s.client.opts.Limits.Manifest)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -164,7 +154,7 @@ func (s *source) blob(ctx context.Context, maxBytes int64) ([]byte, error) {
 	c := s.client
 	k := s.flightKey("blob", fmt.Sprint(maxBytes), chainOf(ctx).key())
 	return c.blobFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) ([]byte, error) {
-		ans, err := s.request(ctx, KindBlob, http.MethodGet, "/blobs/"+s.Reference, "", maxBytes)
+		ans, err := s.request(ctx, KindBlob, "/blobs/"+s.Reference, "", maxBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -173,19 +163,6 @@ func (s *source) blob(ctx context.Context, maxBytes int64) ([]byte, error) {
 		}
 		return ans.body, nil
 	})
-}
-
-func (s *source) blobSize(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.client.opts.Timeouts.Call)
-	defer cancel()
-	ans, err := s.request(ctx, KindBlob, http.MethodHead, "/blobs/"+s.Reference, "", 0)
-	if err != nil {
-		return 0, err
-	}
-	if ans.length < 0 {
-		return 0, &Error{Code: CodeProtocol, Text: "the registry does not tell the size of blob " + s.Reference}
-	}
-	return ans.length, nil
 }
 
 // verifyManifest compares content with the digest asked for and the one

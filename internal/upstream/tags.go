@@ -6,144 +6,143 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
+	"slices"
 
 	"weir.dev/weir/internal/reference"
 )
 
-// tagPageSize is how many tags a page is asked to hold; registries may give fewer.
-const tagPageSize = 1000
+// tagPageSizes are how many tags a page is asked to hold; registries may give fewer. Some
+// refuse a number above their own maximum, and some any: the next one is tried then. 0 leaves
+// it to the registry.
+var tagPageSizes = []int{1000, 100, 0}
 
 // tagListCalls is how many times as long as one call a whole tag list may take.
 const tagListCalls = 10
 
+// tagList is a tag list while it is read.
+type tagList struct {
+	*source
+	tags []string
+	read map[string]bool // pages, by path
+}
+
 // tagPage is a page of a tag list.
 type tagPage struct {
 	Tags []string `json:"tags"`
+
+	next string // query of the next page, "" when none is named
 }
 
-// tags follows the pages of a tag list. Its bounds are on pages, on tags and
-// on each page's size; a page met twice ends in an error instead of a loop.
-func (s *source) tags(ctx context.Context) ([]string, error) {
-	limits := s.client.opts.Limits
+// listTags follows the pages of a tag list. Its bounds are on pages, on tags and on each
+// page's size; a page met twice ends in an error instead of a loop.
+func (s *source) listTags(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, tagListCalls*s.client.opts.Timeouts.Call)
 	defer cancel()
-	next := fmt.Sprintf("/tags/list?n=%d", tagPageSize)
-	seen := map[string]bool{}
-	all := []string{}
-	for pages := 1; next != ""; pages++ {
-		if pages > limits.TagPages {
-			return nil, &Error{Code: CodeTooLarge, Text: fmt.Sprintf("tag list exceeds the limit of %d pages", limits.TagPages)}
-		}
-		if seen[next] {
-			return nil, &Error{Code: CodeProtocol, Text: "tag list leads back to a page already read"}
-		}
-		seen[next] = true
-		page, following, err := s.tagPage(ctx, next)
-		if err != nil {
+	list := &tagList{source: s, tags: []string{}, read: map[string]bool{}}
+	page, size, err := list.first(ctx)
+	for err == nil {
+		before := len(list.tags)
+		if err := list.add(page.Tags); err != nil {
 			return nil, err
 		}
-		for _, t := range page {
-			if t == "" || reference.ValidTag(t) {
-				all = append(all, t)
-			}
+		switch {
+		case page.next != "":
+			page, err = list.page(ctx, page.next)
+		case size > 0 && len(page.Tags) == size && len(list.tags) > before:
+			// Naming the next page is optional, so a full page may not be the last.
+			page, err = list.after(ctx, size, page.Tags[size-1])
+		default:
+			return list.tags, nil
 		}
-		if len(all) > limits.Tags {
-			return nil, &Error{Code: CodeTooLarge, Text: fmt.Sprintf("tag list exceeds the limit of %d tags", limits.Tags)}
-		}
-		next = following
 	}
-	return all, nil
+	return nil, err
 }
 
-// tagPage reads one page, and where the next one is.
-func (s *source) tagPage(ctx context.Context, path string) (tags []string, next string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.client.opts.Timeouts.Call)
-	defer cancel()
-	ans, err := s.request(ctx, KindTags, http.MethodGet, path, "application/json", s.client.opts.Limits.TagPage)
+// first reads the first page, and returns how many tags it was asked to hold.
+func (l *tagList) first(ctx context.Context) (page tagPage, size int, err error) {
+	for _, size = range tagPageSizes {
+		query := ""
+		if size > 0 {
+			query = fmt.Sprintf("n=%d", size)
+		}
+		page, err = l.page(ctx, query)
+		if err == nil || !asError(err).aboutPage() {
+			break
+		}
+	}
+	return page, size, err
+}
+
+// after reads the page after a tag, which is empty if there is none. Registries that know no
+// such page refuse, or begin anew.
+func (l *tagList) after(ctx context.Context, size int, last string) (tagPage, error) {
+	page, err := l.page(ctx, fmt.Sprintf("last=%s&n=%d", url.QueryEscape(last), size))
 	if err != nil {
-		return nil, "", err
+		if e := asError(err); e.aboutPage() && e.HTTPStatus < http.StatusInternalServerError {
+			err = nil
+		}
+		return tagPage{}, err
+	}
+	known := make(map[string]bool, len(l.tags))
+	for _, t := range l.tags {
+		known[t] = true
+	}
+	if !slices.ContainsFunc(page.Tags, func(t string) bool { return !known[t] }) {
+		return tagPage{}, nil
+	}
+	return page, nil
+}
+
+// add appends the tags of a page.
+func (l *tagList) add(tags []string) error {
+	for _, t := range tags {
+		if t == "" || reference.ValidTag(t) {
+			l.tags = append(l.tags, t)
+		}
+	}
+	if most := l.client.opts.Limits.Tags; len(l.tags) > most {
+		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("tag list exceeds the limit of %d tags", most)}
+	}
+	return nil
+}
+
+// page reads one page.
+func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.client.opts.Timeouts.Call)
+	defer cancel()
+	path := "/tags/list"
+	if query != "" {
+		path += "?" + query
+	}
+	if l.read[path] {
+		return tagPage{}, protocol("tag list leads back to a page already read")
+	}
+	if most := l.client.opts.Limits.TagPages; len(l.read) >= most {
+		return tagPage{}, &Error{Code: CodeTooLarge, Text: fmt.Sprintf("tag list exceeds the limit of %d pages", most)}
+	}
+	l.read[path] = true
+	ans, err := l.request(ctx, KindTags, path, "application/json", l.client.opts.Limits.TagPage)
+	if err != nil {
+		return tagPage{}, err
 	}
 	var page tagPage
 	if err := json.Unmarshal(ans.body, &page); err != nil {
-		return nil, "", &Error{Code: CodeProtocol, Text: "the tag list is not readable: " + clean(bounded(err.Error(), 200))}
+		return tagPage{}, protocol("the tag list is not readable: %s", clean(bounded(err.Error(), 200)))
 	}
-	link := nextLink(ans.header.Values("Link"))
-	if link == "" {
-		return page.Tags, "", nil
-	}
-	next, err = s.following(link)
-	return page.Tags, next, err
+	page.next, err = nextPage(ans.header.Values("Link"))
+	return page, err
 }
 
-// following turns the target of a Link into a path below the repository. Only
-// its query is taken: the next page of a tag list is the same list, and a
-// registry behind a proxy often gets its own host or path prefix wrong.
-func (s *source) following(link string) (string, error) {
-	u, err := url.Parse(link)
-	if err != nil {
-		return "", &Error{Code: CodeProtocol, Text: "the tag list names a malformed next page"}
+// aboutPage reports whether a page of a tag list may have been refused for how it was asked
+// for: any answer that is not about the login, the rate, the repository or passing trouble.
+func (e *Error) aboutPage() bool {
+	switch e.HTTPStatus {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	case http.StatusNotFound:
+		return !e.worded || e.Code != CodeNameUnknown
+	case http.StatusInternalServerError, http.StatusNotImplemented:
+		return true
 	}
-	if u.Host != "" && !strings.EqualFold(u.Host, s.Host) {
-		return "", &Error{Code: CodeProtocol, Text: "the tag list continues on another host: " + clean(bounded(u.Host, 100))}
-	}
-	return "/tags/list?" + u.RawQuery, nil
-}
-
-// nextLink finds the target of rel="next" in Link headers (RFC 8288).
-func nextLink(values []string) string {
-	for _, v := range values {
-		if len(v) > maxChallengeBytes {
-			continue
-		}
-		for v != "" {
-			_, rest, ok := strings.Cut(v, "<")
-			if !ok {
-				break
-			}
-			target, params, ok := strings.Cut(rest, ">")
-			if !ok {
-				break
-			}
-			var mine string
-			mine, v = untilNextLink(params)
-			if isNext(mine) {
-				return target
-			}
-		}
-	}
-	return ""
-}
-
-// untilNextLink splits the parameters of one link from the links after it;
-// commas inside quotes do not separate.
-func untilNextLink(s string) (params, rest string) {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && quoted:
-			i++
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ',' && !quoted:
-			return s[:i], s[i+1:]
-		}
-	}
-	return s, ""
-}
-
-// isNext says whether link parameters hold rel=next; rel may list several words.
-func isNext(params string) bool {
-	for _, p := range strings.Split(params, ";") {
-		name, value, _ := strings.Cut(p, "=")
-		if !strings.EqualFold(strings.TrimSpace(name), "rel") {
-			continue
-		}
-		for _, word := range strings.Fields(strings.Trim(strings.TrimSpace(value), `"`)) {
-			if strings.EqualFold(word, "next") {
-				return true
-			}
-		}
-	}
-	return false
+	return e.HTTPStatus >= 400 && e.HTTPStatus < 500
 }

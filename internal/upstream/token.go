@@ -1,10 +1,13 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,39 +21,33 @@ const (
 	maxTokenLife = time.Hour
 	// maxTokenBytes is the largest token kept and sent.
 	maxTokenBytes = 16 << 10
-	// maxScopeBytes is the longest extra scope taken from a challenge.
+	// maxScopeBytes is the longest list of scopes taken from a challenge.
 	maxScopeBytes = 1 << 10
 )
 
 // token is a bearer token and until when it is used.
 type token struct {
-	value string
-	until time.Time
+	value   string
+	until   time.Time
+	answers string // key of the challenge that it was fetched for
 }
 
 func (t token) valid(now time.Time) bool { return t.value != "" && now.Before(t.until) }
 
-// tokenAnswer is the body of a token realm's answer. Unknown members are ignored.
-type tokenAnswer struct {
-	Token       string  `json:"token"`
-	AccessToken string  `json:"access_token"`
-	ExpiresIn   float64 `json:"expires_in"`
-}
-
-// fetchToken asks the realm of a challenge for a token and remembers it.
-func (s *source) fetchToken(ctx context.Context, l login, ch challenge, cred Credential) (token, error) {
+// fetchToken fetches a token for a challenge from its realm and remembers it.
+func (s *source) fetchToken(ctx context.Context, l login, ch challenge) (token, error) {
 	realm, err := realmURL(ch.params["realm"], l.plain && s.Insecure)
 	if err != nil {
 		return token{}, err
 	}
 	c := s.client
-	k := key(s.key(), realm.String(), ch.params["service"], ch.params["scope"], cred.identity())
-	return c.tokenFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) (token, error) {
-		t, err := s.requestToken(ctx, realm, ch, cred)
+	return c.tokenFlights.do(ctx, c, key(s.key(), ch.key()), c.opts.Timeouts.Call, func(ctx context.Context) (token, error) {
+		t, err := s.requestToken(ctx, realm, ch)
 		if err != nil {
-			err.Text = redact(err.Error(), s.secrets(""))
+			err.realm, err.Text = true, redact(err.Error(), s.secrets(""))
 			return token{}, err
 		}
+		t.answers = ch.key()
 		sess := s.session()
 		sess.mu.Lock()
 		sess.token = t
@@ -75,70 +72,98 @@ func realmURL(realm string, plainAllowed bool) (*url.URL, *Error) {
 	return nil, &Error{Code: CodeProtocol, Text: "the registry names a token realm of an unsupported scheme"}
 }
 
-// requestToken asks with what the credential is: an identity token by POST
-// (OAuth), where the realm does not know that or there is none by GET.
-func (s *source) requestToken(ctx context.Context, realm *url.URL, ch challenge, cred Credential) (token, *Error) {
+// requestToken sends what the credential is: an identity token by POST (OAuth), user name
+// and password by GET. Realms that do not take the one refuse it in several ways.
+func (s *source) requestToken(ctx context.Context, realm *url.URL, ch challenge) (token, *Error) {
 	var ans *answer
 	var err *Error
-	if cred.IdentityToken != "" {
-		ans, err = s.client.exchange(ctx, s.oauthQuery(realm, ch, cred))
-	}
-	if err != nil {
-		return token{}, err
-	}
-	if ans == nil || ans.status == http.StatusNotFound || ans.status == http.StatusMethodNotAllowed {
-		if ans, err = s.client.exchange(ctx, s.tokenQuery(realm, ch, cred)); err != nil {
+	if s.cred.IdentityToken != "" {
+		if ans, err = s.client.exchange(ctx, s.oauthQuery(realm, ch)); err != nil {
 			return token{}, err
 		}
 	}
-	if !ans.ok() {
-		err := errorOf(ans, KindToken, s.client.opts.Limits.RetryAfter)
-		err.realm = true
-		return token{}, err
+	if ans == nil || s.fallsBackToGet(ans.status) {
+		if ans, err = s.client.exchange(ctx, s.tokenQuery(realm, ch)); err != nil {
+			return token{}, err
+		}
 	}
-	return parseToken(ans.body, time.Now())
+	if ans.ok() {
+		return parseToken(ans.body, time.Now())
+	}
+	return token{}, errorOf(ans, KindToken, s.client.opts.Limits.RetryAfter)
 }
 
-// scopes are what is asked for: pulling this repository, and what the
-// challenge names beyond that.
-func (s *source) scopes(ch challenge) []string {
-	scopes := []string{"repository:" + s.Path + ":pull"}
-	if extra := ch.params["scope"]; extra != "" && extra != scopes[0] && len(extra) <= maxScopeBytes {
-		scopes = append(scopes, extra)
+// fallsBackToGet reports whether a GET may succeed after a POST was answered with a status.
+// Without a password it would be one without a credential, so it has to be clear that the
+// POST is unknown.
+func (s *source) fallsBackToGet(status int) bool {
+	switch status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	case http.StatusTooManyRequests, http.StatusRequestTimeout:
+		return false
 	}
-	return scopes
+	return s.cred.Password != "" && status >= 400 && status < 500
 }
 
-func (s *source) tokenQuery(realm *url.URL, ch challenge, cred Credential) query {
+// scopesInTurn are the scopes to request a token for: what the challenge to a request for
+// this repository names, for only the registry can tell how it calls what was requested, and
+// else pulling this repository. There are realms that grant all scopes of a request or none.
+func (s *source) scopesInTurn(ch challenge) [][]string {
+	own := []string{"repository:" + s.Path + ":pull"}
+	named := ch.scopes()
+	if len(named) == 0 || slices.Equal(named, own) {
+		return [][]string{own}
+	}
+	return [][]string{named, own}
+}
+
+func (s *source) tokenQuery(realm *url.URL, ch challenge) query {
 	u := *realm
 	params := u.Query()
 	if service := ch.params["service"]; service != "" {
 		params.Set("service", service)
 	}
-	params.Del("scope")
-	for _, scope := range s.scopes(ch) {
-		params.Add("scope", scope)
-	}
+	params["scope"] = ch.scopes()
 	header := http.Header{}
-	if cred.Username != "" || cred.Password != "" {
-		params.Set("account", cred.Username)
-		header.Set("Authorization", basicAuthorization(cred))
+	if s.cred.Username != "" || s.cred.Password != "" {
+		params.Set("account", s.cred.Username)
+		header.Set("Authorization", basicAuthorization(s.cred))
 	}
 	u.RawQuery = params.Encode()
 	return query{kind: KindToken, method: http.MethodGet, url: u.String(), host: u.Host, cred: &s.cred, header: header,
 		limit: s.client.opts.Limits.Token, insecure: s.Insecure}
 }
 
-func (s *source) oauthQuery(realm *url.URL, ch challenge, cred Credential) query {
+func (s *source) oauthQuery(realm *url.URL, ch challenge) query {
 	form := url.Values{
 		"grant_type":    {"refresh_token"},
-		"refresh_token": {cred.IdentityToken},
+		"refresh_token": {s.cred.IdentityToken},
 		"service":       {ch.params["service"]},
 		"client_id":     {s.client.opts.UserAgent},
-		"scope":         {strings.Join(s.scopes(ch), " ")},
+		"scope":         {ch.params["scope"]},
 	}
 	return query{kind: KindToken, method: http.MethodPost, url: realm.String(), host: realm.Host, cred: &s.cred, form: form,
 		limit: s.client.opts.Limits.Token, insecure: s.Insecure}
+}
+
+// tokenAnswer is the body of a token realm's answer. Members that are unknown or of another
+// type are left out.
+type tokenAnswer struct {
+	Token       string  `json:"token"`
+	AccessToken string  `json:"access_token"`
+	ExpiresIn   seconds `json:"expires_in"`
+}
+
+// seconds is a JSON number, or one in a string as some realms send it, 0 for anything else.
+type seconds float64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *seconds) UnmarshalJSON(raw []byte) error {
+	if f, err := strconv.ParseFloat(strings.Trim(string(raw), "\" "), 64); err == nil {
+		*n = seconds(f)
+	}
+	return nil
 }
 
 // parseToken reads a token answer. Tokens are sent back in a header, so
@@ -149,10 +174,7 @@ func parseToken(body []byte, now time.Time) (token, *Error) {
 		// The decoder's text may quote the answer, which may hold a token.
 		return token{}, &Error{Code: CodeProtocol, Text: "the token realm's answer is not a token"}
 	}
-	value := a.Token
-	if value == "" {
-		value = a.AccessToken
-	}
+	value := cmp.Or(a.Token, a.AccessToken)
 	if value == "" {
 		return token{}, &Error{Code: CodeProtocol, Text: "the token realm's answer holds no token"}
 	}
@@ -164,7 +186,7 @@ func parseToken(body []byte, now time.Time) (token, *Error) {
 			return token{}, &Error{Code: CodeProtocol, Text: "the token holds characters that tokens cannot have"}
 		}
 	}
-	return token{value: value, until: now.Add(usableFor(a.ExpiresIn))}, nil
+	return token{value: value, until: now.Add(usableFor(float64(a.ExpiresIn)))}, nil
 }
 
 // usableFor is how long a token is used: its life less a margin for clocks and

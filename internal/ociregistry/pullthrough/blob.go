@@ -58,7 +58,7 @@ func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 	}
 	return shared(ctx, m, j, kindSize, func(ctx context.Context) (int64, error) {
 		size, _, err := first(ctx, j, j.candidates, remembering(m, j, kindBlob, func(ctx context.Context, c candidate) (int64, error) {
-			size, err := c.BlobSize(ctx)
+			size, err := c.BlobSize(ctx, j.Size)
 			switch {
 			case err != nil:
 				return 0, err
