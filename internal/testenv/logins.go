@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,9 @@ type gate func(w http.ResponseWriter, r *http.Request) bool
 
 // tokenPath is where a registry that demands tokens hands them out.
 const tokenPath = "/token"
+
+// placeholderScope is what ghcr.io has in its challenge to /v2/, and grants to nobody.
+const placeholderScope = "repository:user/image:pull"
 
 // DemandBasic has the registry demand a user's password with every request.
 func (r *Registry) DemandBasic(passwords map[string]string, access Access) {
@@ -53,11 +57,11 @@ func (r *Registry) DemandTokens(passwords map[string]string, access Access) {
 		if req.URL.Path == "/v2/" && shown && known || shown && known && access(user, repositoryOf(req)) {
 			return true
 		}
-		challenge := fmt.Sprintf(`Bearer realm="http://%s%s",service="test"`, r.Host, tokenPath)
+		scope := placeholderScope
 		if repository := repositoryOf(req); repository != "" {
-			challenge += fmt.Sprintf(`,scope="repository:%s:pull"`, repository)
+			scope = "repository:" + repository + ":pull"
 		}
-		w.Header().Set("WWW-Authenticate", challenge)
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s%s",service="test",scope="%s"`, r.Host, tokenPath, scope))
 		RegistryError(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
 		return false
 	})
@@ -65,6 +69,10 @@ func (r *Registry) DemandTokens(passwords map[string]string, access Access) {
 
 func handOut(w http.ResponseWriter, req *http.Request, passwords map[string]string) {
 	user, password, shown := req.BasicAuth()
+	if slices.Contains(req.URL.Query()["scope"], placeholderScope) {
+		RegistryError(w, http.StatusForbidden, "DENIED", "requested access to the resource is denied")
+		return
+	}
 	if shown && passwords[user] != password {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnauthorized)

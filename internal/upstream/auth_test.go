@@ -30,7 +30,7 @@ func bearerAuth(t *testing.T, h http.Handler, user, password string, life time.D
 				fmt.Fprint(w, `{"details":"incorrect username or password"}`)
 				return
 			}
-			if r.URL.Query().Get("scope") != "repository:team/app:pull" || r.URL.Query().Get("service") != "reg" {
+			if scopes := r.URL.Query()["scope"]; len(scopes) != 1 || scopes[0] != "repository:team/app:pull" || r.URL.Query().Get("service") != "reg" {
 				w.WriteHeader(400)
 				return
 			}
@@ -38,7 +38,11 @@ func bearerAuth(t *testing.T, h http.Handler, user, password string, life time.D
 			return
 		}
 		if r.Header.Get("Authorization") != "Bearer "+token {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s://%s/token",service="reg",scope="repository:team/app:pull"`, scheme, r.Host))
+			scope := "repository:team/app:pull"
+			if r.URL.Path == "/v2/" {
+				scope = "repository:user/image:pull" // as ghcr.io has it
+			}
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s://%s/token",service="reg",scope="%s"`, scheme, r.Host, scope))
 			w.WriteHeader(401)
 			fmt.Fprint(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 			return
@@ -388,6 +392,21 @@ func TestTokenLife(t *testing.T) {
 	} {
 		if got := usableFor(in); got != want {
 			t.Errorf("expires_in %v: used for %s, want %s", in, got, want)
+		}
+	}
+}
+
+// The life of a token is a number, also in a string; anything else counts as absent.
+func TestExpiresIn(t *testing.T) {
+	now := time.Now()
+	for in, want := range map[string]time.Duration{
+		`300`: 290 * time.Second, `300.5`: 290500 * time.Millisecond, `"300"`: 290 * time.Second, `" 300 "`: 290 * time.Second,
+		`""`: 54 * time.Second, `"soon"`: 54 * time.Second, `null`: 54 * time.Second, `{}`: 54 * time.Second, `[300]`: 54 * time.Second,
+		`true`: 54 * time.Second, `"NaN"`: 54 * time.Second, `1e400`: 54 * time.Second, `"Inf"`: time.Hour - 10*time.Second,
+	} {
+		got, err := parseToken([]byte(`{"access_token":"x","expires_in":`+in+`}`), now)
+		if err != nil || got.until.Sub(now) != want {
+			t.Errorf("%s: used for %s, %v; want %s", in, got.until.Sub(now), err, want)
 		}
 	}
 }

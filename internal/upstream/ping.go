@@ -81,7 +81,7 @@ func (c *Client) taught(scheme, host string, ans *answer) pinged {
 	p, life := pinged{scheme: scheme}, c.opts.Timeouts.Session
 	switch busy := c.pressure(ans); {
 	case busy >= 0:
-		// A ping is nobody's in particular, so that it must hold up no credential: how to
+		// A ping is of no credential, so that it must hold up none: how to
 		// log in is learned from the answer to the request itself.
 		life = max(busy, unsaidRetryAfter)
 	case !isV2(ans):

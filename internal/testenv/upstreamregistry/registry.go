@@ -4,6 +4,10 @@
 //
 // What a registry holds is put there in the process. Only what a client asks is a
 // request: it is counted, and a test may stand in its way.
+//
+// StartAs starts one that behaves like a widespread registry: Profiles has what is
+// peculiar to each, in its challenges, tokens, redirects and tag lists. Suites that import
+// or pull through run over all of them.
 package upstreamregistry
 
 import (
@@ -31,6 +35,7 @@ type Registry struct {
 	host    string
 	ca      []byte
 	content http.Handler
+	front   *front // nil for one without a profile
 	stored  stored
 
 	mu       sync.Mutex
@@ -129,6 +134,10 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		if h.run(w, request) {
 			return
 		}
+	}
+	if r.front != nil {
+		r.front.ServeHTTP(w, request)
+		return
 	}
 	r.content.ServeHTTP(w, request)
 }
