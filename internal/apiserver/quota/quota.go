@@ -10,6 +10,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
@@ -34,7 +35,7 @@ func Evaluators(lister quota.ListerForResourceFunc, exists Exists) []quota.Evalu
 	evaluators := []quota.Evaluator{
 		generic.NewObjectCountEvaluator(streams.GroupResource(), generic.ListResourceUsingListerFunc(lister, streams), Streams),
 	}
-	for _, r := range []string{imageapi.ImageStreamTags, imageapi.ImageStreamImports} {
+	for _, r := range []string{imageapi.ImageStreamTags, imageapi.ImageTags, imageapi.ImageStreamImports} {
 		evaluators = append(evaluators, creator{resource: r, exists: exists})
 	}
 	return evaluators
@@ -57,7 +58,7 @@ func (c creator) Handles(a admission.Attributes) bool {
 		return false
 	}
 	op := a.GetOperation()
-	return op == admission.Create || (op == admission.Update && c.resource == imageapi.ImageStreamTags)
+	return op == admission.Create || (op == admission.Update && c.resource != imageapi.ImageStreamImports)
 }
 
 // Matches implements quota.Evaluator: quotas with scopes do not count streams.
@@ -107,11 +108,18 @@ func (creator) UsageStats(quota.UsageStatsOptions) (quota.UsageStats, error) {
 func target(item runtime.Object) (namespace, name string, makes bool, err error) {
 	switch obj := item.(type) {
 	case *imagev1.ImageStreamTag:
-		stream, _, err := reference.SplitStreamTag(obj.Name)
-		return obj.Namespace, stream, err == nil, nil // also without a tag: creating makes the stream
+		return ofTag(obj)
+	case *imagev1.ImageTag:
+		return ofTag(obj)
 	case *imagev1.ImageStreamImport:
 		sources := len(obj.Spec.Images) > 0 || obj.Spec.Repository != nil
 		return obj.Namespace, obj.Name, obj.Spec.Import && sources, nil
 	}
 	return "", "", false, fmt.Errorf("counting image streams: %T makes none", item)
+}
+
+// ofTag is the stream of a tag. One whose spec is empty makes it, too.
+func ofTag(tag metav1.Object) (namespace, name string, makes bool, err error) {
+	stream, _, err := reference.SplitStreamTag(tag.GetName())
+	return tag.GetNamespace(), stream, err == nil, nil
 }

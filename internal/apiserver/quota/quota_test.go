@@ -16,6 +16,9 @@ func TestChargesWhatMakesAStream(t *testing.T) {
 	tag := func(name string, spec *imagev1.TagReference) *imagev1.ImageStreamTag {
 		return &imagev1.ImageStreamTag{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Tag: spec}
 	}
+	imageTag := func(name string) *imagev1.ImageTag {
+		return &imagev1.ImageTag{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}}
+	}
 	request := func(name string, spec imagev1.ImageStreamImportSpec) *imagev1.ImageStreamImport {
 		return &imagev1.ImageStreamImport{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: spec}
 	}
@@ -29,6 +32,9 @@ func TestChargesWhatMakesAStream(t *testing.T) {
 		"no tag, which makes a stream too": {"imagestreamtags", tag("new:1", nil), 1},
 		"tag of a stream that is there":    {"imagestreamtags", tag("there:1", &imagev1.TagReference{}), 0},
 		"name that makes nothing":          {"imagestreamtags", tag("new", &imagev1.TagReference{}), 0},
+		"imagetag of a new stream":         {"imagetags", imageTag("new:1"), 1},
+		"imagetag of one that is there":    {"imagetags", imageTag("there:1"), 0},
+		"imagetag that makes nothing":      {"imagetags", imageTag("new"), 0},
 		"import into a new stream":         {"imagestreamimports", request("new", imagev1.ImageStreamImportSpec{Import: true, Images: images}), 1},
 		"repository into a new stream":     {"imagestreamimports", request("new", imagev1.ImageStreamImportSpec{Import: true, Repository: &imagev1.RepositoryImportSpec{}}), 1},
 		"look without import":              {"imagestreamimports", request("new", imagev1.ImageStreamImportSpec{Images: images}), 0},
