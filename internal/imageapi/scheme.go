@@ -18,14 +18,15 @@ var coreV1 = schema.GroupVersion{Group: "", Version: "v1"}
 // defaultImportMode is stored with every spec tag that is written without an import mode; ""
 // means Legacy. Tags that are stored keep the mode they have: changing the default changes
 // nothing that exists. The scheme also knows what a delegated API server needs besides its
-// group: the options and status types of v1 and the kinds of meta.k8s.io.
+// group: the options and status types of v1 and the kinds of meta.k8s.io. The codecs write a list
+// item by item, so that an answer is never in memory as a whole.
 func NewScheme(defaultImportMode imagev1.ImportModeType) (*runtime.Scheme, serializer.CodecFactory) {
 	scheme := runtime.NewScheme()
 	addGroup(scheme, imagev1.GroupVersion, InternalGroupVersion)
 	addMeta(scheme)
 	addDefaults(scheme, defaultImportMode)
 	utilruntime.Must(addFieldLabels(scheme))
-	return scheme, serializer.NewCodecFactory(scheme)
+	return scheme, serializer.NewCodecFactory(scheme, serializer.WithStreamingCollectionEncodingToJSON(), serializer.WithStreamingCollectionEncodingToProtobuf())
 }
 
 // NewPublishedScheme returns the types of the group in the versions that clients see. It is for

@@ -1,9 +1,14 @@
 package imageapi
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
 	"io"
+	"sync"
 
 	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -46,6 +51,9 @@ type metadataDecoder struct{ inner runtime.Decoder }
 // the caller goes on with when it only warns, so that object is checked as well.
 func (d metadataDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	obj, gvk, err := d.inner.Decode(data, defaults, into)
+	if runtime.IsNotRegisteredError(err) && gvk != nil && gvk.Group == "" {
+		return obj, gvk, &legacyVersionError{err}
+	}
 	if obj == nil || (err != nil && !runtime.IsStrictDecodingError(err)) {
 		return obj, gvk, err
 	}
@@ -68,6 +76,16 @@ func ClearKind(obj runtime.Object) {
 	}
 }
 
+// legacyVersionError is about an object whose apiVersion has no group. Templates of the time
+// before the group are still around, so the error tells what to write.
+type legacyVersionError struct{ error }
+
+func (e *legacyVersionError) Error() string {
+	return fmt.Sprintf("%v; use apiVersion: %s", e.error, imagev1.GroupVersion)
+}
+
+func (e *legacyVersionError) Unwrap() error { return e.error }
+
 func canonicalize(obj runtime.Object) error {
 	var first error
 	forEachImage(obj, func(img *imagev1.Image) {
@@ -84,7 +102,7 @@ type metadataEncoder struct{ runtime.Encoder }
 
 // Encode implements runtime.Encoder.
 func (e metadataEncoder) Encode(obj runtime.Object, w io.Writer) error {
-	return e.Encoder.Encode(WithMetadata(obj), w)
+	return gathered(obj, w, func(w io.Writer) error { return e.Encoder.Encode(WithMetadata(obj), w) })
 }
 
 // EncodeWithAllocator implements runtime.EncoderWithAllocator, which the server prefers for large
@@ -94,7 +112,29 @@ func (e metadataEncoder) EncodeWithAllocator(obj runtime.Object, w io.Writer, me
 	if !ok {
 		return e.Encode(obj, w)
 	}
-	return inner.EncodeWithAllocator(WithMetadata(obj), w, memory)
+	return gathered(obj, w, func(w io.Writer) error { return inner.EncodeWithAllocator(WithMetadata(obj), w, memory) })
+}
+
+// listBuffer is the number of bytes of a list that are gathered before they are written.
+const listBuffer = 256 << 10
+
+var listBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, listBuffer) }}
+
+// gathered has a list written in large pieces. The codecs write each item by itself, and a small
+// write to an HTTP/2 response costs a frame and two switches between goroutines: with them a list
+// of 50,000 Images takes twice as long.
+func gathered(obj runtime.Object, w io.Writer, encode func(io.Writer) error) error {
+	if !meta.IsListType(obj) {
+		return encode(w)
+	}
+	buffer := listBuffers.Get().(*bufio.Writer)
+	defer listBuffers.Put(buffer)
+	buffer.Reset(w)
+	defer buffer.Reset(nil)
+	if err := encode(buffer); err != nil {
+		return errors.Join(err, buffer.Flush())
+	}
+	return buffer.Flush()
 }
 
 // WithMetadata returns obj with all images in it carrying dockerImageMetadata: obj itself when

@@ -14,7 +14,7 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// localhost:5000 org team/app v1 <nil>
-	// "quay.io/Org/app" is not a valid pull spec: each path component must be lower-case letters and digits, separated by one dot, one or two underscores, or dashes
+	// "quay.io/Org/app" is not a valid pull spec: the repository has capital letters, which only the registry and the tag may have
 }
 
 func ExamplePullSpec_WithDefaults() {

@@ -36,9 +36,10 @@ type SyntaxError struct {
 	Reason string
 }
 
-func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("%q is not a valid %s: %s", e.Text, e.Form, e.Reason)
-}
+func (e *SyntaxError) Error() string { return fmt.Sprintf("%q is %s", e.Text, e.Fault()) }
+
+// Fault is the error without the text, for messages that quote it already.
+func (e *SyntaxError) Fault() string { return fmt.Sprintf("not a valid %s: %s", e.Form, e.Reason) }
 
 // Parse reads [registry/][namespace/]name[:tag][@digest].
 //
@@ -97,6 +98,9 @@ func (p *PullSpec) splitPath(path string) string {
 	}
 	for component := range strings.SplitSeq(path, "/") {
 		if !validComponent(component) {
+			if validComponent(strings.ToLower(component)) {
+				return "the repository has capital letters, which only the registry and the tag may have"
+			}
 			return "each path component must be lower-case letters and digits, separated by one dot, one or two underscores, or dashes"
 		}
 	}

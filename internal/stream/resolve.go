@@ -69,6 +69,9 @@ func (r Resolver) event(s, old *imagev1.ImageStream, tag *imagev1.TagReference, 
 	default:
 		return nil, field.Invalid(path, tag.From.Name, fmt.Sprintf("a tag cannot refer to the kind %q", tag.From.Kind))
 	}
+	if tag.From.Name == "" {
+		return nil, nil // validation says that it is required
+	}
 	source, ok := sourceOf(s, tag.From)
 	if !ok {
 		return nil, field.Invalid(path, tag.From.Name, "must be "+wantedForm(tag.From.Kind))

@@ -243,6 +243,35 @@ func TestMappingValidation(t *testing.T) {
 	}
 }
 
+// TestRefusedMappingHidesWhetherTheImageExists compares the answers for a digest that others pushed
+// with those for one that nobody has.
+func TestRefusedMappingHidesWhetherTheImageExists(t *testing.T) {
+	ns := env.Namespace(t, "mapping")
+	makeStream(t, ns, "s")
+	known, unknown := storeImage(t, digestOf(t, "known")).Name, digestOf(t, "unknown")
+	index := `{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"` + known + `\",\"size\":1}]}`
+	for name, image := range map[string]string{
+		"a list without platforms": `"dockerImageReference":"a/b","dockerImageManifestMediaType":"application/vnd.oci.image.index.v1+json","dockerImageManifest":"` + index + `"`,
+		"no reference":             `"dockerImageManifestMediaType":"a/b"`,
+		"foreign metadata":         `"dockerImageReference":"a/b","dockerImageMetadataVersion":"9"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := func(digest string) string {
+				body := `{"metadata":{"name":"s"},"tag":"t","image":{"metadata":{"name":"` + digest + `"},` + image + `}}`
+				r := postMapping(t, ns, body, "")
+				if r.code < 400 || r.code > 499 {
+					t.Errorf("answered %d: %s", r.code, r.body)
+				}
+				return strings.ReplaceAll(string(r.body), digest, "DIGEST")
+			}
+			if diff := cmp.Diff(answer(unknown), answer(known)); diff != "" {
+				t.Errorf("answers (-unknown +known):\n%s", diff)
+			}
+		})
+	}
+	wantNoImage(t, unknown)
+}
+
 func TestMappingTakesAnyTextAsTag(t *testing.T) {
 	ns := env.Namespace(t, "mapping")
 	makeStream(t, ns, "s")
@@ -302,6 +331,9 @@ func TestMappingOfOneImageTooMany(t *testing.T) {
 	r.wantCauses(t, "FieldValueForbidden imageStream")
 	if marker := "requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (2 > 1)"; !strings.Contains(r.status(t).Message, marker) {
 		t.Errorf("%q does not contain %q", r.status(t).Message, marker)
+	}
+	if message := r.status(t).Message; !strings.Contains(message, `ImageStream.image.openshift.io "s" is forbidden: `) {
+		t.Errorf("%q does not say what is forbidden", message)
 	}
 	push(t, ns, "s", "same image", a)
 }

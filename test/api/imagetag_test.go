@@ -142,9 +142,9 @@ func TestImageTagUpdate(t *testing.T) {
 	}
 	put(t, path, encoded(t, tag)).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "imagetags", "s:1")
 
-	// The rest of the metadata is the stream's, and nobody writes it here.
+	// What a PUT leaves out of the metadata is the stream's.
 	tag = getImageTag(t, ns, "s:1")
-	tag.Labels, tag.Annotations, tag.ManagedFields, tag.Generation = nil, map[string]string{"other": "x"}, nil, 0
+	tag.Labels, tag.Annotations, tag.ManagedFields, tag.Generation = nil, nil, nil, 0
 	tag.Spec.Annotations = nil
 	put(t, path, encoded(t, tag)).wantCode(t, http.StatusOK)
 	now := getStream(t, ns, "s")
@@ -162,6 +162,12 @@ func TestImageTagUpdate(t *testing.T) {
 			r.wantCauses(t, "FieldValueInvalid "+cause)
 		}
 	}
+	refused("labels", func(tag *imagev1.ImageTag) { tag.Labels = map[string]string{"other": "x"} }, "metadata")
+	refused("annotations", func(tag *imagev1.ImageTag) { tag.Annotations["other"] = "x" }, "metadata")
+	refused("finalizers", func(tag *imagev1.ImageTag) { tag.Finalizers = []string{"example.com/x"} }, "metadata")
+	refused("owners", func(tag *imagev1.ImageTag) {
+		tag.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Secret", Name: "x", UID: "y"}}
+	}, "metadata")
 	refused("status", func(tag *imagev1.ImageTag) { tag.Status.Items[0].Generation = 9 }, "status")
 	refused("no status", func(tag *imagev1.ImageTag) { tag.Status = nil }, "status")
 	refused("spec.name", func(tag *imagev1.ImageTag) { tag.Spec.Name = "2" }, "spec.name")
@@ -200,6 +206,43 @@ func TestImageTagPatches(t *testing.T) {
 	patch(t, imageTags(ns, "/s:merge"), mergePatch, `{"metadata":{"uid":"x"}}`).wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageTag", "s:merge")
 	patch(t, imageTags(ns, "/s:merge"), mergePatch, `{"spec":null}`).wantCode(t, http.StatusOK)
 	get(t, imageTags(ns, "/s:merge")).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, "imagetags", "s:merge")
+}
+
+// TestImageTagMetadataIsTheStreams patches metadata in all ways, of a tag that is there and of a new one.
+func TestImageTagMetadataIsTheStreams(t *testing.T) {
+	ns := env.Namespace(t, "itag")
+	before := makeManagedStream(t, ns, "s")
+	patch(t, imageTags(ns, "/s:1"), mergePatch, `{"spec":{"name":"1"}}`).wantCode(t, http.StatusCreated)
+	before = getStream(t, ns, "s")
+	for name, test := range map[string]struct{ kind, tag, body string }{
+		"label added":          {mergePatch, "1", `{"metadata":{"labels":{"new":"x"}}}`},
+		"label removed":        {mergePatch, "1", `{"metadata":{"labels":{"l":null}}}`},
+		"labels removed":       {mergePatch, "1", `{"metadata":{"labels":null}}`},
+		"annotation changed":   {strategicPatch, "1", `{"metadata":{"annotations":{"a":"x"}}}`},
+		"annotations removed":  {jsonPatch, "1", `[{"op":"remove","path":"/metadata/annotations"}]`},
+		"finalizer added":      {strategicPatch, "1", `{"metadata":{"finalizers":["example.com/x"]}}`},
+		"finalizer added, too": {jsonPatch, "1", `[{"op":"add","path":"/metadata/finalizers","value":["example.com/x"]}]`},
+		"owner added":          {mergePatch, "1", `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Secret","name":"x","uid":"y"}]}}`},
+		"label applied":        {applyPatch, "1", `{"apiVersion":"image.openshift.io/v1","kind":"ImageTag","metadata":{"name":"s:1","labels":{"new":"x"}},"spec":{"name":"1"}}`},
+		"label of a new tag":   {mergePatch, "2", `{"metadata":{"labels":{"new":"x"}},"spec":{"name":"2"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := patch(t, imageTags(ns, "/s:"+test.tag)+"?fieldManager=m", test.kind, test.body)
+			r.wantStatus(t, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "ImageTag", "s:"+test.tag)
+			r.wantCauses(t, "FieldValueInvalid metadata")
+		})
+	}
+	for name, body := range map[string]string{
+		"managedFields": `{"metadata":{"managedFields":[]}}`,
+		"generation":    `{"metadata":{"generation":99}}`,
+	} {
+		if r := patch(t, imageTags(ns, "/s:1"), mergePatch, body); r.code != http.StatusOK {
+			t.Errorf("%s: answered %d: %s", name, r.code, r.body)
+		}
+	}
+	if after := getStream(t, ns, "s"); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the stream was written: %v", after)
+	}
 }
 
 func TestImageTagTable(t *testing.T) {

@@ -36,7 +36,7 @@ func TestSecretsArePullSecretsOfTheNamespace(t *testing.T) {
 	makeSecret(t, ns, "a-excluded", corev1.SecretTypeDockercfg, ".dockercfg", exclude("true"))
 	makeSecret(t, ns, "opaque", corev1.SecretTypeOpaque, ".dockercfg", nil)
 	getSecrets(t, ns, "").want(t, http.StatusOK, `
-		{"kind":"SecretList","apiVersion":"image.openshift.io/v1","metadata":{},"items":[
+		{"kind":"SecretList","apiVersion":"image.openshift.io/v1","metadata":{"resourceVersion":"…"},"items":[
 		 {"metadata":{"name":"b-cfg","namespace":"`+ns+`","uid":"…","resourceVersion":"…","creationTimestamp":"…","annotations":{"openshift.io/image.excludeSecret":"false"}},
 		  "data":{".dockercfg":"e30="},"type":"kubernetes.io/dockercfg"},
 		 {"metadata":{"name":"c-config","namespace":"`+ns+`","uid":"…","resourceVersion":"…","creationTimestamp":"…"},
@@ -44,7 +44,17 @@ func TestSecretsArePullSecretsOfTheNamespace(t *testing.T) {
 }
 
 func TestSecretsNeedNeitherStreamNorNamespace(t *testing.T) {
-	getSecrets(t, "no-such-namespace", "").want(t, http.StatusOK, `{"kind":"SecretList","apiVersion":"image.openshift.io/v1","metadata":{},"items":[]}`)
+	getSecrets(t, "no-such-namespace", "").want(t, http.StatusOK, `{"kind":"SecretList","apiVersion":"image.openshift.io/v1","metadata":{"resourceVersion":"…"},"items":[]}`)
+}
+
+func TestSecretsHaveAResourceVersion(t *testing.T) {
+	ns := env.Namespace(t, "secrets")
+	var list metav1.PartialObjectMetadataList
+	unmarshal(t, getSecrets(t, ns, "").body, &list)
+	_, err := env.Kube.CoreV1().Secrets(ns).List(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	if err != nil || list.ResourceVersion == "" || list.ResourceVersion == "0" {
+		t.Errorf("resourceVersion %q, and listing from there: %v", list.ResourceVersion, err)
+	}
 }
 
 func TestSecretsTakeNoQueryParameters(t *testing.T) {

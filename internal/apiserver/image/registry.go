@@ -58,6 +58,14 @@ func (r *Registry) Known(ctx context.Context, name string) *imagev1.Image {
 	return img
 }
 
+// Check completes a copy of an Image as Create does and reports what would keep it from being
+// stored, whether or not there is an Image of that name.
+func (r *Registry) Check(ctx context.Context, img *imagev1.Image) error {
+	img = img.DeepCopy()
+	rest.FillObjectMetaSystemFields(img)
+	return rest.BeforeCreate(r.trusted.CreateStrategy, ctx, img)
+}
+
 // Create stores an Image; one of that name that is there already stays as it is
 // and existed is true.
 func (r *Registry) Create(ctx context.Context, img *imagev1.Image, dryRun []string) (stored *imagev1.Image, existed bool, err error) {

@@ -76,8 +76,7 @@ func (s strategy) admit(ctx context.Context, is, old *imagev1.ImageStream) field
 	errs = append(errs, historyLimit(is, old)...)
 	errs = append(errs, size(is, old)...)
 	if err := s.checkLimits(is, old); err != nil {
-		forbidden := apierrors.NewForbidden(imageapi.Resource(imageapi.KindImageStream), is.Name, err)
-		errs = append(errs, field.InternalError(field.NewPath(""), forbidden))
+		errs = append(errs, field.InternalError(field.NewPath(""), err))
 	}
 	if old != nil {
 		updates.KeepManagersIfUnchanged(is, old)
@@ -123,17 +122,20 @@ func (s strategy) mayPull(ctx context.Context, namespace, name string) error {
 	return s.policy.MayPull(ctx, u, namespace, name)
 }
 
-// checkLimits compares the stream with the limit ranges of its namespace.
+// checkLimits compares the stream with the limit ranges of its namespace. The error is Forbidden.
 func (s strategy) checkLimits(is, old *imagev1.ImageStream) error {
 	ranges, err := s.policy.LimitRanges(is.Namespace)
-	if err != nil {
-		return err
+	if err == nil {
+		var errs []error
+		for _, exceeded := range stream.CheckLimits(is, old, stream.LimitsOf(ranges)) {
+			errs = append(errs, exceeded)
+		}
+		err = utilerrors.NewAggregate(errs)
 	}
-	var errs []error
-	for _, exceeded := range stream.CheckLimits(is, old, stream.LimitsOf(ranges)) {
-		errs = append(errs, exceeded)
+	if err == nil {
+		return nil
 	}
-	return utilerrors.NewAggregate(errs)
+	return apierrors.NewForbidden(imageapi.Resource(imageapi.KindImageStream), is.Name, err)
 }
 
 // admitStatus validates a status that is to be written.

@@ -52,7 +52,7 @@ func (r *REST) credentials(ctx context.Context, namespace string) (upstream.Cred
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("reading the pull secrets of namespace %s: %w", namespace, err))
 	}
-	credentials, warnings := upstream.NewCredentials(secrets, r.NodeCredentials)
+	credentials, warnings := upstream.NewCredentials(secrets.Items, r.NodeCredentials)
 	for _, w := range warnings {
 		r.Warn(ctx, namespace, w)
 	}

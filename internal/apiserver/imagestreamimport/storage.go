@@ -47,7 +47,7 @@ type Dependencies struct {
 	// allowed.
 	MayCreate func(ctx context.Context, u user.Info, resource string) bool
 	// PullSecrets lists the pull secrets of a namespace.
-	PullSecrets func(ctx context.Context, namespace string) ([]corev1.Secret, error)
+	PullSecrets func(ctx context.Context, namespace string) (*corev1.SecretList, error)
 	// NodeCredentials serve all namespaces, after their own; nil for none.
 	NodeCredentials *upstream.NodeCredentials
 	// Warn reports a pull secret that cannot be used.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/stream"
 )
 
 // discardTimeout bounds the deletion of a claim whose mapping was refused.
@@ -27,21 +28,35 @@ type recorded struct {
 // record stores the image of a mapping, or corrects the Image of that name. Nothing is
 // stored for a mapping that is going to be refused: whether the stream takes it is
 // tried before.
+//
+// A mapping is refused for the same reasons whether or not there is an Image of that name:
+// otherwise the refusal would tell a user what others have pushed or imported.
 func (r *REST) record(ctx context.Context, m *imagev1.ImageStreamMapping, t tagging, dryRun []string) (recorded, error) {
+	if err := r.images.Check(ctx, &m.Image); err != nil {
+		return recorded{}, err
+	}
 	stored, err := r.images.Find(ctx, m.Image.Name)
 	if err != nil {
 		return recorded{}, err
 	}
-	if stored == nil {
+	if stored == nil || !sameReference(t.seen, &m.Image) {
 		if err := r.tag(ctx, m, tagging{tags: t.tags, seen: t.seen}, []string{metav1.DryRunAll}); err != nil {
 			return recorded{}, err
 		}
 		var made recorded
-		if stored, made, err = r.create(ctx, m, t.proven, dryRun); err != nil || !made.existed {
-			return made, err
+		if stored == nil {
+			if stored, made, err = r.create(ctx, m, t.proven, dryRun); err != nil || !made.existed {
+				return made, err
+			}
 		}
 	}
 	return recorded{existed: true}, r.correct(ctx, m, stored, t.proven, dryRun)
+}
+
+// sameReference reports whether the tag event has the same reference whether or not the Image is
+// stored already, so that trying one of the two is enough.
+func sameReference(s *imagev1.ImageStream, img *imagev1.Image) bool {
+	return stream.MappingReference(s, img, true) == stream.MappingReference(s, img, false)
 }
 
 // create stores the Image of a mapping, as a claim if it is not verified. stored is

@@ -2,6 +2,7 @@ package imagestreammapping
 
 import (
 	"context"
+	"fmt"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -11,7 +12,6 @@ import (
 
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/imageapi/validation"
-	"weir.dev/weir/internal/reference"
 )
 
 // strategy is what becomes of a mapping before it takes effect.
@@ -39,7 +39,8 @@ func (s strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	m.Image.Signatures = nil
 	dockerimage.Unclaim(&m.Image)
 	if m.Image.DockerImageReference == "" && s.host != "" {
-		m.Image.DockerImageReference = reference.PullSpec{Registry: s.host, Namespace: m.Namespace, Name: m.Name, ID: m.Image.Name}.String()
+		// Without a name of stream or image this is no pull spec, which validation reports.
+		m.Image.DockerImageReference = fmt.Sprintf("%s/%s/%s@%s", s.host, m.Namespace, m.Name, m.Image.Name)
 	}
 }
 

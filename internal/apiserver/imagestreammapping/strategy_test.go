@@ -1,10 +1,12 @@
 package imagestreammapping
 
 import (
+	"errors"
 	"testing"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"weir.dev/weir/internal/imageapi"
 )
@@ -31,5 +33,22 @@ func TestPrepareForCreatePlacesImageInTheStream(t *testing.T) {
 				t.Errorf("validation: %v", errs)
 			}
 		})
+	}
+}
+
+// TestEmptyMappingNamesNoPlace is for a mapping that has neither a stream nor an image.
+func TestEmptyMappingNamesNoPlace(t *testing.T) {
+	scheme, _ := imageapi.NewScheme("")
+	for host, want := range map[string]field.ErrorType{"registry.svc:5000": field.ErrorTypeInvalid, "": field.ErrorTypeRequired} {
+		m := &imagev1.ImageStreamMapping{ObjectMeta: metav1.ObjectMeta{Namespace: "ns"}}
+		s := newStrategy(scheme, host)
+		s.PrepareForCreate(t.Context(), m)
+		errs := s.Validate(t.Context(), m).Filter(func(err error) bool {
+			var e *field.Error
+			return !errors.As(err, &e) || e.Field != "image.dockerImageReference"
+		})
+		if len(errs) != 1 || errs[0].Type != want {
+			t.Errorf("with the registry %q: %v, want %s on image.dockerImageReference", host, errs, want)
+		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // PullSecrets returns the Secrets of a namespace with credentials for registries,
 // whole. A namespace that does not exist has none.
-type PullSecrets func(ctx context.Context, namespace string) ([]corev1.Secret, error)
+type PullSecrets func(ctx context.Context, namespace string) (*corev1.SecretList, error)
 
 // REST serves imagestreams/secrets.
 type REST struct {
@@ -49,5 +49,5 @@ func (r *REST) Get(ctx context.Context, _ string, _ runtime.Object) (runtime.Obj
 	if err != nil {
 		return nil, err
 	}
-	return &imagev1.SecretList{Items: secrets}, nil
+	return &imagev1.SecretList{ListMeta: secrets.ListMeta, Items: secrets.Items}, nil
 }

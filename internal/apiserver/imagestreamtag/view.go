@@ -3,6 +3,7 @@ package imagestreamtag
 import (
 	"cmp"
 	"fmt"
+	"maps"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,7 +15,8 @@ import (
 )
 
 // view shows a tag of a stream and the image that its head names, as far as that is
-// given. What it returns shares memory with both.
+// given; the annotations of the spec tag are laid over those of the image. What it returns shares
+// memory with both.
 func view(s *imagev1.ImageStream, tag string, img *imagev1.Image) *imagev1.ImageStreamTag {
 	t := &imagev1.ImageStreamTag{}
 	fill(t, s, tag, img)
@@ -40,12 +42,18 @@ func fill(t *imagev1.ImageStreamTag, s *imagev1.ImageStream, tag string, img *im
 	var head *imagev1.TagEvent
 	if statusTag != nil {
 		t.Conditions = statusTag.Conditions
-		if len(statusTag.Items) > 0 {
+		// A reference has a head without an image, which this view shows as no head.
+		if len(statusTag.Items) > 0 && statusTag.Items[0].Image != "" {
 			head = &statusTag.Items[0]
 			t.CreationTimestamp, t.Generation = head.Created, head.Generation
 		}
 	}
 	t.Image = tagview.Image(s, specTag, head, img)
+	if img != nil && specTag != nil && len(specTag.Annotations) > 0 {
+		t.Image.Annotations = make(map[string]string, len(img.Annotations)+len(specTag.Annotations))
+		maps.Copy(t.Image.Annotations, img.Annotations)
+		maps.Copy(t.Image.Annotations, specTag.Annotations)
+	}
 }
 
 // withImage are the tags of a stream that lists show: those that point to an image.

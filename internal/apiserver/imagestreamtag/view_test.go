@@ -69,8 +69,7 @@ func TestView(t *testing.T) {
 			t.Image.Name, t.Image.DockerImageReference = "sha256:d3", "reg.svc:5000/p/s@sha256:d3"
 		}),
 		"ref": expect("s:ref", func(t *imagev1.ImageStreamTag) {
-			t.CreationTimestamp, t.Generation, t.Tag = pushed, 4, &s.Spec.Tags[1]
-			t.Image.DockerImageReference = "q.io/x:1"
+			t.Tag = &s.Spec.Tags[1]
 		}),
 		"wanted": expect("s:wanted", func(t *imagev1.ImageStreamTag) {
 			t.Annotations, t.Tag = map[string]string{"x": "y"}, &s.Spec.Tags[2]

@@ -7,6 +7,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/storage/names"
 
 	"weir.dev/weir/internal/apiserver/tagview"
@@ -45,14 +46,28 @@ func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	}
 }
 
-// PrepareForUpdate leaves of the metadata what tells which stream is meant, and as
-// of when; all else in it is the stream's and not written here.
-func (strategy) PrepareForUpdate(_ context.Context, obj, old runtime.Object) {
+// PrepareForUpdate gives a tag that leaves labels, annotations, finalizers or owners of the stream
+// out the stream's: a PUT has no more to say than what it is about, and a new tag begins with
+// nothing. A patch of a tag was applied to the stream's, so what it lacks there was removed.
+func (strategy) PrepareForUpdate(ctx context.Context, obj, old runtime.Object) {
 	t, before := obj.(*imagev1.ImageTag), old.(*imagev1.ImageTag)
-	sent := t.ObjectMeta
-	t.ObjectMeta = before.ObjectMeta
-	t.Name, t.Namespace, t.UID, t.ResourceVersion = sent.Name, sent.Namespace, sent.UID, sent.ResourceVersion
+	t.ManagedFields, t.Generation = before.ManagedFields, before.Generation
 	t.Image = before.Image
+	if request, ok := apirequest.RequestInfoFrom(ctx); ok && request.Verb == "patch" && (before.Spec != nil || before.Status != nil) {
+		return
+	}
+	if t.Labels == nil {
+		t.Labels = before.Labels
+	}
+	if t.Annotations == nil {
+		t.Annotations = before.Annotations
+	}
+	if t.Finalizers == nil {
+		t.Finalizers = before.Finalizers
+	}
+	if t.OwnerReferences == nil {
+		t.OwnerReferences = before.OwnerReferences
+	}
 }
 
 // Validate implements tagview.Strategy.

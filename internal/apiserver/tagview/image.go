@@ -2,7 +2,6 @@ package tagview
 
 import (
 	"context"
-	"maps"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,8 +20,8 @@ var undescribed = func() (img imagev1.Image) {
 }()
 
 // Image is what a tag shows of the image that its head names: where to pull it from
-// by the policy of specTag, its manifest and configuration left out, the
-// annotations of specTag over its own. Without img, it has a name and a reference.
+// by the policy of specTag, its manifest and configuration left out. Without img, it has a
+// name and a reference.
 // specTag, head and img may be nil; they are not changed, but share memory with
 // what is returned.
 func Image(s *imagev1.ImageStream, specTag *imagev1.TagReference, head *imagev1.TagEvent, img *imagev1.Image) imagev1.Image {
@@ -38,11 +37,6 @@ func Image(s *imagev1.ImageStream, specTag *imagev1.TagReference, head *imagev1.
 	shown := *img
 	shown.DockerImageManifest, shown.DockerImageConfig = "", ""
 	shown.DockerImageReference = stream.ResolveEvent(s, specTag, head)
-	if specTag != nil && len(specTag.Annotations) > 0 {
-		shown.Annotations = make(map[string]string, len(img.Annotations)+len(specTag.Annotations))
-		maps.Copy(shown.Annotations, img.Annotations)
-		maps.Copy(shown.Annotations, specTag.Annotations)
-	}
 	return shown
 }
 

@@ -48,9 +48,9 @@ func TestImage(t *testing.T) {
 		"local":              {local, head, stored, shown("reg.svc:5000/p/s@sha256:d1", stored.Annotations)},
 		"local, name only":   {local, head, nil, named},
 		"local, a reference": {local, &imagev1.TagEvent{DockerImageReference: "q.io/x:1"}, nil, mere},
-		"annotations of the tag over the image's": {
+		"annotations of the tag": {
 			&imagev1.TagReference{Annotations: map[string]string{"b": "tag", "c": "tag"}}, head, stored,
-			shown("q.io/x@sha256:d1", map[string]string{"a": "image", "b": "tag", "c": "tag"}),
+			shown("q.io/x@sha256:d1", stored.Annotations),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/apiserver/updates"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 )
@@ -64,7 +65,7 @@ func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream
 	if err := w.checkUID(r.Info.Preconditions(), s, old.GetName()); err != nil {
 		return none, err
 	}
-	t, err := w.ask(ctx, r.Info, old, fresh)
+	t, err := w.ask(ctx, updates.Info(r.Info), old, fresh)
 	if err != nil {
 		return none, err
 	}

@@ -22,8 +22,9 @@ func Info(info rest.UpdatedObjectInfo) rest.UpdatedObjectInfo { return plainInfo
 type plainInfo struct{ rest.UpdatedObjectInfo }
 
 // UpdatedObject implements rest.UpdatedObjectInfo.
-func (i plainInfo) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
-	updated, err := i.UpdatedObjectInfo.UpdatedObject(ctx, shallow(old))
+func (i plainInfo) UpdatedObject(ctx context.Context, old runtime.Object) (updated runtime.Object, err error) {
+	defer refusePatch(ctx, &err)
+	updated, err = i.UpdatedObjectInfo.UpdatedObject(ctx, shallow(old))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
@@ -67,9 +68,18 @@ func required(value string, at *field.Path, check func(string) error) field.Erro
 		return field.ErrorList{field.Required(at, "")}
 	}
 	if err := check(value); err != nil {
-		return field.ErrorList{field.Invalid(at, value, err.Error())}
+		return field.ErrorList{field.Invalid(at, value, fault(err))}
 	}
 	return nil
+}
+
+// fault is the text of an error about a value that stands beside it.
+func fault(err error) string {
+	var syntax *reference.SyntaxError
+	if errors.As(err, &syntax) {
+		return syntax.Fault()
+	}
+	return err.Error()
 }
 
 // metadata stands in for the decoder, which never sees what strategic merge patches and
@@ -82,7 +92,17 @@ func metadata(img *imagev1.Image, at *field.Path) field.ErrorList {
 	if bad.Version {
 		return field.ErrorList{field.Invalid(at.Child("dockerImageMetadataVersion"), img.DockerImageMetadataVersion, bad.Err.Error())}
 	}
-	return field.ErrorList{field.Invalid(at.Child("dockerImageMetadata"), field.OmitValueType{}, bad.Err.Error())}
+	return field.ErrorList{field.Invalid(at.Child("dockerImageMetadata"), shortened(img.DockerImageMetadata.Raw), bad.Err.Error())}
+}
+
+// maxShown is the number of bytes of a value that an error shows.
+const maxShown = 100
+
+func shortened(value []byte) string {
+	if len(value) <= maxShown {
+		return string(value)
+	}
+	return strings.ToValidUTF8(string(value[:maxShown]), "") + "…"
 }
 
 // The grammars of sub-manifests: digests of any algorithm, and the media types of RFC 6838,
@@ -114,7 +134,7 @@ func subManifests(img *imagev1.Image, at *field.Path) field.ErrorList {
 		}
 	}
 	if len(img.DockerImageManifests) > 0 && len(img.DockerImageLayers) > 0 {
-		errs = append(errs, field.Invalid(at.Child("dockerImageLayers"), len(img.DockerImageLayers), "must be empty: the image is a list of manifests"))
+		errs = append(errs, field.Invalid(at.Child("dockerImageLayers"), img.DockerImageLayers[0].Name, "must be empty: an image with dockerImageManifests has no layers"))
 	}
 	return errs
 }

@@ -1,6 +1,7 @@
 package validation
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 
@@ -110,10 +111,12 @@ func streamRepository(s *imagev1.ImageStream, allower RegistryAllower) field.Err
 	}
 	at := field.NewPath("spec", "dockerImageRepository")
 	if err := parseRepository(repository); err != nil {
-		return field.ErrorList{field.Invalid(at, repository, err.Error())}
+		return field.ErrorList{field.Invalid(at, repository, fault(err))}
 	}
 	return allowedPullSpec(repository, at, allower, transportOf(s.Annotations, nil))
 }
+
+var errNotARepository = errors.New("not a repository: it must not have a tag or digest")
 
 // parseRepository takes a pull spec without tag and digest.
 func parseRepository(text string) error {
@@ -122,7 +125,7 @@ func parseRepository(text string) error {
 		return err
 	}
 	if spec.Tag != "" || spec.ID != "" {
-		return fmt.Errorf("%q is not a repository: it must not have a tag or digest", text)
+		return errNotARepository
 	}
 	return nil
 }

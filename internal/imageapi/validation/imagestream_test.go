@@ -248,10 +248,11 @@ func TestImageTag(t *testing.T) {
 	}{
 		"same":     {func(*imagev1.ImageTag) {}, nil},
 		"left out": {func(u *imagev1.ImageTag) { u.UID, u.ResourceVersion = "", "" }, nil},
-		"other meta": {func(u *imagev1.ImageTag) {
-			u.Labels = map[string]string{"a": "b"}
+		"counted by the server": {func(u *imagev1.ImageTag) {
+			u.Generation = 99
 			u.ManagedFields = []metav1.ManagedFieldsEntry{{}}
 		}, nil},
+		"labels":      {func(u *imagev1.ImageTag) { u.Labels = map[string]string{"a": "b"} }, []string{"Invalid metadata"}},
 		"no spec":     {func(u *imagev1.ImageTag) { u.Spec = nil }, nil},
 		"other uid":   {func(u *imagev1.ImageTag) { u.UID = "v" }, []string{"Invalid metadata"}},
 		"stale":       {func(u *imagev1.ImageTag) { u.ResourceVersion = "6" }, []string{"Invalid metadata"}},

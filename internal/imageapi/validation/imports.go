@@ -13,7 +13,7 @@ func ImageStreamImport(isi *imagev1.ImageStreamImport) field.ErrorList {
 	errs := streamMeta(&isi.ObjectMeta)
 	spec := field.NewPath("spec")
 	if len(isi.Spec.Images) == 0 && isi.Spec.Repository == nil {
-		errs = append(errs, field.Invalid(spec.Child("images"), field.OmitValueType{}, "images or a repository must be given"))
+		errs = append(errs, field.Invalid(spec.Child("images"), []string{}, "images or a repository must be given"))
 	}
 	for i := range isi.Spec.Images {
 		image := &isi.Spec.Images[i]

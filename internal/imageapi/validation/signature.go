@@ -1,6 +1,8 @@
 package validation
 
 import (
+	"cmp"
+
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -41,20 +43,20 @@ func signatureState(s *imagev1.ImageSignature, at *field.Path) field.ErrorList {
 	forImage := newestCondition(s.Conditions, imageapi.SignatureForImage)
 	var errs field.ErrorList
 	if (trusted == nil) != (forImage == nil) {
-		errs = append(errs, field.Invalid(at.Child("conditions"), field.OmitValueType{}, "Trusted and ForImage must be given together"))
+		errs = append(errs, field.Invalid(at.Child("conditions"), cmp.Or(trusted, forImage).Type, "Trusted and ForImage must be given together"))
 	}
 	if trusted != nil && trusted.Status != corev1.ConditionUnknown {
 		return errs
 	}
-	unset := func(name string, set bool) {
+	unset := func(name string, set bool, value any) {
 		if set {
-			errs = append(errs, field.Invalid(at.Child(name), field.OmitValueType{}, "must be unset for unknown signature state"))
+			errs = append(errs, field.Invalid(at.Child(name), value, "must be unset for unknown signature state"))
 		}
 	}
-	unset("imageIdentity", s.ImageIdentity != "")
-	unset("signedClaims", len(s.SignedClaims) > 0)
-	unset("issuedBy", s.IssuedBy != nil)
-	unset("issuedTo", s.IssuedTo != nil)
+	unset("imageIdentity", s.ImageIdentity != "", s.ImageIdentity)
+	unset("signedClaims", len(s.SignedClaims) > 0, s.SignedClaims)
+	unset("issuedBy", s.IssuedBy != nil, s.IssuedBy)
+	unset("issuedTo", s.IssuedTo != nil, s.IssuedTo)
 	return errs
 }
 

@@ -63,7 +63,7 @@ func tagSource(t *imagev1.TagReference, at *field.Path, allower RegistryAllower,
 func allowedPullSpec(text string, at *field.Path, allower RegistryAllower, transport Transport) field.ErrorList {
 	spec, err := reference.Parse(text)
 	if err != nil {
-		return field.ErrorList{field.Invalid(at, text, err.Error())}
+		return field.ErrorList{field.Invalid(at, text, fault(err))}
 	}
 	if err := allower.Allowed(spec, transport); err != nil {
 		return field.ErrorList{field.Forbidden(at, err.Error())}

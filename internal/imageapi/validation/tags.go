@@ -2,6 +2,7 @@ package validation
 
 import (
 	"cmp"
+	"reflect"
 	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -33,10 +34,23 @@ func ImageStreamTagUpdate(updated, old *imagev1.ImageStreamTag, allower Registry
 	errs := apivalidation.ValidateObjectMetaUpdate(&theirs, &ours, meta)
 	errs = append(errs, streamTagSpec(updated, exemptTag(allower, old.Tag))...)
 	theirs.Annotations, ours.Annotations = nil, nil
-	if !apiequality.Semantic.DeepEqual(theirs, ours) {
-		errs = append(errs, field.Invalid(meta, field.OmitValueType{}, "only annotations, tag and lookupPolicy may be changed"))
+	if changed := changedMeta(&theirs, &ours); len(changed) > 0 {
+		errs = append(errs, field.Invalid(meta, changed, "must not be changed: of an ImageStreamTag only annotations and tag can be"))
 	}
 	return errs
+}
+
+// changedMeta returns the names of the fields in which two ObjectMeta differ.
+func changedMeta(updated, old *metav1.ObjectMeta) []string {
+	var changed []string
+	theirs, ours := reflect.ValueOf(updated).Elem(), reflect.ValueOf(old).Elem()
+	for i := range theirs.NumField() {
+		if !apiequality.Semantic.DeepEqual(theirs.Field(i).Interface(), ours.Field(i).Interface()) {
+			name, _, _ := strings.Cut(theirs.Type().Field(i).Tag.Get("json"), ",")
+			changed = append(changed, name)
+		}
+	}
+	return changed
 }
 
 // completeMeta returns m with what a server fills in. managedFields are the server's, too: it
@@ -64,7 +78,7 @@ func streamTagSpec(t *imagev1.ImageStreamTag, allower RegistryAllower) field.Err
 	at := field.NewPath("tag")
 	errs := specTag(t.Tag, at, allower, transportOf(t.Annotations, t.Tag))
 	if t.Tag.Annotations != nil && !apiequality.Semantic.DeepEqual(t.Tag.Annotations, t.Annotations) {
-		errs = append(errs, field.Invalid(at.Child("annotations"), field.OmitValueType{}, "must be equal to metadata.annotations, or left out"))
+		errs = append(errs, field.Invalid(at.Child("annotations"), t.Tag.Annotations, "must be equal to metadata.annotations, or left out"))
 	}
 	return errs
 }
@@ -87,17 +101,18 @@ func ImageTag(t *imagev1.ImageTag, allower RegistryAllower) field.ErrorList {
 }
 
 // ImageTagUpdate validates a tag in place of the view that is synthesised from the stream. A
-// spec of nil removes the spec tag. Of the metadata, which is the stream's, only what tells one
-// stream from another is compared: an old resourceVersion must not pass, yet labels and fields
-// that others manage are not this request's business. resourceVersion and uid that are absent
-// from updated are taken from old.
+// spec of nil removes the spec tag. The metadata is the stream's and cannot be written here: what
+// updated has must be that of old, except managedFields and generation, which the server counts.
+// uid, resourceVersion and times that are absent from updated are taken from old.
 func ImageTagUpdate(updated, old *imagev1.ImageTag, allower RegistryAllower) field.ErrorList {
 	var errs field.ErrorList
-	if !sameIdentity(&updated.ObjectMeta, &old.ObjectMeta) {
-		errs = append(errs, field.Invalid(field.NewPath("metadata"), field.OmitValueType{}, "name, namespace, uid and resourceVersion must not be changed"))
+	theirs, ours := completeMeta(updated.ObjectMeta, &old.ObjectMeta), completeMeta(old.ObjectMeta, &old.ObjectMeta)
+	theirs.ResourceVersion, ours.ResourceVersion = cmp.Or(updated.ResourceVersion, old.ResourceVersion), old.ResourceVersion
+	if changed := changedMeta(&theirs, &ours); len(changed) > 0 {
+		errs = append(errs, field.Invalid(field.NewPath("metadata"), changed, "must not be changed: the metadata of an ImageTag is that of its stream"))
 	}
 	if !apiequality.Semantic.DeepEqual(updated.Status, old.Status) {
-		errs = append(errs, field.Invalid(field.NewPath("status"), field.OmitValueType{}, "must not be changed"))
+		errs = append(errs, field.Invalid(field.NewPath("status"), tagOf(updated.Status), "must not be changed"))
 	}
 	if updated.Spec == nil {
 		return errs
@@ -105,10 +120,12 @@ func ImageTagUpdate(updated, old *imagev1.ImageTag, allower RegistryAllower) fie
 	return append(errs, imageTagSpec(updated, exemptTag(allower, old.Spec))...)
 }
 
-func sameIdentity(updated, old *metav1.ObjectMeta) bool {
-	same := func(updated, old string) bool { return updated == "" || updated == old }
-	return updated.Name == old.Name && updated.Namespace == old.Namespace &&
-		same(string(updated.UID), string(old.UID)) && same(updated.ResourceVersion, old.ResourceVersion)
+// tagOf is the name in a status tag, as short as a value in an error should be.
+func tagOf(status *imagev1.NamedTagEventList) any {
+	if status == nil {
+		return nil
+	}
+	return status.Tag
 }
 
 func imageTagSpec(t *imagev1.ImageTag, allower RegistryAllower) field.ErrorList {

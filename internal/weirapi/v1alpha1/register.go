@@ -41,7 +41,7 @@ func NewScheme() (*runtime.Scheme, serializer.CodecFactory) {
 			t.Spec.ExpirationSeconds = DefaultExpirationSeconds
 		}
 	})
-	return scheme, serializer.NewCodecFactory(scheme)
+	return scheme, serializer.NewCodecFactory(scheme, serializer.WithStreamingCollectionEncodingToJSON(), serializer.WithStreamingCollectionEncodingToProtobuf())
 }
 
 // NewPublishedScheme returns the types of the group in the version that clients see: for
