@@ -317,23 +317,6 @@ func TestStreamTagPatches(t *testing.T) {
 	patch(t, streamTags(ns, "/new:merge"), mergePatch, stale).wantStatus(t, http.StatusNotFound, metav1.StatusReasonNotFound, "imagestreamtags", "new:merge")
 }
 
-func TestStreamTagApply(t *testing.T) {
-	ns := env.Namespace(t, "istag")
-	body := func(ref string) string {
-		return `{"apiVersion":"image.openshift.io/v1","kind":"ImageStreamTag","metadata":{"name":"s:1"},
-			"tag":{"from":{"kind":"DockerImage","name":"` + ref + `"},"reference":true}}`
-	}
-	path := streamTags(ns, "/s:1")
-	patch(t, path+"?fieldManager=m", applyPatch, body("registry.example.com/x:1")).wantCode(t, http.StatusCreated)
-	patch(t, path+"?fieldManager=m", applyPatch, body("registry.example.com/x:1")).wantCode(t, http.StatusOK)
-	// Who wrote which field of a tag is not kept, so another value is a conflict.
-	patch(t, path+"?fieldManager=m", applyPatch, body("registry.example.com/x:2")).wantStatus(t, http.StatusConflict, metav1.StatusReasonConflict, "", "")
-	patch(t, path+"?fieldManager=m&force=true", applyPatch, body("registry.example.com/x:2")).wantCode(t, http.StatusOK)
-	if got := specTagOf(getStream(t, ns, "s"), "1").From.Name; got != "registry.example.com/x:2" {
-		t.Errorf("applied %q", got)
-	}
-}
-
 func TestStreamTagTable(t *testing.T) {
 	ns := env.Namespace(t, "istag")
 	makeStream(t, ns, "s")

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"weir.dev/weir/internal/apiserver/image"
 	"weir.dev/weir/internal/apiserver/imagestream"
@@ -57,6 +58,7 @@ func NewREST(scheme *runtime.Scheme, streams *imagestream.Registry, images *imag
 			Strategy: newStrategy(scheme, allowed),
 			View:     func(s *imagev1.ImageStream, tag string) *imagev1.ImageTag { return view(s, tag, nil) },
 			SpecTag:  func(t *imagev1.ImageTag) *imagev1.TagReference { return t.Spec },
+			Fields:   tagview.Fields{Spec: fieldpath.MakePathOrDie("spec")},
 			Put:      put,
 		},
 	}

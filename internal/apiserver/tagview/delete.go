@@ -33,7 +33,7 @@ func (w Writer[T]) Delete(ctx context.Context, name string, validate rest.Valida
 		}
 		stream.RemoveSpecTag(s, tag)
 		stream.RemoveStatusTag(s, tag)
-		return nil
+		return forgetTag(s, tag)
 	})
 	return err
 }

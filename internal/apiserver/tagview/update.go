@@ -9,6 +9,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/apiserver/imagestream"
@@ -38,7 +39,7 @@ func (w Writer[T]) Update(ctx context.Context, name string, r Request, options *
 	}
 	write := imagestream.Write{CreateMissing: true, DryRun: options.DryRun}
 	s, created, err := w.Streams.Apply(ctx, streamName, write, func(s *imagev1.ImageStream, existing bool) error {
-		t, err := w.wanted(ctx, r, s, existing, tag)
+		t, managers, err := w.wanted(ctx, r, s, existing, tag)
 		if err != nil {
 			return err
 		}
@@ -47,30 +48,35 @@ func (w Writer[T]) Update(ctx context.Context, name string, r Request, options *
 			return err
 		}
 		newTag = !had && stream.SpecTag(s, tag) != nil
+		switch {
+		case stream.SpecTag(s, tag) == nil:
+			return forgetTag(s, tag)
+		case managers != nil:
+			return w.Fields.recordApply(s, tag, managers)
+		}
 		return nil
 	})
 	return answered(s, created, options.DryRun), tag, newTag, err
 }
 
 // wanted is what a request makes of a tag as it is in s: completed, validated and
-// admitted.
-func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream, existing bool, tag string) (T, error) {
+// admitted. After an apply, managers are the managedFields of the view.
+func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream, existing bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
 	var none T
 	old := w.View(s, tag)
-	old.SetManagedFields(nil) // they are about the fields of a stream
 	if !existing {
 		rest.FillObjectMetaSystemFields(old)
 	}
 	fresh := stream.SpecTag(s, tag) == nil && stream.StatusTag(s, tag) == nil
 	if err := w.checkUID(r.Info.Preconditions(), s, old.GetName()); err != nil {
-		return none, err
+		return none, nil, err
 	}
-	t, err := w.ask(ctx, updates.Info(r.Info), old, fresh)
+	t, managers, err = w.askManaged(ctx, r.Info, s, old, fresh, tag)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	if err := w.checkVersion(t, s, existing); err != nil {
-		return none, err
+		return none, nil, err
 	}
 	if existing {
 		err = rest.BeforeUpdate(w.Strategy, ctx, t, old)
@@ -79,13 +85,36 @@ func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream
 	}
 	switch {
 	case err != nil:
-		return none, err
+		return none, nil, err
 	case fresh:
-		return t, admit(ctx, r.Create, t)
+		return t, managers, admit(ctx, r.Create, t)
 	case r.Update == nil:
-		return t, nil
+		return t, managers, nil
 	}
-	return t, r.Update(ctx, t.DeepCopyObject(), old.DeepCopyObject())
+	return t, managers, r.Update(ctx, t.DeepCopyObject(), old.DeepCopyObject())
+}
+
+// askManaged is ask with the managedFields of the tag, which are in neither object afterwards.
+// managers is nil if the request is no apply.
+func (w Writer[T]) askManaged(ctx context.Context, info rest.UpdatedObjectInfo, s *imagev1.ImageStream, old T, fresh bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
+	var before []metav1.ManagedFieldsEntry
+	if !fresh {
+		if before, err = w.Fields.viewManagers(s, tag); err != nil {
+			return t, nil, err
+		}
+	}
+	old.SetManagedFields(before)
+	if t, err = w.ask(ctx, updates.Info(info), old, fresh); err != nil {
+		return t, nil, err
+	}
+	// A PUT can bring managedFields that were read from the stream.
+	request, ok := apirequest.RequestInfoFrom(ctx)
+	if ok && request.Verb == "patch" && applied(t.GetManagedFields(), before) {
+		managers = t.GetManagedFields()
+	}
+	old.SetManagedFields(nil)
+	t.SetManagedFields(nil)
+	return t, managers, nil
 }
 
 // ask has the request make its object. A tag that is new is first offered as

@@ -44,6 +44,8 @@ type Writer[T Object] struct {
 	View func(s *imagev1.ImageStream, tag string) T
 	// SpecTag is what the object wants in spec, nil for nothing.
 	SpecTag func(T) *imagev1.TagReference
+	// Fields are the places of the spec tag in the object.
+	Fields Fields
 	// Put changes the stream to what an update wants. Its error is an API error.
 	Put func(s *imagev1.ImageStream, tag string, t T) error
 }
