@@ -14,6 +14,7 @@ import (
 	serverstorage "k8s.io/apiserver/pkg/server/storage"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 
+	"weir.dev/weir/internal/apiserver/freshstore"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/stream"
 )
@@ -55,6 +56,7 @@ func (g completingGetter) GetRESTOptions(resource schema.GroupResource, example 
 	}
 	config := *options.StorageConfig
 	config.Codec = completingCodec{config.Codec, g.hosts}
+	options.Decorator = freshstore.Decorate(options.Decorator)
 	options.StorageConfig = &storagebackend.ConfigForResource{Config: config.Config, GroupResource: config.GroupResource}
 	return options, nil
 }

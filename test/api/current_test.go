@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -163,4 +164,44 @@ func TestLayersOfManyImagesAreCurrent(t *testing.T) {
 			t.Fatalf("after %d deletions: %d images, the last that was deleted %+v", i+1, len(got.Images), got.Images[name])
 		}
 	}
+}
+
+// BenchmarkGetTagOfLongHistory reads one tag of a stream with thousands of tag events.
+func BenchmarkGetTagOfLongHistory(b *testing.B) {
+	for _, events := range []int{1, 5000} {
+		b.Run(fmt.Sprint(events), func(b *testing.B) {
+			path := longHistory(b, events)
+			for b.Loop() {
+				if r, err := send(b.Context(), env.Config, http.MethodGet, path, "", nil); err != nil || r.code != http.StatusOK {
+					b.Fatalf("%d %s %v", r.code, r.body, err)
+				}
+			}
+		})
+	}
+}
+
+// longHistory makes a stream with so many events in the history of one tag, and returns the path of
+// another tag of it.
+func longHistory(b *testing.B, events int) string {
+	b.Helper()
+	ns := env.Namespace(b, "history")
+	s, err := env.Images.ImageV1().ImageStreams(ns).Create(b.Context(), &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: "s"}}, metav1.CreateOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	img, err := env.Images.ImageV1().Images().Create(b.Context(), plainImage(fmt.Sprintf("sha256:%064x", time.Now().UnixNano())), metav1.CreateOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	long := imagev1.NamedTagEventList{Tag: "long"}
+	for i := range events {
+		name := fmt.Sprintf("sha256:%064x", i)
+		long.Items = append(long.Items, imagev1.TagEvent{Created: metav1.Now(), DockerImageReference: "registry.example.com/app@" + name, Image: name, Generation: 1})
+	}
+	head := imagev1.TagEvent{Created: metav1.Now(), DockerImageReference: img.DockerImageReference, Image: img.Name, Generation: 1}
+	s.Status.Tags = []imagev1.NamedTagEventList{long, {Tag: "short", Items: []imagev1.TagEvent{head}}}
+	if _, err := env.Images.ImageV1().ImageStreams(ns).UpdateStatus(b.Context(), s, metav1.UpdateOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	return streamTags(ns, "/s:short")
 }
