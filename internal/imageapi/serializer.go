@@ -77,7 +77,7 @@ func ClearKind(obj runtime.Object) {
 }
 
 // legacyVersionError is about an object whose apiVersion has no group. Templates of the time
-// before the group are still around, so the error tells what to write.
+// before the group are still around, so the error names the one to use.
 type legacyVersionError struct{ error }
 
 func (e *legacyVersionError) Error() string {

@@ -40,8 +40,8 @@ func imageList(count int) *imagev1.ImageList {
 	return list
 }
 
-// serveList serves a list as the API server does, over HTTP/2 or HTTP/1.1. A client of HTTP/2 holds
-// megabytes that it has not been asked for yet.
+// serveList serves a list as the API server does, over HTTP/2 or HTTP/1.1. A client of HTTP/2 buffers
+// megabytes ahead of its reader.
 func serveList(tb testing.TB, list k8sruntime.Object, http2 bool) *httptest.Server {
 	tb.Helper()
 	_, codecs := imageapi.NewScheme("")

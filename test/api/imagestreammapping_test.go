@@ -244,7 +244,7 @@ func TestMappingValidation(t *testing.T) {
 }
 
 // TestRefusedMappingHidesWhetherTheImageExists compares the answers for a digest that others pushed
-// with those for one that nobody has.
+// with those for an unknown one.
 func TestRefusedMappingHidesWhetherTheImageExists(t *testing.T) {
 	ns := env.Namespace(t, "mapping")
 	makeStream(t, ns, "s")

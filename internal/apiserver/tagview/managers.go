@@ -8,6 +8,8 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"weir.dev/weir/internal/apiserver/updates"
 )
 
 // Server-side apply of a tag is recorded in the managedFields of its stream, as the fields of the
@@ -117,7 +119,7 @@ func applied(updated, old []metav1.ManagedFieldsEntry) bool {
 		if e.Operation != metav1.ManagedFieldsOperationApply {
 			return false
 		}
-		before := entryOf(old, &e)
+		before := updates.EntryOf(old, &e)
 		return before == nil || !e.Time.Equal(before.Time)
 	})
 }
@@ -132,7 +134,7 @@ func (f Fields) recordApply(s *imagev1.ImageStream, tag string, view []metav1.Ma
 		entry := s.ManagedFields[i]
 		asShown := entry
 		asShown.Subresource = subresourceOfView(entry.Subresource)
-		at := slices.IndexFunc(view, func(e metav1.ManagedFieldsEntry) bool { return sameManager(&e, &asShown) })
+		at := slices.IndexFunc(view, func(e metav1.ManagedFieldsEntry) bool { return updates.SameManager(&e, &asShown) })
 		owned, ok := fieldsOf(&entry)
 		if !ok {
 			entries = append(entries, entry)
@@ -254,20 +256,4 @@ func setFields(entry *metav1.ManagedFieldsEntry, set *fieldpath.Set) error {
 	}
 	entry.FieldsType, entry.FieldsV1 = "FieldsV1", metav1.NewFieldsV1(string(text))
 	return nil
-}
-
-// entryOf is the entry of the same manager, or nil.
-func entryOf(entries []metav1.ManagedFieldsEntry, like *metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
-	for i := range entries {
-		if sameManager(&entries[i], like) {
-			return &entries[i]
-		}
-	}
-	return nil
-}
-
-// sameManager compares what tells managers apart: of an apply not the version.
-func sameManager(a, b *metav1.ManagedFieldsEntry) bool {
-	return a.Manager == b.Manager && a.Operation == b.Operation && a.Subresource == b.Subresource &&
-		(a.Operation == metav1.ManagedFieldsOperationApply || a.APIVersion == b.APIVersion)
 }

@@ -38,7 +38,7 @@ func notedUpdate(updated, old []metav1.ManagedFieldsEntry) bool {
 	noted := 0
 	for i := range updated {
 		entry := &updated[i]
-		if before := entryOf(old, entry); before != nil && entry.Time.Equal(before.Time) {
+		if before := EntryOf(old, entry); before != nil && entry.Time.Equal(before.Time) {
 			continue
 		}
 		if entry.Operation != metav1.ManagedFieldsOperationUpdate {
@@ -49,13 +49,18 @@ func notedUpdate(updated, old []metav1.ManagedFieldsEntry) bool {
 	return noted == 1
 }
 
-// entryOf is the entry of the same manager, operation, version and subresource, or nil.
-func entryOf(entries []metav1.ManagedFieldsEntry, like *metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
+// EntryOf returns the entry of the same manager, or nil.
+func EntryOf(entries []metav1.ManagedFieldsEntry, like *metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
 	for i := range entries {
-		e := &entries[i]
-		if e.Manager == like.Manager && e.Operation == like.Operation && e.APIVersion == like.APIVersion && e.Subresource == like.Subresource {
-			return e
+		if SameManager(&entries[i], like) {
+			return &entries[i]
 		}
 	}
 	return nil
+}
+
+// SameManager compares the fields by which managers differ. The version is none of them in an apply.
+func SameManager(a, b *metav1.ManagedFieldsEntry) bool {
+	return a.Manager == b.Manager && a.Operation == b.Operation && a.Subresource == b.Subresource &&
+		(a.Operation == metav1.ManagedFieldsOperationApply || a.APIVersion == b.APIVersion)
 }

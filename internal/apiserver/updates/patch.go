@@ -34,7 +34,7 @@ func refusePatch(ctx context.Context, err *error) {
 	}
 	if cause := recover(); cause != nil {
 		klog.FromContext(ctx).Info("refusing a patch that panics", "path", request.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-		*err = unpatchable(fmt.Sprint("a value has another type than its field: ", cause))
+		*err = unpatchable(fmt.Sprint(cause))
 		return
 	}
 	if faultOfPatch(*err) {
@@ -43,7 +43,7 @@ func refusePatch(ctx context.Context, err *error) {
 }
 
 // faultOfPatch reports whether an error without a status is about the patch: it is, unless the
-// request ended, or the stored object is what cannot be read.
+// request ended, or the stored object cannot be read.
 func faultOfPatch(err error) bool {
 	var status apierrors.APIStatus
 	if err == nil || errors.As(err, &status) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -53,5 +53,7 @@ func faultOfPatch(err error) bool {
 }
 
 func unpatchable(why string) error {
-	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{field.Invalid(field.NewPath("patch"), field.OmitValueType{}, why)})
+	return apierrors.NewInvalid(schema.GroupKind{}, "", field.ErrorList{
+		field.Invalid(field.NewPath("patch"), why, "cannot be applied: a value has another type than its field"),
+	})
 }
