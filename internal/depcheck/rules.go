@@ -8,7 +8,7 @@ const Module = "weir.dev/weir"
 var Layers = [][]string{
 	{"cmd", "docs", "hack", "test", "internal/depcheck"},
 	{"internal/testenv"},
-	{"internal/standalone", "internal/cli"},
+	{"internal/standalone", "internal/cli", "internal/backup"},
 	{"internal/config"},
 	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host", "internal/ociregistry"},
 	{"internal/auth", "internal/blobstore", "internal/importer"},

@@ -184,13 +184,20 @@ func (s *Server) socketPath(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding etcd's socket path: %w", err)
 	}
+	if err := removeFormerSocketDir(dir); err != nil {
+		return "", err
+	}
 	if len(abs) <= maxSocketPath {
 		return abs, nil
 	}
-	if s.socketDir, err = os.MkdirTemp("", "weir-etcd-"); err != nil {
+	if s.socketDir, err = os.MkdirTemp("", socketDirPrefix); err != nil {
 		return "", fmt.Errorf("making a folder for etcd's socket: %w", err)
 	}
-	return filepath.Join(s.socketDir, socketName), nil
+	socket := filepath.Join(s.socketDir, socketName)
+	if err := os.WriteFile(filepath.Join(dir, socketPointer), []byte(socket), 0o600); err != nil {
+		return "", fmt.Errorf("writing down where etcd's socket is: %w", err)
+	}
+	return socket, nil
 }
 
 func (s *Server) removeSocketDir() {
@@ -201,11 +208,12 @@ func (s *Server) removeSocketDir() {
 
 // config is a single member without peers: no TCP port is opened at all.
 func (s *Server) config(dir, socket string) *embed.Config {
-	cfg := embed.NewConfig()
-	cfg.Name = "weir"
-	cfg.Dir = filepath.Join(dir, "member")
+	cfg, member := embed.NewConfig(), Member(dir)
+	cfg.Name = member.Name
+	cfg.Dir = member.Dir
+	cfg.InitialClusterToken = member.Token
 	cfg.ListenPeerUrls = nil
-	cfg.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "localhost:2380"}}
+	cfg.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: peerHost}}
 	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: socket}}
 	cfg.AdvertiseClientUrls = cfg.ListenClientUrls
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)

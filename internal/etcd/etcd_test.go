@@ -2,6 +2,7 @@ package etcd_test
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +18,15 @@ func TestKeepsDataOverARestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()
+			if endpoint, err := etcd.Socket(dir); err == nil {
+				t.Errorf("before the start the socket is %s, want none", endpoint)
+			}
 			withMember(t, dir, func(c *clientv3.Client) {
 				if _, err := c.Put(ctx, "k", "v"); err != nil {
 					t.Fatal(err)
+				}
+				if endpoint, err := etcd.Socket(dir); err != nil || endpoint != c.Endpoints()[0] {
+					t.Errorf("the socket is %s, %v, want %s", endpoint, err, c.Endpoints()[0])
 				}
 			})
 			withMember(t, dir, func(c *clientv3.Client) {
@@ -58,4 +65,21 @@ func withMember(t *testing.T, dir string, do func(*clientv3.Client)) {
 	}
 	defer c.Close()
 	do(c)
+}
+
+func TestSocketFolderOfAKilledProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
+	left := filepath.Join(t.TempDir(), "weir-etcd-123")
+	for _, folder := range []string{dir, left} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "etcd.sock.path"), []byte(filepath.Join(left, "etcd.sock")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	withMember(t, dir, func(*clientv3.Client) {})
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("the folder of the killed process: %v, want it removed", err)
+	}
 }

@@ -3,6 +3,7 @@ package ociregistry_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -85,6 +86,38 @@ func (d *directory) Resolve(_ context.Context, repo reference.Repository, tag st
 		return head, nil
 	}
 	return "", ociregistry.NewError(ociregistry.CodeManifestUnknown, "no tag %s", tag)
+}
+
+// Contents are the images without another source.
+func (d *directory) Contents() iter.Seq[ociregistry.Content] {
+	return func(yield func(ociregistry.Content) bool) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, key := range slices.Sorted(maps.Keys(d.streams)) {
+			s := d.streams[key]
+			for _, m := range s.images {
+				if len(s.sources[m]) > 0 {
+					continue
+				}
+				repo, err := reference.ParseRepository(key)
+				if err != nil {
+					continue
+				}
+				c := ociregistry.Content{Repository: repo, Image: m, Version: s.version}
+				for _, tag := range slices.Sorted(maps.Keys(s.tags)) {
+					if s.tags[tag] == m {
+						c.Tags = append(c.Tags, tag)
+					}
+				}
+				d.mu.Unlock()
+				goOn := yield(c)
+				d.mu.Lock()
+				if !goOn {
+					return
+				}
+			}
+		}
+	}
 }
 
 // streamView is a version of a stream.

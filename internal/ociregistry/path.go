@@ -23,6 +23,7 @@ const (
 	signaturesResource
 	tokenResource
 	storedBlobResource
+	missingResource
 	metricsResource
 	resources // how many there are
 )
@@ -41,6 +42,7 @@ const (
 	versionPrefix    = "/v2/"
 	extensionsPrefix = "/extensions/v2/"
 	storedBlobPrefix = "/admin/blobs/"
+	missingPath      = "/admin/missing"
 	tokenPath        = "/openshift/token"
 )
 
@@ -73,6 +75,8 @@ func locate(path string) location {
 		return location{resource: healthResource}
 	case "/v2":
 		return location{resource: versionResource}
+	case missingPath:
+		return location{resource: missingResource}
 	case tokenPath:
 		return location{resource: tokenResource}
 	}

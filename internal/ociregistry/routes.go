@@ -31,6 +31,7 @@ var (
 	toReadSigned  = right{action: ActionSignatureRead}
 	toSign        = right{action: ActionSign}
 	toRemoveData  = right{verb: "delete", resource: "images"}
+	toFindMissing = right{verb: "get", resource: "registry", subresource: "content"}
 	toReadMetrics = right{verb: "get", resource: "registry", subresource: "metrics"}
 )
 
@@ -66,6 +67,7 @@ func table() []route {
 		{signaturesResource, http.MethodPut, toSign, (*exchange).putSignature},
 
 		{storedBlobResource, http.MethodDelete, toRemoveData, (*exchange).deleteStoredBlob},
+		{missingResource, http.MethodGet, toFindMissing, (*exchange).listMissing},
 		{metricsResource, http.MethodGet, toReadMetrics, (*exchange).getMetrics},
 	}
 }
@@ -86,6 +88,7 @@ var resourceNames = [resources]string{
 	signaturesResource: "signatures",
 	tokenResource:      "token",
 	storedBlobResource: "stored-blob",
+	missingResource:    "missing",
 	metricsResource:    "metrics",
 }
 

@@ -3,6 +3,7 @@ package ociregistry
 import (
 	"context"
 	"io"
+	"iter"
 	"net/http"
 	"time"
 
@@ -161,6 +162,9 @@ type Directory interface {
 	Image(ctx context.Context, d digest.Digest) (*Image, error)
 	// CopiesOf lists the streams with copies of images of a repository.
 	CopiesOf(from blobstore.Repository) []Copy
+	// Contents are the images that were pushed to this registry or copied within it, for all
+	// streams that are known.
+	Contents() iter.Seq[Content]
 	// Tags lists the tags that Resolve knows, sorted bytewise. CodeNameUnknown
 	// without the stream.
 	Tags(ctx context.Context, repo reference.Repository) ([]string, error)

@@ -243,6 +243,7 @@ func (r *registry) start(s *Server) error {
 	})
 	s.parts.start("abandoned uploads", r.collectUploads)
 	s.parts.start("registry reconciliation", s.reconcileRegistry)
+	s.parts.start("registry comparison", s.compareContent)
 	s.parts.start("registry names", r.keepNames)
 	return s.startScrubber()
 }

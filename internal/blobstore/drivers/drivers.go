@@ -97,14 +97,23 @@ func create(ctx context.Context, name string, values map[string]any, dataDir str
 	return factory.Create(ctx, name, values)
 }
 
-func openDisk(values map[string]any, dataDir string) (storagedriver.StorageDriver, error) {
-	root, _ := values["rootdirectory"].(string)
-	if root == "" {
-		if dataDir == "" {
-			return nil, errors.New("neither a rootdirectory nor a data folder is given")
-		}
-		root = filepath.Join(dataDir, "registry")
+// Folder is the folder in which the driver "filesystem" keeps its files, see Open; "" for
+// other drivers.
+func Folder(name string, parameters map[string]any, dataDir string) string {
+	if name != "filesystem" {
+		return ""
 	}
+	if root, _ := parameters["rootdirectory"].(string); root != "" {
+		return root
+	}
+	return filepath.Join(dataDir, "registry")
+}
+
+func openDisk(values map[string]any, dataDir string) (storagedriver.StorageDriver, error) {
+	if root, _ := values["rootdirectory"].(string); root == "" && dataDir == "" {
+		return nil, errors.New("neither a rootdirectory nor a data folder is given")
+	}
+	root := Folder("filesystem", values, dataDir)
 	threads := disk.DefaultMaxThreads
 	if n, ok := values["maxthreads"].(int); ok {
 		threads = n

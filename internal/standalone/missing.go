@@ -1,0 +1,112 @@
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	imagev1 "github.com/openshift/api/image/v1"
+	imagescheme "github.com/openshift/client-go/image/clientset/versioned/scheme"
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/ociregistry"
+)
+
+const (
+	// compareInterval is the time between two comparisons of streams with storage.
+	compareInterval = 24 * time.Hour
+	// comparedPerSecond bounds the images that are looked for, so that requests do not wait:
+	// each is a few reads of small files.
+	comparedPerSecond = 500
+	// maxMissingReports bounds the Events and log lines of one comparison. The metric counts
+	// all.
+	maxMissingReports = 50
+	// reasonContentMissing is the reason of the Event about an image stream whose content is
+	// not in storage.
+	reasonContentMissing = "ContentMissing"
+)
+
+var (
+	missingImages = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "missing_images",
+		Help:           "Images of image streams whose content was not in storage at the last comparison.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	registerMissing = sync.OnceFunc(func() { legacyregistry.MustRegister(missingImages) })
+)
+
+// compareContent compares image streams with storage, at the start and then daily, until ctx
+// ends. After a restore without the registry's files, this is how the loss is noticed.
+func (s *Server) compareContent(ctx context.Context) error {
+	registerMissing()
+	client, err := kubernetes.NewForConfig(s.loopbackFor("registry-comparison"))
+	if err != nil {
+		return fmt.Errorf("making the client of Events about missing content: %w", err)
+	}
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
+	defer broadcaster.Shutdown()
+	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+		return fmt.Errorf("recording Events about missing content: %w", err)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), s.registry.directory.HasSynced) {
+		return nil // it is stopping
+	}
+	c := comparison{handler: s.registry.handler, recorder: broadcaster.NewRecorder(imagescheme.Scheme, "weir-registry")}
+	ticks := time.NewTicker(compareInterval)
+	defer ticks.Stop()
+	for {
+		if err := c.run(ctx); err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Comparing image streams with the registry's storage failed, trying again", "in", compareInterval)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+	}
+}
+
+// comparison reports images with missing content.
+type comparison struct {
+	handler  *ociregistry.Handler
+	recorder events.EventRecorder
+}
+
+func (c comparison) run(ctx context.Context) error {
+	pace, missing := rate.NewLimiter(comparedPerSecond, 1), 0
+	images, err := c.handler.FindMissing(ctx, pace.Wait, func(m ociregistry.Missing) error {
+		if missing++; missing <= maxMissingReports {
+			c.report(ctx, m)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	missingImages.Set(float64(missing))
+	if missing > 0 {
+		klog.FromContext(ctx).Error(nil, "Content of images is not in the registry's storage. Restore the storage, or push the images again; weir verify lists them",
+			"missing", missing, "images", images)
+	}
+	return nil
+}
+
+// report writes a line of the log and an Event.
+func (c comparison) report(ctx context.Context, m ociregistry.Missing) {
+	text := fmt.Sprintf("the registry has no link to manifest %s (tags %q)", m.Image, m.Tags)
+	if !m.Link {
+		text = fmt.Sprintf("the registry's storage does not have %d parts of image %s (tags %q), the first is %s", len(m.Parts), m.Image, m.Tags, m.Parts[0])
+	}
+	klog.FromContext(ctx).Error(nil, "The content of an image is missing", "repository", m.Repository, "image", m.Image, "tags", m.Tags, "linkMissing", m.Link, "dataMissing", m.Parts)
+	about := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: m.Repository.Namespace, Name: m.Repository.Stream}}
+	c.recorder.Eventf(about, nil, corev1.EventTypeWarning, reasonContentMissing, "Compare", "%s; restore the storage or push the image again", text)
+}
