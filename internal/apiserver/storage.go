@@ -75,9 +75,13 @@ func (c completingCodec) Decode(data []byte, defaults *schema.GroupVersionKind, 
 		return obj, gvk, err
 	}
 	imageapi.ClearKind(obj)
-	if s, ok := obj.(*imagev1.ImageStream); ok {
-		stream.SetRepositories(s, c.hosts)
-		stream.TrimRepositories(s)
+	switch stored := obj.(type) {
+	case *imagev1.ImageStream:
+		stream.SetRepositories(stored, c.hosts)
+		stream.TrimRepositories(stored)
+		stream.ShowCurrentNames(stored, c.hosts)
+	case *imagev1.Image:
+		stream.ShowCurrentName(stored, c.hosts)
 	}
 	return obj, gvk, nil
 }

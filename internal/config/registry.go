@@ -141,6 +141,9 @@ type PullThroughConfiguration struct {
 	Disabled bool `json:"disabled"`
 	// Mirror keeps what passes through. Default true.
 	Mirror bool `json:"mirror"`
+	// MirrorImports keeps all images at import, with all platforms, instead of those that are
+	// pulled. Default false.
+	MirrorImports bool `json:"mirrorImports"`
 }
 
 // RequestsConfiguration bounds the requests under way.

@@ -130,6 +130,11 @@ func (v *streamView) Repository() blobstore.Repository { return v.repository }
 func (v *streamView) Version() uint64                  { return v.version }
 func (v *streamView) Since() time.Time                 { return time.Time{} }
 
+// KeptAtImport are the images whose first source is to be kept.
+func (v *streamView) KeptAtImport() []digest.Digest {
+	return slices.DeleteFunc(slices.Clone(v.images), func(m digest.Digest) bool { return len(v.sources[m]) == 0 || !v.sources[m][0].Mirror })
+}
+
 func (v *streamView) Copied() []digest.Digest {
 	return slices.DeleteFunc(slices.Clone(v.images), func(m digest.Digest) bool { return len(v.copies[m]) == 0 })
 }

@@ -15,6 +15,7 @@ type Handler struct {
 	sessions      *sessions
 	manifests     *manifestCache
 	closures      *closures
+	keeper        *keeper
 	requests      *requestNames
 	closed        atomic.Bool
 }
@@ -26,7 +27,7 @@ func New(o Options) (*Handler, error) {
 	}
 	registerMetrics()
 	share := max(o.MaxContentBytes/4, 1)
-	return &Handler{
+	h := &Handler{
 		Options:   o,
 		routes:    newRoutes(table()),
 		reads:     newLimiter("read", o.Reads),
@@ -36,7 +37,9 @@ func New(o Options) (*Handler, error) {
 		manifests: newManifestCache(o.ManifestCacheBytes),
 		closures:  newClosures(o, newMemory(share, share)),
 		requests:  newRequestNames(),
-	}, nil
+	}
+	h.keeper = newKeeper(h)
+	return h, nil
 }
 
 // ServeHTTP serves one request.

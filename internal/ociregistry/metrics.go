@@ -73,9 +73,14 @@ var (
 		Help:           "Manifests that were read, by where they came from (memory, storage, upstream).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"from"})
+	keptImages = metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace: "weir", Subsystem: "registry", Name: "kept_images_total",
+		Help:           "Imported images that were kept at import (complete), and pulled ones that could not be kept whole (failed).",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"outcome"})
 	registerMetrics = sync.OnceFunc(func() {
 		legacyregistry.MustRegister(requestsTotal, requestDuration, receivedBytes, sentBytes, requestsInFlight,
-			requestsWaiting, requestsRefused, memoryHeld, uploadsRefused, uploadsTotal, manifestReads)
+			requestsWaiting, requestsRefused, memoryHeld, uploadsRefused, uploadsTotal, manifestReads, keptImages)
 	})
 )
 

@@ -2,11 +2,13 @@ package ociregistry
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/reference"
 )
 
 // What Options leave out.
@@ -56,6 +58,10 @@ type Options struct {
 	Access    Access
 	// Upstream fetches what streams refer to and the store lacks; nil is off.
 	Upstream Upstream
+
+	// OnKeepFailed is called, by RunKeeper, when images of a stream that are kept at import
+	// could not be kept; they are tried again. It may be nil.
+	OnKeepFailed func(ctx context.Context, repo reference.Repository, err error)
 
 	// MaxManifestBytes is the largest manifest that is accepted; 0 is DefaultMaxManifestBytes.
 	MaxManifestBytes int64

@@ -23,6 +23,9 @@ func (h *Handler) openBlob(ctx context.Context, repo reference.Repository, d dig
 	if err != nil {
 		return Blob{}, false, err
 	}
+	if g.keepable() {
+		h.keeper.pulled(repo, d)
+	}
 	if g.stored {
 		size, err := h.Store.Stat(ctx, d)
 		if err == nil {
@@ -84,6 +87,9 @@ func (x *exchange) manifestByDigest(ctx context.Context, repo reference.Reposito
 	g, err := x.mayRead(ctx, repo, d, manifests)
 	if err != nil {
 		return nil, err
+	}
+	if g.keepable() {
+		x.keeper.read.add(repo, d)
 	}
 	if g.stored {
 		if m := x.manifests.get(d); m != nil {

@@ -119,6 +119,9 @@ type Stream interface {
 	// Imported are the images of the history with a tag event that names a repository other
 	// than the stream's own, heads first.
 	Imported() []digest.Digest
+	// KeptAtImport are the imported images that are kept without waiting for a pull, heads
+	// first.
+	KeptAtImport() []digest.Digest
 	// ManifestSources are the sources of these images and of the manifests of their lists,
 	// best first; BlobSources those of their blobs.
 	ManifestSources(images []digest.Digest) []Source

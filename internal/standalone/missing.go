@@ -6,14 +6,8 @@ import (
 	"sync"
 	"time"
 
-	imagev1 "github.com/openshift/api/image/v1"
-	imagescheme "github.com/openshift/client-go/image/clientset/versioned/scheme"
 	"golang.org/x/time/rate"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
@@ -30,9 +24,6 @@ const (
 	// maxMissingReports bounds the Events and log lines of one comparison. The metric counts
 	// all.
 	maxMissingReports = 50
-	// reasonContentMissing is the reason of the Event about an image stream whose content is
-	// not in storage.
-	reasonContentMissing = "ContentMissing"
 )
 
 var (
@@ -48,23 +39,13 @@ var (
 // ends. After a restore without the registry's files, this is how the loss is noticed.
 func (s *Server) compareContent(ctx context.Context) error {
 	registerMissing()
-	client, err := kubernetes.NewForConfig(s.loopbackFor("registry-comparison"))
-	if err != nil {
-		return fmt.Errorf("making the client of Events about missing content: %w", err)
-	}
-	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
-	defer broadcaster.Shutdown()
-	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
-		return fmt.Errorf("recording Events about missing content: %w", err)
-	}
 	if !cache.WaitForCacheSync(ctx.Done(), s.registry.directory.HasSynced) {
 		return nil // it is stopping
 	}
-	c := comparison{handler: s.registry.handler, recorder: broadcaster.NewRecorder(imagescheme.Scheme, "weir-registry")}
 	ticks := time.NewTicker(compareInterval)
 	defer ticks.Stop()
 	for {
-		if err := c.run(ctx); err != nil && ctx.Err() == nil {
+		if err := s.registry.compare(ctx); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Comparing image streams with the registry's storage failed, trying again", "in", compareInterval)
 		}
 		select {
@@ -75,17 +56,12 @@ func (s *Server) compareContent(ctx context.Context) error {
 	}
 }
 
-// comparison reports images with missing content.
-type comparison struct {
-	handler  *ociregistry.Handler
-	recorder events.EventRecorder
-}
-
-func (c comparison) run(ctx context.Context) error {
+// compare compares image streams with storage once.
+func (r *registry) compare(ctx context.Context) error {
 	pace, missing := rate.NewLimiter(comparedPerSecond, 1), 0
-	images, err := c.handler.FindMissing(ctx, pace.Wait, func(m ociregistry.Missing) error {
+	images, err := r.handler.FindMissing(ctx, pace.Wait, func(m ociregistry.Missing) error {
 		if missing++; missing <= maxMissingReports {
-			c.report(ctx, m)
+			r.reportMissing(ctx, m)
 		}
 		return nil
 	})
@@ -100,13 +76,12 @@ func (c comparison) run(ctx context.Context) error {
 	return nil
 }
 
-// report writes a line of the log and an Event.
-func (c comparison) report(ctx context.Context, m ociregistry.Missing) {
+// reportMissing writes a line of the log and an Event.
+func (r *registry) reportMissing(ctx context.Context, m ociregistry.Missing) {
 	text := fmt.Sprintf("the registry has no link to manifest %s (tags %q)", m.Image, m.Tags)
 	if !m.Link {
 		text = fmt.Sprintf("the registry's storage does not have %d parts of image %s (tags %q), the first is %s", len(m.Parts), m.Image, m.Tags, m.Parts[0])
 	}
 	klog.FromContext(ctx).Error(nil, "The content of an image is missing", "repository", m.Repository, "image", m.Image, "tags", m.Tags, "linkMissing", m.Link, "dataMissing", m.Parts)
-	about := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: m.Repository.Namespace, Name: m.Repository.Stream}}
-	c.recorder.Eventf(about, nil, corev1.EventTypeWarning, reasonContentMissing, "Compare", "%s; restore the storage or push the image again", text)
+	r.warn(m.Repository, reasonContentMissing, "Compare", text+"; restore the storage or push the image again")
 }

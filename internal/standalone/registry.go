@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
@@ -27,6 +28,7 @@ import (
 	"weir.dev/weir/internal/ociregistry/access"
 	"weir.dev/weir/internal/ociregistry/pullthrough"
 	"weir.dev/weir/internal/ociregistry/streams"
+	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -51,6 +53,9 @@ type registry struct {
 	listener net.Listener
 	store    *blobstore.Store
 	reserve  *diskspace.Reserve // nil for storage that is no folder
+
+	// events records Events about streams and images.
+	events events.EventRecorder
 
 	// names are those under which the registry was ever served.
 	names []blobstore.Name
@@ -112,12 +117,19 @@ func (r *registry) url() string {
 // compose makes the directory, the pull-through and the handler over the API of s.
 func (r *registry) compose(s *Server) (err error) {
 	settings := &s.options.Config.Registry
+	if err := r.recordEvents(s); err != nil {
+		return err
+	}
 	if r.directory, err = streams.New(streams.Options{
-		Config:      s.loopbackFor("registry"),
-		Hosts:       s.hosts(),
-		PullThrough: !settings.PullThrough.Disabled,
-		Mirror:      settings.PullThrough.Mirror,
-		PlainHTTP:   !s.options.Registry.secure(),
+		Config:        s.loopbackFor("registry"),
+		Hosts:         s.hosts(),
+		PullThrough:   !settings.PullThrough.Disabled,
+		Mirror:        settings.PullThrough.Mirror,
+		PlainHTTP:     !s.options.Registry.secure(),
+		MirrorImports: settings.PullThrough.MirrorImports,
+		OnImported: func(repo reference.Repository) {
+			r.handler.KeepImported(repo)
+		},
 		OnDeleted: func(ctx context.Context, gone blobstore.Repository, seen time.Time) error {
 			return r.handler.Remove(ctx, gone, seen)
 		},
@@ -163,6 +175,7 @@ func (r *registry) compose(s *Server) (err error) {
 		Directory:          r.directory,
 		Access:             who,
 		Upstream:           outside,
+		OnKeepFailed:       r.keepFailed,
 		MaxManifestBytes:   settings.Manifests.MaxSize.Value(),
 		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
 		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
@@ -245,6 +258,7 @@ func (r *registry) start(s *Server) error {
 	s.parts.start("registry reconciliation", s.reconcileRegistry)
 	s.parts.start("registry comparison", s.compareContent)
 	s.parts.start("registry names", r.keepNames)
+	s.parts.start("registry keeper", r.handler.RunKeeper)
 	return s.startScrubber()
 }
 

@@ -5,19 +5,12 @@ import (
 	"fmt"
 
 	imagev1 "github.com/openshift/api/image/v1"
-	imagescheme "github.com/openshift/client-go/image/clientset/versioned/scheme"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore/scrub"
 )
-
-// reasonBlobDamaged is the reason of the Event about a stored blob whose data has another
-// digest.
-const reasonBlobDamaged = "BlobDamaged"
 
 // startScrubber starts to verify the registry's blobs in the background. Damage is reported by
 // an Event in the namespace default about an Image of the blob's digest.
@@ -26,30 +19,18 @@ func (s *Server) startScrubber() error {
 	if !settings.Scrub.Runs(settings.Driver) {
 		return nil
 	}
-	client, err := kubernetes.NewForConfig(s.loopbackFor("registry-scrub"))
-	if err != nil {
-		return fmt.Errorf("making the scrubber's client of the host: %w", err)
-	}
-	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
-	recorder := broadcaster.NewRecorder(imagescheme.Scheme, "weir-registry")
 	scrubber, err := scrub.New(scrub.Options{
 		Store:          s.registry.store,
 		BytesPerSecond: settings.Scrub.BytesPerSecond.Value(),
 		OnDamage: func(ctx context.Context, d scrub.Damage) {
 			klog.FromContext(ctx).Error(d.Err, "A stored blob is damaged and is served no more until it is pushed or fetched again", "digest", d.Digest, "bytes", d.Size)
-			recorder.Eventf(&imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: d.Digest.String()}}, nil, corev1.EventTypeWarning, reasonBlobDamaged, "Scrub",
+			s.registry.events.Eventf(&imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: d.Digest.String()}}, nil, corev1.EventTypeWarning, reasonBlobDamaged, "Scrub",
 				"stored data of blob %s (%d bytes) has another digest; push or import an image that has it", d.Digest, d.Size)
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("making the scrubber of the registry's storage: %w", err)
 	}
-	s.parts.start("registry scrub", func(ctx context.Context) error {
-		defer broadcaster.Shutdown()
-		if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
-			return err
-		}
-		return scrubber.Run(ctx)
-	})
+	s.parts.start("registry scrub", scrubber.Run)
 	return nil
 }

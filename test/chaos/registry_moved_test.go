@@ -155,6 +155,28 @@ func (m *movedStreams) want(t *testing.T, c registryClient) {
 	}
 }
 
+// wantName holds that everything is shown under a name of the registry: a pull spec with a
+// former one works for no client.
+func (m *movedStreams) wantName(t *testing.T, p *process, name string) {
+	t.Helper()
+	for _, at := range m.tags {
+		repo, tag, _ := strings.Cut(at, " ")
+		ns, s, _ := strings.Cut(repo, "/")
+		istag, err := p.images.ImageV1().ImageStreamTags(ns).Get(t.Context(), s+":"+tag, metav1.GetOptions{})
+		if err != nil || !strings.HasPrefix(istag.Image.DockerImageReference, name+"/") {
+			t.Errorf("%s is shown as %q, %v; want it at %s", at, istag.Image.DockerImageReference, err, name)
+		}
+		stream, err := p.images.ImageV1().ImageStreams(ns).Get(t.Context(), s, metav1.GetOptions{})
+		if err != nil || !strings.HasPrefix(stream.Status.Tags[0].Items[0].DockerImageReference, name+"/") {
+			t.Errorf("image stream %s: %+v, %v; want references to %s", repo, stream.Status.Tags, err, name)
+		}
+	}
+	image, err := p.images.ImageV1().Images().Get(t.Context(), m.own.digest.String(), metav1.GetOptions{})
+	if err != nil || !strings.HasPrefix(image.DockerImageReference, name+"/") {
+		t.Errorf("the Image is shown as %q, %v; want it at %s", image.DockerImageReference, err, name)
+	}
+}
+
 // ageNames has the names in storage be ones that the registry had until now: what is
 // recorded under them from the next second on is about another registry.
 func ageNames(t *testing.T, dataDir string) {
@@ -196,6 +218,7 @@ func TestRegistryOnAnotherAddress(t *testing.T) {
 	p = boot(t, dataDir, "--internal-registry-hostname", movedName)
 	c.host = p.registry(t)
 	m.want(t, c)
+	m.wantName(t, p, movedName)
 	m.follow(t, p, "after")
 	m.want(t, c)
 	next.wantUnasked(t)

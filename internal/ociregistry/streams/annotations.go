@@ -12,10 +12,14 @@ const (
 	// AnnotationPullThrough = "disabled" on a spec tag or a stream: what it imported is
 	// not fetched from outside for clients of the registry.
 	AnnotationPullThrough = "weir.dev/pull-through"
-	// AnnotationMirror = "disabled" on a spec tag or a stream: what is fetched from
-	// outside passes through without being kept.
+	// AnnotationMirror on a spec tag or a stream says what is kept of imported images:
+	// "disabled" is nothing, "pulled" the images that clients pull, "always" all, at import.
+	// That of the tag takes precedence, unless the stream's is "disabled".
 	AnnotationMirror = "weir.dev/mirror"
 
 	// disabled is the value that switches off.
 	disabled = "disabled"
+	// pulled and always are values of AnnotationMirror.
+	pulled = "pulled"
+	always = "always"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +42,12 @@ type Options struct {
 	PullThrough bool
 	// Mirror lets what is fetched be kept, where tag and stream do not say otherwise.
 	Mirror bool
+	// MirrorImports keeps all images at import, where tag and stream do not say otherwise.
+	MirrorImports bool
 
+	// OnImported is called for each version of a stream with images that are kept at import.
+	// It must not block. It may be nil.
+	OnImported func(repo reference.Repository)
 	// OnDeleted is called for each stream that is gone, with its UID, OnReleased for each
 	// that released links, and OnNamespaceDeleted for each namespace that is gone, at least
 	// removalGrace after that was seen. Each may be nil. They are called one at a time, by
@@ -99,6 +105,7 @@ func New(o Options) (*Directory, error) {
 		return nil, fmt.Errorf("watching namespaces: %w", err)
 	}
 	d.known.removed = d.forget
+	d.known.changed = d.keepImported
 	return d, nil
 }
 
@@ -116,6 +123,20 @@ func (d *Directory) Run(ctx context.Context) error {
 
 // HasSynced reports whether all streams and namespaces have been read once.
 func (d *Directory) HasSynced() bool { return d.known.synced() && d.namespaces.informer.HasSynced() }
+
+// keepImported is called for every version of a stream.
+func (d *Directory) keepImported(id types.NamespacedName, v *version) {
+	if d.options.OnImported == nil {
+		return
+	}
+	says := func(a map[string]string) bool { return a[AnnotationMirror] == always }
+	if !d.options.MirrorImports && !says(v.stream.Annotations) && !slices.ContainsFunc(v.stream.Spec.Tags, func(t imagev1.TagReference) bool { return says(t.Annotations) }) {
+		return
+	}
+	if len(d.histories.of(id, v).atImport) > 0 {
+		d.options.OnImported(repositoryOf(v.stream))
+	}
+}
 
 // forget is called for every stream that is gone.
 func (d *Directory) forget(id types.NamespacedName, uid types.UID) {

@@ -22,10 +22,31 @@ type policy struct {
 	plainHTTP   bool
 	pullThrough bool
 	mirror      bool
+	atImport    bool
 }
 
 func policyOf(o Options) policy {
-	return policy{hosts: o.Hosts, plainHTTP: o.PlainHTTP, pullThrough: o.PullThrough, mirror: o.Mirror}
+	return policy{hosts: o.Hosts, plainHTTP: o.PlainHTTP, pullThrough: o.PullThrough, mirror: o.Mirror, atImport: o.MirrorImports}
+}
+
+// keepsAtImport reports whether images of a tag are kept at import. What follows a tag that
+// has no spec is up to the stream.
+func (p policy) keepsAtImport(s *imagev1.ImageStream, specTag *imagev1.TagReference) bool {
+	if specTag != nil {
+		switch specTag.Annotations[AnnotationMirror] {
+		case always:
+			return true
+		case pulled:
+			return false
+		}
+	}
+	switch s.Annotations[AnnotationMirror] {
+	case always:
+		return true
+	case pulled:
+		return false
+	}
+	return p.atImport
 }
 
 // own stands for the stream's own repository, or none, in an event.
@@ -41,6 +62,8 @@ type event struct {
 	// off is true when nothing may be fetched because of this event, mirror when fetched
 	// content may be kept, insecure when the tag calls its registry insecure.
 	off, mirror, insecure bool
+	// atImport is true when the image is kept without waiting for a pull.
+	atImport bool
 }
 
 // outside is a repository, other than the stream's own, that a history refers to, mostly of
@@ -74,6 +97,8 @@ type history struct {
 	// copied are the roots that were copied from repositories of this registry, imported
 	// those with an event that names a repository other than the stream's own.
 	copied, imported []digest.Digest
+	// atImport are the roots that are kept at import.
+	atImport []digest.Digest
 }
 
 // headOf is the image that a tag leads to: that of its newest event. It is "" if that event
@@ -125,6 +150,9 @@ func newHistory(v *version, p policy) *history {
 		if slices.ContainsFunc(h.of[root], func(i int) bool { return h.events[i].repository != own }) {
 			h.imported = append(h.imported, root)
 		}
+		if slices.ContainsFunc(h.of[root], func(i int) bool { return h.events[i].atImport }) {
+			h.atImport = append(h.atImport, root)
+		}
 	}
 	return h
 }
@@ -168,6 +196,7 @@ func (r *reader) readTag(t *imagev1.NamedTagEventList) {
 		mirror:   r.policy.mirror && !says(AnnotationMirror),
 		insecure: r.stream.Annotations[imageapi.AnnotationInsecureRepository] == "true" || (specTag != nil && specTag.ImportPolicy.Insecure),
 	}
+	keep := r.policy.keepsAtImport(r.stream, specTag)
 	for i := range t.Items {
 		item := &t.Items[i]
 		if !reference.ValidDigest(item.Image) {
@@ -179,6 +208,7 @@ func (r *reader) readTag(t *imagev1.NamedTagEventList) {
 		if e.repository != own && r.history.repositories[e.repository].local {
 			e.insecure = r.policy.plainHTTP
 		}
+		e.atImport = keep && e.mirror && !e.off && e.repository != own && !r.history.repositories[e.repository].local
 		r.history.events = append(r.history.events, e)
 	}
 }

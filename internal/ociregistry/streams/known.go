@@ -2,6 +2,8 @@ package streams
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +43,8 @@ type known struct {
 	now func() time.Time
 	// removed is called, outside of locks, for each stream that is gone.
 	removed func(types.NamespacedName, types.UID)
+	// changed is called, outside of locks, for each version of a stream that the watch tells.
+	changed func(types.NamespacedName, *version)
 
 	mu      sync.RWMutex
 	streams map[types.NamespacedName]*version
@@ -51,7 +55,7 @@ type known struct {
 }
 
 func newKnown(now func() time.Time) *known {
-	return &known{now: now, streams: map[types.NamespacedName]*version{}, removed: func(types.NamespacedName, types.UID) {}}
+	return &known{now: now, streams: map[types.NamespacedName]*version{}, removed: func(types.NamespacedName, types.UID) {}, changed: func(types.NamespacedName, *version) {}}
 }
 
 func (k *known) synced() bool { return k.complete.Load() }
@@ -86,6 +90,15 @@ func (k *known) put(s *imagev1.ImageStream, at time.Time) {
 func (k *known) tell(id types.NamespacedName, uid types.UID) {
 	if uid != "" {
 		k.removed(id, uid)
+	}
+}
+
+// tellChanged calls changed for the versions that are known now.
+func (k *known) tellChanged(ids ...types.NamespacedName) {
+	for _, id := range ids {
+		if v, _ := k.get(id); v != nil {
+			k.changed(id, v)
+		}
 	}
 }
 
@@ -212,6 +225,7 @@ func (k *known) Update(obj any) error {
 	replaced := k.watched(s)
 	k.mu.Unlock()
 	k.tell(idOfStream(s), replaced)
+	k.tellChanged(idOfStream(s))
 	return nil
 }
 
@@ -259,6 +273,7 @@ func (k *known) Replace(list []any, resourceVersion string) error {
 	for id, uid := range gone {
 		k.tell(id, uid)
 	}
+	k.tellChanged(slices.Collect(maps.Keys(listed))...)
 	return nil
 }
 

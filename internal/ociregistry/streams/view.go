@@ -71,6 +71,9 @@ func (v *view) Copied() []digest.Digest { return v.copied }
 // Imported implements ociregistry.Stream.
 func (v *view) Imported() []digest.Digest { return v.imported }
 
+// KeptAtImport implements ociregistry.Stream.
+func (v *view) KeptAtImport() []digest.Digest { return v.atImport }
+
 // CopiedFrom implements ociregistry.Stream.
 func (v *view) CopiedFrom(image digest.Digest) []blobstore.Repository {
 	var from []blobstore.Repository

@@ -1,0 +1,384 @@
+package ociregistry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	digest "github.com/opencontainers/go-digest"
+	utilcache "k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/reference"
+)
+
+// A client fetches the parts of an image one by one, and may leave some out: those that it has
+// from other images, or those that it does not need. An image of which only such a part is
+// kept cannot be pulled once the other registry is gone. So what a client pulls of an imported
+// image is completed in the background. Streams and tags can also have their images kept when
+// they are imported (Stream.KeptAtImport).
+
+const (
+	// keepWorkers is how many images are completed at a time.
+	keepWorkers = 2
+	// maxKeepQueue bounds the images that wait. More are left to the next pull.
+	maxKeepQueue = 4096
+	// manifestsOfARepo and maxReadRepos bound the manifests that are remembered as read by
+	// clients, for readFor.
+	manifestsOfARepo = 16
+	maxReadRepos     = 2048
+	readFor          = time.Hour
+	// maxKept bounds the images and blobs of which it is remembered, for keptFor, that they
+	// are complete.
+	maxKept = 16384
+	keptFor = 15 * time.Minute
+	// keepRetry and maxKeepRetry are the first and the longest pause before another attempt,
+	// and maxKeepAttempts bounds those for a pull.
+	keepRetry, maxKeepRetry = 5 * time.Second, 30 * time.Minute
+	maxKeepAttempts         = 8
+)
+
+// keepJob is work of the keeper: a blob that a client pulled or, without blob, all images of a
+// stream that are kept at import.
+type keepJob struct {
+	repo reference.Repository
+	blob digest.Digest
+}
+
+// keeper completes images that are kept.
+type keeper struct {
+	h *Handler
+	// mu guards queue, which is nil while RunKeeper does not run, and early, the jobs until
+	// then.
+	mu    sync.Mutex
+	queue workqueue.TypedRateLimitingInterface[keepJob]
+	early map[keepJob]struct{}
+	// done are keepJobs and keptImages that are complete.
+	done *utilcache.LRUExpireCache
+	read readManifests
+}
+
+// keptImage is an image of a stream.
+type keptImage struct {
+	stream string // UID
+	image  digest.Digest
+}
+
+func newKeeper(h *Handler) *keeper {
+	read, err := lru.New[string, []readManifest](maxReadRepos)
+	if err != nil {
+		panic(err) // for a size below 1
+	}
+	return &keeper{h: h, early: map[keepJob]struct{}{}, done: utilcache.NewLRUExpireCache(maxKept), read: readManifests{repos: read, now: h.Now}}
+}
+
+// add has a job done. Jobs for a pull are left out while too many wait.
+func (k *keeper) add(job keepJob) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.queue == nil && (len(k.early) < maxKeepQueue || job.blob == ""):
+		k.early[job] = struct{}{}
+	case k.queue != nil && (k.queue.Len() < maxKeepQueue || job.blob == ""):
+		k.queue.Add(job)
+	}
+}
+
+// begin makes the queue, with the jobs so far.
+func (k *keeper) begin() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	retries := workqueue.NewTypedItemExponentialFailureRateLimiter[keepJob](keepRetry, maxKeepRetry)
+	k.queue = workqueue.NewTypedRateLimitingQueueWithConfig(retries, workqueue.TypedRateLimitingQueueConfig[keepJob]{})
+	for job := range k.early {
+		k.queue.Add(job)
+	}
+	k.early = nil
+}
+
+// readManifests are the manifests that clients read lately, by repository.
+type readManifests struct {
+	now   Clock
+	mu    sync.Mutex
+	repos *lru.Cache[string, []readManifest]
+}
+
+type readManifest struct {
+	digest digest.Digest
+	at     time.Time
+}
+
+func (r *readManifests) add(repo reference.Repository, d digest.Digest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, _ := r.repos.Get(repo.Key())
+	if len(before) > 0 && before[0].digest == d && r.now().Sub(before[0].at) < readFor/2 {
+		return
+	}
+	list := []readManifest{{digest.Digest(strings.Clone(string(d))), r.now()}}
+	for _, m := range before {
+		if m.digest != d && len(list) < manifestsOfARepo {
+			list = append(list, m)
+		}
+	}
+	r.repos.Add(repo.Key(), list)
+}
+
+func (r *readManifests) of(repo reference.Repository) []digest.Digest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []digest.Digest
+	before, _ := r.repos.Get(repo.Key())
+	for _, m := range before {
+		if r.now().Sub(m.at) < readFor {
+			list = append(list, m.digest)
+		}
+	}
+	return list
+}
+
+// pulled has the images completed that a client reads a blob of.
+func (k *keeper) pulled(repo reference.Repository, d digest.Digest) {
+	job := keepJob{repo, d}
+	if _, done := k.done.Get(job); !done {
+		k.add(keepJob{repo, digest.Digest(strings.Clone(string(d)))})
+	}
+}
+
+// KeepImported has the images of a stream kept that are kept at import. It does not wait for
+// that.
+func (h *Handler) KeepImported(repo reference.Repository) { h.keeper.add(keepJob{repo: repo}) }
+
+// RunKeeper completes images that are kept, until ctx ends. It must be called once at most.
+func (h *Handler) RunKeeper(ctx context.Context) error {
+	k := h.keeper
+	k.begin()
+	var workers sync.WaitGroup
+	for range keepWorkers {
+		workers.Go(func() {
+			for k.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	k.queue.ShutDown()
+	workers.Wait()
+	return nil
+}
+
+// next does one job. It is false when the queue is closed.
+func (k *keeper) next(ctx context.Context) bool {
+	job, closed := k.queue.Get()
+	if closed {
+		return false
+	}
+	defer k.queue.Done(job)
+	if ctx.Err() != nil {
+		return true
+	}
+	var err error
+	if job.blob != "" {
+		err = k.completePulled(ctx, job)
+	} else {
+		err = k.keepStream(ctx, job.repo)
+	}
+	k.finish(ctx, job, err)
+	return true
+}
+
+// finish has a job that failed tried again.
+func (k *keeper) finish(ctx context.Context, job keepJob, err error) {
+	switch {
+	case err == nil:
+		k.queue.Forget(job)
+	case ctx.Err() != nil:
+	case job.blob != "" && k.queue.NumRequeues(job) >= maxKeepAttempts:
+		k.queue.Forget(job)
+		keptImages.WithLabelValues("failed").Inc()
+		klog.FromContext(ctx).Error(err, "An image that was pulled could not be kept whole; the next pull tries again", "repository", job.repo, "blob", job.blob)
+	default:
+		if job.blob == "" && k.h.OnKeepFailed != nil {
+			k.h.OnKeepFailed(ctx, job.repo, err)
+		}
+		klog.FromContext(ctx).V(2).Info("An image could not be kept yet", "repository", job.repo, "err", err)
+		k.queue.AddRateLimited(job)
+	}
+}
+
+// completePulled keeps the images that a blob was pulled for: those whose manifests were read
+// lately and name it. If there are none, the newest image with the blob counts.
+func (k *keeper) completePulled(ctx context.Context, job keepJob) error {
+	s, err := k.h.Directory.Stream(ctx, job.repo, false)
+	if err != nil {
+		return err
+	}
+	var manifests []digest.Digest
+	for _, m := range k.read.of(job.repo) {
+		if parts, known := k.h.closures.get(m); known && parts.part(job.blob, blobs) != nil {
+			manifests = append(manifests, m)
+		}
+	}
+	if len(manifests) == 0 {
+		if manifests, err = k.newestWith(ctx, s, job.blob); err != nil {
+			return err
+		}
+	}
+	for _, m := range manifests {
+		if err := k.complete(ctx, s, job.repo, m, 0, map[digest.Digest]bool{}); err != nil {
+			return err
+		}
+	}
+	k.done.Add(job, true, keptFor)
+	return nil
+}
+
+// newestWith is the manifest of the newest imported image, or of one of its list, that names a
+// blob.
+func (k *keeper) newestWith(ctx context.Context, s Stream, d digest.Digest) ([]digest.Digest, error) {
+	var e effort
+	for _, root := range s.Imported() {
+		found, err := k.holder(ctx, root, d, 0, &e)
+		if found != "" || err != nil {
+			return []digest.Digest{found}, err
+		}
+	}
+	return nil, nil
+}
+
+func (k *keeper) holder(ctx context.Context, m, d digest.Digest, depth int, e *effort) (digest.Digest, error) {
+	parts, err := k.h.closures.lookUp(ctx, m, e)
+	switch {
+	case err != nil || parts == nil || depth > maxDepth:
+		return "", err
+	case parts.part(d, blobs) != nil:
+		return m, nil
+	}
+	for _, child := range parts.Children {
+		if err := e.visit(); err != nil {
+			return "", err
+		}
+		if found, err := k.holder(ctx, child.Digest, d, depth+1, e); found != "" || err != nil {
+			return found, err
+		}
+	}
+	return "", nil
+}
+
+// keepStream keeps all images of a stream that are kept at import. It goes on after an error.
+func (k *keeper) keepStream(ctx context.Context, repo reference.Repository) error {
+	s, err := k.h.Directory.Stream(ctx, repo, false)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, m := range s.KeptAtImport() {
+		key := keptImage{s.Repository().Stream, m}
+		if _, done := k.done.Get(key); done {
+			continue
+		}
+		if err := k.complete(ctx, s, repo, m, 0, map[digest.Digest]bool{}); err != nil {
+			errs = append(errs, fmt.Errorf("keeping image %s: %w", m, err))
+			continue
+		}
+		keptImages.WithLabelValues("complete").Inc()
+		k.done.Add(key, true, keptFor)
+	}
+	return errors.Join(errs...)
+}
+
+// complete keeps a manifest with all that it names, to any depth.
+func (k *keeper) complete(ctx context.Context, s Stream, repo reference.Repository, m digest.Digest, depth int, seen map[digest.Digest]bool) error {
+	if seen[m] || depth > maxDepth || len(seen) > maxVisited {
+		return nil
+	}
+	seen[m] = true
+	if err := k.keepManifest(ctx, s, m); err != nil {
+		if depth > 0 && isUnknown(err) {
+			return nil // a list may name manifests that its registry does not have
+		}
+		return err
+	}
+	parts, err := k.h.closures.parts(ctx, m)
+	if err != nil || parts == nil {
+		return err
+	}
+	for _, b := range parts.Blobs {
+		if err := k.keepBlob(ctx, s, repo, b.Digest); err != nil {
+			return fmt.Errorf("blob %s: %w", b.Digest, err)
+		}
+	}
+	for _, child := range parts.Children {
+		if err := k.complete(ctx, s, repo, child.Digest, depth+1, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepManifest fetches a manifest that may be kept and is not in storage.
+func (k *keeper) keepManifest(ctx context.Context, s Stream, m digest.Digest) error {
+	g, err := k.h.decide(ctx, s, m, manifests)
+	if err != nil || g.none() {
+		return err
+	}
+	if g.stored {
+		if _, err := k.h.Store.Stat(ctx, m); !errors.Is(err, blobstore.ErrUnknown) {
+			return err
+		}
+	}
+	if !g.fetchable() || !g.kept() {
+		return nil
+	}
+	content, _, err := k.h.Upstream.Manifest(ctx, g.wanted)
+	if err != nil {
+		return err
+	}
+	k.h.closures.learn(m, content)
+	return nil
+}
+
+// keepBlob fetches a blob that may be kept and is not in storage. One that its registry does
+// not have, such as a layer that may not be distributed, is left out.
+func (k *keeper) keepBlob(ctx context.Context, s Stream, repo reference.Repository, d digest.Digest) error {
+	g, err := k.h.decide(ctx, s, d, blobs)
+	if err != nil || g.none() {
+		return err
+	}
+	if g.stored {
+		if _, err := k.h.Store.Stat(ctx, d); !errors.Is(err, blobstore.ErrUnknown) {
+			return err
+		}
+	}
+	if !g.fetchable() || !g.kept() {
+		return nil
+	}
+	blob, err := k.h.Upstream.Blob(ctx, g.wanted)
+	if isUnknown(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	content, err := blob.Open(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("fetching it for %s: %w", repo, err)
+	}
+	_, err = io.Copy(io.Discard, content)
+	if err = errors.Join(err, content.Close()); err != nil {
+		return fmt.Errorf("fetching it for %s: %w", repo, err)
+	}
+	return nil
+}
+
+// keepable reports whether a grant is for content of another registry that may be kept.
+func (g grant) keepable() bool {
+	return slices.ContainsFunc(g.wanted.Sources, func(s Source) bool { return s.Mirror && !s.Off && !s.Local })
+}
