@@ -7,8 +7,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/metadata"
 
 	"weir.dev/weir/internal/apiserver/registrytoken"
+	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
@@ -22,10 +24,14 @@ func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer) erro
 		Name:        c.RegistryKey.Name,
 		RotateAfter: c.RegistryKey.MaxAge,
 	}))
+	objects, err := metadata.NewForConfig(c.Generic.LoopbackClientConfig)
+	if err != nil {
+		return fmt.Errorf("making the client of what tokens are bound to: %w", err)
+	}
 	group := genericapiserver.APIGroupInfo{
 		PrioritizedVersions: scheme.PrioritizedVersionsForGroup(weirv1alpha1.GroupName),
 		VersionedResourcesStorageMap: map[string]map[string]rest.Storage{weirv1alpha1.GroupVersion.Version: {
-			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer),
+			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer, credential.NewObjects(objects, nil)),
 		}},
 		OptionsExternalVersion: &metaVersion,
 		Scheme:                 scheme,

@@ -27,6 +27,9 @@ import (
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+
+	"weir.dev/weir/internal/auth/credential"
+	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
 // Extension is another API group in the chain of servers, behind the control
@@ -88,6 +91,7 @@ func New(o *Completed, ext Extension) (*Host, error) {
 	generic.RESTOptionsGetter = o.room.Storage(generic.RESTOptionsGetter)
 	generic.EffectiveVersion = versioned{generic.EffectiveVersion}
 	generic.LongRunningFunc = anyOf(generic.LongRunningFunc, ext.LongRunning)
+	noteCredentials(generic)
 	c := &chain{options: o, ext: ext, generic: generic, informers: sharedInformers, storage: storageFactory}
 	aggregator, err := c.build()
 	if err != nil {
@@ -217,6 +221,15 @@ func (c *chain) nativeServer(config controlplaneapiserver.CompletedConfig, next 
 		return nil, fmt.Errorf("installing the control plane's resources: %w", err)
 	}
 	return server.GenericAPIServer, nil
+}
+
+// noteCredentials keeps the credentials of requests to Weir's own group: authentication takes
+// them away, and a password for the registry must not outlive them.
+func noteCredentials(generic *genericapiserver.Config) {
+	build := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
+		return credential.Note(build(handler, c), "/apis/"+weirv1alpha1.GroupName+"/")
+	}
 }
 
 func anyOf(checks ...apirequest.LongRunningRequestCheck) apirequest.LongRunningRequestCheck {

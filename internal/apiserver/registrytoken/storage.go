@@ -18,7 +18,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
 
+	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
@@ -27,7 +29,10 @@ import (
 const retrySeconds = 2
 
 // REST creates registry tokens.
-type REST struct{ issuer *tokens.Issuer }
+type REST struct {
+	issuer  *tokens.Issuer
+	objects *credential.Objects
+}
 
 var (
 	_ rest.Creater              = (*REST)(nil)
@@ -35,8 +40,8 @@ var (
 	_ rest.SingularNameProvider = (*REST)(nil)
 )
 
-// NewREST issues tokens by the issuer.
-func NewREST(issuer *tokens.Issuer) *REST { return &REST{issuer} }
+// NewREST issues tokens by the issuer, bound to objects that it looks up.
+func NewREST(issuer *tokens.Issuer, objects *credential.Objects) *REST { return &REST{issuer, objects} }
 
 // New implements rest.Storage.
 func (r *REST) New() runtime.Object { return &weirv1alpha1.RegistryToken{} }
@@ -50,7 +55,9 @@ func (r *REST) NamespaceScoped() bool { return false }
 // GetSingularName implements rest.SingularNameProvider.
 func (r *REST) GetSingularName() string { return "registrytoken" }
 
-// Create answers with a password for whoever asks. A dry run answers without one.
+// Create answers with a password for the user of the request. It ends with the credentials of
+// the request, which credential.Note has to keep, and with the user's service account. A dry
+// run answers without one.
 func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, o *metav1.CreateOptions) (runtime.Object, error) {
 	asked, ok := obj.(*weirv1alpha1.RegistryToken)
 	if !ok {
@@ -74,13 +81,33 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if len(o.DryRun) > 0 {
 		return answer, nil
 	}
-	text, issued, err := r.issuer.Issue(ctx, tokens.Password, u, nil, time.Duration(asked.Spec.ExpirationSeconds)*time.Second, time.Time{})
+	lifetime := time.Duration(asked.Spec.ExpirationSeconds) * time.Second
+	text, issued, err := r.issue(ctx, u, lifetime)
 	if err != nil {
 		return nil, notIssued(err)
+	}
+	if issued.ExpiresAt.Sub(issued.IssuedAt) < lifetime {
+		warning.AddWarning(ctx, "", fmt.Sprintf("the password ends at %s, with the credential that it was issued for", issued.ExpiresAt.UTC().Format(time.RFC3339)))
 	}
 	expires := metav1.NewTime(issued.ExpiresAt)
 	answer.Status = weirv1alpha1.RegistryTokenStatus{Token: text, ExpirationTimestamp: &expires}
 	return answer, nil
+}
+
+// errEndless is the reason not to issue a password for, for example, a token of a static file.
+var errEndless = errors.New("a password ends with the credential that it is issued for, and this one does not say when it ends; use the API token itself as the password")
+
+// issue makes a password that ends with the credentials of the request.
+func (r *REST) issue(ctx context.Context, u user.Info, lifetime time.Duration) (string, tokens.Token, error) {
+	end, ok := credential.FromContext(ctx).End()
+	if !ok {
+		return "", tokens.Token{}, errEndless
+	}
+	end, err := r.objects.Complete(ctx, u, end)
+	if err != nil {
+		return "", tokens.Token{}, err
+	}
+	return r.issuer.Issue(ctx, tokens.Password, u, nil, lifetime, end)
 }
 
 func checkExpiration(t *weirv1alpha1.RegistryToken) error {
@@ -97,8 +124,18 @@ func checkExpiration(t *weirv1alpha1.RegistryToken) error {
 // notIssued is the API's error for the issuer's.
 func notIssued(err error) error {
 	var large *tokens.TooLargeError
-	if errors.As(err, &large) {
-		return apierrors.NewForbidden(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "", fmt.Errorf("%w; an API token can be used as the password instead", large))
+	var gone *credential.GoneError
+	var ended *tokens.InvalidError
+	forbidden := func(err error) error {
+		return apierrors.NewForbidden(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "", err)
+	}
+	switch {
+	case errors.As(err, &large):
+		return forbidden(fmt.Errorf("%w; an API token can be used as the password instead", large))
+	case errors.As(err, &gone):
+		return forbidden(fmt.Errorf("the credential is not valid any more: %w", gone))
+	case errors.As(err, &ended), errors.Is(err, errEndless):
+		return forbidden(err)
 	}
 	return apierrors.NewServerTimeout(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "create", retrySeconds)
 }

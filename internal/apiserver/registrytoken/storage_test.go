@@ -2,8 +2,11 @@ package registrytoken
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +18,9 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
 
+	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
@@ -25,7 +30,13 @@ func issuer() *tokens.Issuer {
 }
 
 func create(r *REST, u user.Info, seconds int64, o metav1.CreateOptions) (*weirv1alpha1.RegistryToken, error) {
-	ctx := context.Background()
+	return createWith(context.Background(), r, u, seconds, o)
+}
+
+func createWith(ctx context.Context, r *REST, u user.Info, seconds int64, o metav1.CreateOptions) (*weirv1alpha1.RegistryToken, error) {
+	if credential.FromContext(ctx) == (credential.Shown{}) {
+		ctx = showing(ctx, "Bearer "+tokenThatEnds(time.Now().Add(24*time.Hour)))
+	}
 	if u != nil {
 		ctx = apirequest.WithUser(ctx, u)
 	}
@@ -41,11 +52,28 @@ func create(r *REST, u user.Info, seconds int64, o metav1.CreateOptions) (*weirv
 	return answer.(*weirv1alpha1.RegistryToken), nil
 }
 
+// showing is the context of a request with that Authorization header.
+func showing(ctx context.Context, authorization string) (noted context.Context) {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/apis/weir.dev/v1alpha1/registrytokens", nil)
+	r.Header.Set("Authorization", authorization)
+	credential.Note(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { noted = r.Context() }), "/").ServeHTTP(nil, r)
+	return noted
+}
+
+func tokenThatEnds(at time.Time) string {
+	return "x." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, at.Unix())) + ".y"
+}
+
+// objects are those of an API with nothing in it.
+func objects() *credential.Objects {
+	return credential.NewObjects(metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), nil)
+}
+
 var alice = &user.DefaultInfo{Name: "alice", UID: "7", Groups: []string{"devs", user.AllAuthenticated}}
 
 func TestCreate(t *testing.T) {
 	i := issuer()
-	answer, err := create(NewREST(i), alice, 600, metav1.CreateOptions{})
+	answer, err := create(NewREST(i, objects()), alice, 600, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,14 +110,40 @@ func TestCreateRefuses(t *testing.T) {
 		"anonymous":       {anonymous, 600, metav1.StatusReasonForbidden},
 		"too many groups": {many, 600, metav1.StatusReasonForbidden},
 	} {
-		if answer, err := create(NewREST(issuer()), test.user, test.seconds, metav1.CreateOptions{}); apierrors.ReasonForError(err) != test.want {
+		if answer, err := create(NewREST(issuer(), objects()), test.user, test.seconds, metav1.CreateOptions{}); apierrors.ReasonForError(err) != test.want {
 			t.Errorf("%s: %+v, %v, want %s", name, answer, err, test.want)
 		}
 	}
 }
 
+// A password never outlives the credential that it is issued for.
+func TestPasswordsEndWithTheirCredential(t *testing.T) {
+	i := issuer()
+	soon := time.Now().Add(10 * time.Minute).Truncate(time.Second)
+	answer, err := createWith(showing(t.Context(), "Bearer "+tokenThatEnds(soon)), NewREST(i, objects()), alice, 43200, metav1.CreateOptions{})
+	if err != nil || !answer.Status.ExpirationTimestamp.Time.Equal(soon) {
+		t.Errorf("a password for ten minutes' token: %+v, %v", answer, err)
+	}
+	robot := &user.DefaultInfo{Name: "system:serviceaccount:shop:robot", UID: "7"}
+	for name, test := range map[string]struct {
+		authorization string
+		user          user.Info
+		want          string
+	}{
+		"a token without an end":  {"Bearer opaque", alice, "does not say when it ends"},
+		"a token that has ended":  {"Bearer " + tokenThatEnds(time.Now()), alice, "ends now"},
+		"an account that is gone": {"Bearer " + tokenThatEnds(soon), robot, "serviceaccounts shop/robot"},
+		"no credential":           {"Basic eDp5", alice, "does not say when it ends"},
+	} {
+		_, err := createWith(showing(t.Context(), test.authorization), NewREST(i, objects()), test.user, 600, metav1.CreateOptions{})
+		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestDryRunHasNoToken(t *testing.T) {
-	answer, err := create(NewREST(issuer()), alice, 600, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	answer, err := create(NewREST(issuer(), objects()), alice, 600, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil || answer.Status != (weirv1alpha1.RegistryTokenStatus{}) {
 		t.Errorf("%+v, %v", answer, err)
 	}
@@ -98,7 +152,7 @@ func TestDryRunHasNoToken(t *testing.T) {
 func TestAdmissionIsAsked(t *testing.T) {
 	refusal := errors.New("not today")
 	ctx := apirequest.WithUser(context.Background(), alice)
-	_, err := NewREST(issuer()).Create(ctx, &weirv1alpha1.RegistryToken{Spec: weirv1alpha1.RegistryTokenSpec{ExpirationSeconds: 600}},
+	_, err := NewREST(issuer(), objects()).Create(ctx, &weirv1alpha1.RegistryToken{Spec: weirv1alpha1.RegistryTokenSpec{ExpirationSeconds: 600}},
 		func(context.Context, runtime.Object) error { return refusal }, &metav1.CreateOptions{})
 	if !errors.Is(err, refusal) {
 		t.Errorf("got %v", err)
@@ -123,7 +177,7 @@ func (brokenSecrets) Update(context.Context, *corev1.Secret, metav1.UpdateOption
 }
 
 func TestWithoutAKey(t *testing.T) {
-	_, err := create(NewREST(tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{Secrets: brokenSecrets{}}))), alice, 600, metav1.CreateOptions{})
+	_, err := create(NewREST(tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{Secrets: brokenSecrets{}})), objects()), alice, 600, metav1.CreateOptions{})
 	if seconds, retry := apierrors.SuggestsClientDelay(err); !retry || seconds == 0 || strings.Contains(err.Error(), errBroken.Error()) {
 		t.Errorf("got %v; want one that says when to try again", err)
 	}

@@ -40,6 +40,9 @@ type Token struct {
 	// Grants are what it is bound to. An access token may have none, and is good for
 	// nothing but showing who has it; a password never has any.
 	Grants []Grant
+	// Bound are the objects that it ends with. The token of a service account is always
+	// bound to the account.
+	Bound []Object
 	// IssuedAt and ExpiresAt are in whole seconds.
 	IssuedAt, ExpiresAt time.Time
 }
@@ -52,6 +55,7 @@ type claims struct {
 	Groups []string            `json:"groups,omitempty"`
 	Extra  map[string][]string `json:"extra,omitempty"`
 	Grants []Grant             `json:"access,omitempty"`
+	Bound  []Object            `json:"bound,omitempty"`
 }
 
 // claimsOf says what a token says.
@@ -71,6 +75,7 @@ func claimsOf(t Token, id string) *claims {
 		Groups: t.User.GetGroups(),
 		Extra:  t.User.GetExtra(),
 		Grants: t.Grants,
+		Bound:  t.Bound,
 	}
 }
 
@@ -80,6 +85,7 @@ func (c *claims) token() *Token {
 		Kind:      c.Kind,
 		User:      &user.DefaultInfo{Name: c.Subject, UID: c.UID, Groups: c.Groups, Extra: c.Extra},
 		Grants:    c.Grants,
+		Bound:     c.Bound,
 		IssuedAt:  c.IssuedAt.Time,
 		ExpiresAt: c.ExpiresAt.Time,
 	}
@@ -97,7 +103,7 @@ func (c *claims) Validate() error {
 		return errIncomplete
 	case c.Kind != Access && c.Kind != Password, c.Kind == Password && c.Grants != nil:
 		return errIncomplete
-	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime:
+	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime, !bindsAccount(c.Subject, c.Bound):
 		return errIncomplete
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestRotation(t *testing.T) {
 	one, other := replica(s, c), replica(s, c)
 	first := issue(t, one)
 	verifies(t, other, first)
-	password, _, err := one.Issue(context.Background(), Password, alice, nil, MaxLifetime, time.Time{})
+	password, _, err := one.Issue(context.Background(), Password, alice, nil, MaxLifetime, End{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestRotation(t *testing.T) {
 func TestKeysThatAreReplacedOften(t *testing.T) {
 	s, c := &store{}, newClock()
 	i := NewIssuer(NewKeys(KeyOptions{Secrets: s, Now: c.now, RotateAfter: time.Hour}))
-	password, _, err := i.Issue(context.Background(), Password, alice, nil, MaxLifetime, time.Time{})
+	password, _, err := i.Issue(context.Background(), Password, alice, nil, MaxLifetime, End{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestWhileTheAPICannotBeAsked(t *testing.T) {
 	if _, err := fresh.Verify(context.Background(), text); !errors.Is(err, down) || errors.As(err, &invalid) {
 		t.Errorf("verifying: %v", err)
 	}
-	if _, _, err := fresh.Issue(context.Background(), Access, alice, nil, time.Minute, time.Time{}); !errors.Is(err, down) {
+	if _, _, err := fresh.Issue(context.Background(), Access, alice, nil, time.Minute, End{}); !errors.Is(err, down) {
 		t.Errorf("issuing: %v", err)
 	}
 	s.change(func() { s.getErr = nil })
@@ -182,7 +182,7 @@ func TestASecretThatSomebodyEdited(t *testing.T) {
 		good := issue(t, replica(s, c))
 		s.change(func() { s.secret.Data[ringKey] = []byte(content) })
 		i := replica(s, c)
-		_, _, err := i.Issue(context.Background(), Access, alice, nil, time.Minute, time.Time{})
+		_, _, err := i.Issue(context.Background(), Access, alice, nil, time.Minute, End{})
 		if err == nil || !strings.Contains(err.Error(), DefaultName) || strings.Contains(err.Error(), "c2Vj") {
 			t.Errorf("%s: %v; want an error that names the Secret and not what is in it", content, err)
 		}
@@ -211,7 +211,7 @@ func TestStrangersDoNotWearOutTheAPI(t *testing.T) {
 
 func TestErrorsOfWritingTell(t *testing.T) {
 	s, c := &store{createErr: fmt.Errorf("no space")}, newClock()
-	_, _, err := replica(s, c).Issue(context.Background(), Access, alice, nil, time.Minute, time.Time{})
+	_, _, err := replica(s, c).Issue(context.Background(), Access, alice, nil, time.Minute, End{})
 	if err == nil || !strings.Contains(err.Error(), "making it: no space") {
 		t.Errorf("got %v", err)
 	}

@@ -126,7 +126,7 @@ var alice = &user.DefaultInfo{
 // issue issues an access token that must be issued.
 func issue(t testing.TB, i *Issuer) string {
 	t.Helper()
-	text, _, err := i.Issue(context.Background(), Access, alice, []Grant{{"repository", "shop/web", []string{"pull"}}}, 5*time.Minute, time.Time{})
+	text, _, err := i.Issue(context.Background(), Access, alice, []Grant{{"repository", "shop/web", []string{"pull"}}}, 5*time.Minute, End{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ const (
 var (
 	errIncomplete = errors.New("it is not a token as this registry issues them")
 	errNobody     = errors.New("issuing a token: there is nobody it could be for")
+	errUnbound    = errors.New("issuing a token of a service account: it is not bound to the account's UID")
 )
 
 // InvalidError says why a token is not accepted. It never has the token in it.
@@ -85,17 +86,20 @@ func NewIssuer(keys *Keys) *Issuer {
 	)}
 }
 
-// Issue signs a token of that kind for a user, for lifetime or until notAfter where that
-// comes first and is not zero. It returns the token, and what the token says. The error is
-// a *TooLargeError, one about the time, or tells that the key cannot be had.
-func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Grant, lifetime time.Duration, notAfter time.Time) (string, Token, error) {
+// Issue signs a token of that kind for a user, for lifetime or until end where that comes
+// first. It returns the token, and what the token says. The error is a *TooLargeError, an
+// *InvalidError where end is now, or tells that the key cannot be had.
+func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Grant, lifetime time.Duration, end End) (string, Token, error) {
 	now := i.now().Truncate(time.Second)
-	t := Token{Kind: kind, User: u, Grants: grants, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, MaxLifetime))}
-	if !notAfter.IsZero() && notAfter.Before(t.ExpiresAt) {
-		t.ExpiresAt = notAfter.Truncate(time.Second)
+	t := Token{Kind: kind, User: u, Grants: grants, Bound: end.Bound, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, MaxLifetime))}
+	if !end.At.IsZero() && end.At.Before(t.ExpiresAt) {
+		t.ExpiresAt = end.At.Truncate(time.Second)
 	}
-	if u.GetName() == "" || u.GetName() == user.Anonymous {
+	switch {
+	case u.GetName() == "" || u.GetName() == user.Anonymous:
 		return "", Token{}, errNobody
+	case !bindsAccount(u.GetName(), end.Bound):
+		return "", Token{}, errUnbound
 	}
 	if !t.ExpiresAt.After(now) {
 		return "", Token{}, &InvalidError{Reason: "what it would be issued for ends now", Expired: true}

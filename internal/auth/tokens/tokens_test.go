@@ -24,8 +24,9 @@ func TestTokensSayWhatTheyWereIssuedFor(t *testing.T) {
 		"access":            {Kind: Access, User: alice, Grants: grants},
 		"access to nothing": {Kind: Access, User: alice, Grants: []Grant{}},
 		"password":          {Kind: Password, User: &user.DefaultInfo{Name: "bob"}},
+		"of an account":     {Kind: Password, User: robot, Bound: []Object{robotAccount, {ResourceSecrets, "shop", "s", "8"}}},
 	} {
-		text, issued, err := i.Issue(context.Background(), want.Kind, want.User, want.Grants, 5*time.Minute, time.Time{})
+		text, issued, err := i.Issue(context.Background(), want.Kind, want.User, want.Grants, 5*time.Minute, End{Bound: want.Bound})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,13 +67,13 @@ func TestLifetimes(t *testing.T) {
 		"what it is for ends":  {5 * time.Minute, c.now().Add(90*time.Second + time.Millisecond), 90 * time.Second},
 		"what it is for lasts": {5 * time.Minute, c.now().Add(time.Hour), 5 * time.Minute},
 	} {
-		_, issued, err := i.Issue(context.Background(), Access, alice, nil, test.lifetime, test.notAfter)
+		_, issued, err := i.Issue(context.Background(), Access, alice, nil, test.lifetime, End{At: test.notAfter})
 		if got := issued.ExpiresAt.Sub(issued.IssuedAt); err != nil || got != test.want {
 			t.Errorf("%s: %s, %v, want %s", name, got, err, test.want)
 		}
 	}
 	var invalid *InvalidError
-	if _, _, err := i.Issue(context.Background(), Access, alice, nil, time.Minute, c.now()); !errors.As(err, &invalid) {
+	if _, _, err := i.Issue(context.Background(), Access, alice, nil, time.Minute, End{At: c.now()}); !errors.As(err, &invalid) {
 		t.Errorf("for what has ended: %v", err)
 	}
 }
@@ -106,8 +107,36 @@ func TestClocksThatDiffer(t *testing.T) {
 func TestNobodyGetsAToken(t *testing.T) {
 	i := replica(&store{}, newClock())
 	for _, u := range []user.Info{&user.DefaultInfo{}, &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}} {
-		if text, _, err := i.Issue(context.Background(), Password, u, nil, time.Hour, time.Time{}); err == nil {
+		if text, _, err := i.Issue(context.Background(), Password, u, nil, time.Hour, End{}); err == nil {
 			t.Errorf("%q got %s", u.GetName(), text)
+		}
+	}
+}
+
+var (
+	robot        = &user.DefaultInfo{Name: "system:serviceaccount:shop:robot", UID: "7"}
+	robotAccount = Object{ResourceServiceAccounts, "shop", "robot", "7"}
+)
+
+// The token of a service account without the account's UID would go on for the next account
+// of that name: it is neither issued nor taken.
+func TestTokensOfServiceAccountsAreBoundToThem(t *testing.T) {
+	s, c := &store{}, newClock()
+	i := replica(s, c)
+	for name, bound := range map[string][]Object{
+		"nothing":             nil,
+		"another account":     {{ResourceServiceAccounts, "shop", "other", "7"}},
+		"one elsewhere":       {{ResourceServiceAccounts, "other", "robot", "7"}},
+		"another resource":    {{ResourceSecrets, "shop", "robot", "7"}},
+		"no UID":              {{ResourceServiceAccounts, "shop", "robot", ""}},
+		"another one without": {robotAccount, {ResourceSecrets, "shop", "s", ""}},
+	} {
+		if text, _, err := i.Issue(context.Background(), Password, robot, nil, time.Hour, End{Bound: bound}); err == nil {
+			t.Errorf("bound to %s, it is %s", name, text)
+		}
+		unbound := claimsOf(Token{Kind: Password, User: robot, Bound: bound, IssuedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}, "x")
+		if unbound.Validate() == nil {
+			t.Errorf("a token bound to %s is taken", name)
 		}
 	}
 }
@@ -118,13 +147,13 @@ func TestIdentitiesThatFitInNoHeader(t *testing.T) {
 	for n := range 400 {
 		big.Groups = append(big.Groups, fmt.Sprintf("a-group-with-a-long-name-%d", n))
 	}
-	_, _, err := i.Issue(context.Background(), Access, big, nil, time.Minute, time.Time{})
+	_, _, err := i.Issue(context.Background(), Access, big, nil, time.Minute, End{})
 	var large *TooLargeError
 	if !errors.As(err, &large) || large.User != "eve" || large.Bytes <= MaxBytes {
 		t.Fatalf("got %v", err)
 	}
 	big.Groups = big.Groups[:100]
-	text, _, err := i.Issue(context.Background(), Access, big, nil, time.Minute, time.Time{})
+	text, _, err := i.Issue(context.Background(), Access, big, nil, time.Minute, End{})
 	if err != nil || len(text) > MaxBytes {
 		t.Fatalf("%d bytes, %v", len(text), err)
 	}

@@ -4967,7 +4967,7 @@ func schema_weir_internal_weirapi_v1alpha1_RegistryTokenSpec(ref common.Referenc
 				Properties: map[string]spec.Schema{
 					"expirationSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "expirationSeconds is how long the password is to be good for, from 600 (ten minutes) to 43200 (twelve hours). Default 3600.",
+							Description: "expirationSeconds is how long the password is to be good for, from 600 (ten minutes) to 43200 (twelve hours). Default 3600. It ends earlier with the credential of the request, and with the user's service account.",
 							Default:     3600,
 							Type:        []string{"integer"},
 							Format:      "int64",

@@ -14,9 +14,11 @@ import (
 	"k8s.io/apiserver/pkg/authentication/token/cache"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/auth"
+	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	"weir.dev/weir/internal/ociregistry"
 )
@@ -26,7 +28,7 @@ const TokenPath = "/openshift/token"
 
 // How long answers of the API are remembered.
 const (
-	knownTokenTTL   = 30 * time.Second
+	knownTokenTTL   = 10 * time.Second
 	unknownTokenTTL = 5 * time.Second
 	allowedTTL      = 10 * time.Second
 	refusedTTL      = 5 * time.Second
@@ -43,7 +45,8 @@ const DefaultLifetime = 5 * time.Minute
 // Options say whom to ask and how tokens are issued.
 type Options struct {
 	// Config reaches the API, as a user that may create tokenreviews and
-	// subjectaccessreviews, and get, create and update the Secret of the key.
+	// subjectaccessreviews, get, create and update the Secret of the key, and get what
+	// tokens are bound to: serviceaccounts, secrets, pods and nodes.
 	Config *rest.Config
 	// KeyNamespace and KeyName are the Secret whose key signs tokens; "" is
 	// tokens.DefaultNamespace and tokens.DefaultName.
@@ -67,6 +70,7 @@ type Access struct {
 	reviewer authenticator.Token
 	rights   auth.Access
 	issuer   *tokens.Issuer
+	objects  *credential.Objects
 	realm    realm
 	lifetime time.Duration
 	now      func() time.Time
@@ -86,6 +90,10 @@ func New(o Options) (*Access, error) {
 	config := rest.CopyConfig(o.Config)
 	config.Timeout = reviewTimeout
 	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
+	}
+	objects, err := metadata.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
 	}
@@ -111,6 +119,7 @@ func New(o Options) (*Access, error) {
 		reviewer: cache.New(tokenReviewer{client.AuthenticationV1().TokenReviews()}, false, knownTokenTTL, unknownTokenTTL),
 		rights:   auth.New(authorizer),
 		issuer:   tokens.NewIssuer(keys),
+		objects:  credential.NewObjects(objects, o.Now),
 		realm:    r,
 		lifetime: cmp.Or(o.Lifetime, DefaultLifetime),
 		now:      o.Now,

@@ -3,17 +3,16 @@ package access
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	"weir.dev/weir/internal/ociregistry"
 )
@@ -37,12 +36,13 @@ var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.Al
 // credentials are what a request shows: a password or a token.
 type credentials struct{ scheme, secret string }
 
-// identity is who somebody is, and for how long that is known.
+// identity is a user and the end of the credential that shows it.
 type identity struct {
 	user   user.Info
 	grants []ociregistry.Grant
-	// expires is zero where it is not known.
-	expires time.Time
+	end    tokens.End
+	// endless is true for a credential that does not say when it ends.
+	endless bool
 }
 
 // credentialsError says that credentials are not accepted. It never has them in it.
@@ -82,11 +82,23 @@ func (a *Access) identifyOurs(ctx context.Context, secret string) (identity, err
 	if err != nil {
 		return identity{}, err
 	}
-	who := identity{user: t.User, expires: t.ExpiresAt}
+	if err := a.objects.Exist(ctx, t.Bound); err != nil {
+		return identity{}, ended(err)
+	}
+	who := identity{user: t.User, end: tokens.End{At: t.ExpiresAt, Bound: t.Bound}}
 	if t.Kind == tokens.Access {
 		who.grants = grantsOf(t.Grants)
 	}
 	return who, nil
+}
+
+// ended tells in the words of the client that a credential ended with an object.
+func ended(err error) error {
+	var gone *credential.GoneError
+	if errors.As(err, &gone) {
+		return &credentialsError{reason: "the token is not valid any more: " + gone.Error()}
+	}
+	return err
 }
 
 // grantsOf never returns nil, which would read as unbounded.
@@ -103,8 +115,8 @@ func (a *Access) identifyByReview(ctx context.Context, secret string) (identity,
 	if len(secret) > maxSecret {
 		return identity{}, &credentialsError{reason: "the token is too long to be one"}
 	}
-	expires := expiryOf(secret)
-	if !expires.IsZero() && !a.now().Before(expires) {
+	end, bounded := credential.EndOf(secret)
+	if !end.At.IsZero() && !a.now().Before(end.At) {
 		return identity{}, &credentialsError{reason: "the token has expired"}
 	}
 	response, ok, err := a.reviewer.AuthenticateToken(ctx, secret)
@@ -114,27 +126,7 @@ func (a *Access) identifyByReview(ctx context.Context, secret string) (identity,
 	if !ok {
 		return identity{}, &credentialsError{reason: "the API does not accept the token"}
 	}
-	return identity{user: response.User, expires: expires}, nil
-}
-
-// expiryOf is when a token says that it ends, zero when it does not say. Nothing is
-// verified: the API's answer counts, and ends earlier at most.
-func expiryOf(token string) time.Time {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return time.Time{}
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return time.Time{}
-	}
-	var claims struct {
-		Expires float64 `json:"exp"`
-	}
-	if json.Unmarshal(payload, &claims) != nil || claims.Expires <= 0 || claims.Expires > 1<<40 {
-		return time.Time{}
-	}
-	return time.Unix(int64(claims.Expires), 0)
+	return identity{user: response.User, end: end, endless: !bounded}, nil
 }
 
 // tokenReviews is the API's resource.

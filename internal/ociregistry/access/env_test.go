@@ -12,12 +12,16 @@ import (
 
 	"go.uber.org/goleak"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
 
 	"weir.dev/weir/internal/auth"
+	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
@@ -37,19 +41,35 @@ type world struct {
 	down  bool
 	asked int
 	at    time.Time
+	// objects are those that tokens are bound to.
+	objects *metadatafake.FakeMetadataClient
 }
+
+// Tokens of the API, as an identity provider or the API itself issues them.
+var (
+	tokenOfAlice = jwtThatEnds(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC))
+	tokenOfBob   = jwtThatEnds(time.Date(2031, 1, 1, 0, 0, 1, 0, time.UTC))
+)
 
 var errDown = errors.New("connection refused")
 
 func newWorld() *world {
 	return &world{
 		tokens: map[string]user.Info{
-			"token-of-alice": &user.DefaultInfo{Name: "alice", UID: "1", Groups: []string{"devs", user.AllAuthenticated}},
-			"token-of-bob":   &user.DefaultInfo{Name: "bob", Groups: []string{user.AllAuthenticated}},
+			tokenOfAlice: &user.DefaultInfo{Name: "alice", UID: "1", Groups: []string{"devs", user.AllAuthenticated}},
+			tokenOfBob:   &user.DefaultInfo{Name: "bob", Groups: []string{user.AllAuthenticated}},
 		},
 		rights: map[string]bool{},
 		at:     time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+
+		objects: metadatafake.NewSimpleMetadataClient(metadataScheme()),
 	}
+}
+
+func metadataScheme() *runtime.Scheme {
+	scheme := metadatafake.NewTestScheme()
+	utilruntime.Must(metav1.AddMetaToScheme(scheme))
+	return scheme
 }
 
 func (w *world) allow(rights ...string) { w.set(true, rights...) }
@@ -123,6 +143,7 @@ func (w *world) access() *Access {
 		reviewer: w,
 		rights:   auth.New(authorizerFunc(w.Authorize)),
 		issuer:   tokens.NewIssuer(keys),
+		objects:  credential.NewObjects(w.objects, w.now),
 		lifetime: DefaultLifetime,
 		now:      w.now,
 	}

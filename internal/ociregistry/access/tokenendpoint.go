@@ -153,10 +153,18 @@ func (a *Access) evaluate(ctx context.Context, who identity, scopes []scope) ([]
 	return grants, nil
 }
 
-// issue makes the answer. A user who is in so many groups that they fit into no token gets
-// back the one they showed: clients can go on, and it is good for what it was good for.
+// issue makes the answer. Where no token can be made that ends with the one that was shown, or
+// fits into a header, the answer is that one itself: clients can go on, and it is good for what
+// it was good for.
 func (a *Access) issue(ctx context.Context, who identity, granted []tokens.Grant, shown credentials) (tokenAnswer, error) {
-	text, t, err := a.issuer.Issue(ctx, tokens.Access, who.user, granted, a.lifetime, who.expires)
+	if who.endless {
+		return tokenAnswer{Token: shown.secret, AccessToken: shown.secret}, nil
+	}
+	end, err := a.objects.Complete(ctx, who.user, who.end)
+	if err != nil {
+		return tokenAnswer{}, ended(err)
+	}
+	text, t, err := a.issuer.Issue(ctx, tokens.Access, who.user, granted, a.lifetime, end)
 	var large *tokens.TooLargeError
 	var invalid *tokens.InvalidError
 	switch {

@@ -65,7 +65,7 @@ func as(t testing.TB, a *Access, token string) ociregistry.Caller {
 func TestTokenOfSomebody(t *testing.T) {
 	w := newWorld()
 	a := w.access()
-	r := askRaw(a, basicHeader("token-of-alice"))
+	r := askRaw(a, basicHeader(tokenOfAlice))
 	answer := decodeAnswer(t, r)
 	if r.Header().Get("Content-Type") != "application/json" || r.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", r.Header())
@@ -74,7 +74,7 @@ func TestTokenOfSomebody(t *testing.T) {
 		t.Errorf("the answer is %s", r.Body)
 	}
 	c := as(t, a, answer.Token)
-	if c.User.GetName() != "alice" || !cmp.Equal(c.User.GetGroups(), w.tokens["token-of-alice"].GetGroups()) || c.Grants == nil || len(c.Grants) != 0 {
+	if c.User.GetName() != "alice" || !cmp.Equal(c.User.GetGroups(), w.tokens[tokenOfAlice].GetGroups()) || c.Grants == nil || len(c.Grants) != 0 {
 		t.Errorf("the token is %+v's", c)
 	}
 }
@@ -102,7 +102,7 @@ func TestTokensThatAreNotIssued(t *testing.T) {
 		"wrong password":           {basicHeader("wrong"), "", empty},
 		"no password":              {basicHeader(""), "", empty},
 		"Basic that is none":       {"Basic !", "", empty},
-		"Bearer":                   {"Bearer token-of-alice", "", empty},
+		"Bearer":                   {"Bearer " + tokenOfAlice, "", empty},
 		"Bearer of nobody":         {"Bearer anonymous", "", empty},
 		"a password of nobody":     {basicHeader("anonymous"), "", empty},
 		"another scheme":           {"Digest x", "", empty},
@@ -129,17 +129,17 @@ func TestATokenForWhatCanBeGranted(t *testing.T) {
 	for _, bad := range append(slices.Clone(ungrantable), strings.Join(ungrantable, " ")) {
 		for _, scopes := range [][]string{{good, bad}, {bad, good}, {bad + " " + good}} {
 			form := url.Values{
-				"grant_type": {"password"}, "password": {"token-of-alice"}, "scope": {strings.Join(scopes, " ")},
+				"grant_type": {"password"}, "password": {tokenOfAlice}, "scope": {strings.Join(scopes, " ")},
 				"service": {"x", "y"}, "audience": {"z"}, "client_id": {"containerd-client"}, "access_type": {"offline"},
 			}
-			for how, r := range map[string]*httptest.ResponseRecorder{"GET": askRaw(a, basicHeader("token-of-alice"), scopes...), "POST": post(a, form)} {
+			for how, r := range map[string]*httptest.ResponseRecorder{"GET": askRaw(a, basicHeader(tokenOfAlice), scopes...), "POST": post(a, form)} {
 				if diff := cmp.Diff(want, allowed(t, a, as(t, a, decodeAnswer(t, r).Token), "shop/web")); diff != "" {
 					t.Errorf("%s %.100q (-want +got):\n%s", how, scopes, diff)
 				}
 			}
 		}
 	}
-	none := as(t, a, ask(t, a, basicHeader("token-of-alice"), ungrantable...).Token)
+	none := as(t, a, ask(t, a, basicHeader(tokenOfAlice), ungrantable...).Token)
 	if none.User.GetName() != "alice" || none.Grants == nil || len(none.Grants) != 0 {
 		t.Errorf("for names that cannot be, alice gets %+v", none)
 	}
@@ -164,8 +164,8 @@ func TestTokenByForm(t *testing.T) {
 	w.allow("alice get imagestreams/layers shop/web")
 	a := w.access()
 	for _, form := range []url.Values{
-		{"grant_type": {"password"}, "username": {"u"}, "password": {"token-of-alice"}, "scope": {"repository:shop/web:pull"}},
-		{"grant_type": {"refresh_token"}, "refresh_token": {"token-of-alice"}, "scope": {"repository:shop/web:pull"}},
+		{"grant_type": {"password"}, "username": {"u"}, "password": {tokenOfAlice}, "scope": {"repository:shop/web:pull"}},
+		{"grant_type": {"refresh_token"}, "refresh_token": {tokenOfAlice}, "scope": {"repository:shop/web:pull"}},
 	} {
 		answer := decodeAnswer(t, post(a, form))
 		if answer.TokenType != "Bearer" || answer.ExpiresIn != 300 {
@@ -180,7 +180,7 @@ func TestTokenByForm(t *testing.T) {
 		code int
 		text string
 	}{
-		"no grant type":      {url.Values{"password": {"token-of-alice"}}, 400, `{"error":"invalid_request"}`},
+		"no grant type":      {url.Values{"password": {tokenOfAlice}}, 400, `{"error":"invalid_request"}`},
 		"another grant type": {url.Values{"grant_type": {"authorization_code"}}, 400, `{"error":"unsupported_grant_type"}`},
 		"wrong password":     {url.Values{"grant_type": {"password"}, "password": {"wrong"}}, 401, ""},
 		"no password":        {url.Values{"grant_type": {"password"}}, 401, ""},
@@ -192,7 +192,7 @@ func TestTokenByForm(t *testing.T) {
 		}
 	}
 	// What stands in the URL is not the form, and is logged on the way.
-	r := httptest.NewRequest(http.MethodPost, TokenPath+"?grant_type=password&password=token-of-alice", nil)
+	r := httptest.NewRequest(http.MethodPost, TokenPath+"?grant_type=password&password="+tokenOfAlice, nil)
 	rec := httptest.NewRecorder()
 	a.ServeToken(rec, r)
 	if rec.Code != http.StatusBadRequest {
@@ -236,7 +236,7 @@ func TestGrants(t *testing.T) {
 		w := newWorld()
 		w.allow(test.atIssue...)
 		a := w.access()
-		c := as(t, a, ask(t, a, basicHeader("token-of-alice"), test.scopes...).Token)
+		c := as(t, a, ask(t, a, basicHeader(tokenOfAlice), test.scopes...).Token)
 		w.revoke(all...)
 		w.allow(test.now...)
 		if diff := cmp.Diff(test.want, allowed(t, a, c, "shop/web")); diff != "" {
@@ -250,7 +250,7 @@ func TestGrantsKnowARepositoryByEachOfItsNames(t *testing.T) {
 	w.allow("alice get imagestreams/layers shop/a.x2f.b")
 	a := w.access()
 	for _, asked := range []string{"shop/a/b", "shop/a.x2f.b"} {
-		c := as(t, a, ask(t, a, basicHeader("token-of-alice"), "repository:"+asked+":pull").Token)
+		c := as(t, a, ask(t, a, basicHeader(tokenOfAlice), "repository:"+asked+":pull").Token)
 		for _, used := range []string{"shop/a/b", "shop/a.x2f.b"} {
 			if err := a.Allow(context.Background(), c, repo(t, used), ociregistry.ActionPull); err != nil {
 				t.Errorf("issued for %s, used on %s: %v", asked, used, err)
@@ -264,12 +264,12 @@ func TestGrantsKnowARepositoryByEachOfItsNames(t *testing.T) {
 
 func TestCatalog(t *testing.T) {
 	a := newWorld().access()
-	bound := as(t, a, ask(t, a, basicHeader("token-of-alice"), "repository:shop/web:pull").Token)
+	bound := as(t, a, ask(t, a, basicHeader(tokenOfAlice), "repository:shop/web:pull").Token)
 	e := failure(t, a.AllowCatalog(bound))
 	if e.Code != ociregistry.CodeUnauthorized || !strings.Contains(e.Challenge, `scope="registry:catalog:*"`) {
 		t.Errorf("%v, challenge %s", e, e.Challenge)
 	}
-	for _, token := range []string{"token-of-alice", "anonymous", ask(t, a, basicHeader("token-of-alice"), "registry:catalog:*").Token} {
+	for _, token := range []string{tokenOfAlice, "anonymous", ask(t, a, basicHeader(tokenOfAlice), "registry:catalog:*").Token} {
 		if err := a.AllowCatalog(as(t, a, token)); err != nil {
 			t.Error(err)
 		}
@@ -281,7 +281,7 @@ func TestTokensAreNotWidenedByExchange(t *testing.T) {
 	w := newWorld()
 	w.allow("alice get imagestreams/layers *", "alice update imagestreams/layers *")
 	a := w.access()
-	first := ask(t, a, basicHeader("token-of-alice"), "repository:shop/web:pull").Token
+	first := ask(t, a, basicHeader(tokenOfAlice), "repository:shop/web:pull").Token
 	w.pass(4 * time.Minute)
 	again := ask(t, a, basicHeader(first), "repository:shop/web:pull,push", "repository:shop/other:pull", "registry:catalog:*")
 	if again.ExpiresIn != 60 {
@@ -321,7 +321,7 @@ func TestPasswords(t *testing.T) {
 	w := newWorld()
 	w.allow("cert get imagestreams/layers shop/web", "cert update imagestreams/layers shop/web", "cert delete images /")
 	a := w.access()
-	password, _, err := a.issuer.Issue(context.Background(), tokens.Password, &user.DefaultInfo{Name: "cert"}, nil, time.Hour, time.Time{})
+	password, _, err := a.issuer.Issue(context.Background(), tokens.Password, &user.DefaultInfo{Name: "cert"}, nil, time.Hour, tokens.End{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,16 +338,27 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// Who is in more groups than fit into a token gets back what they showed.
+// A token that does not say when it ends is given back: one of the registry would outlive it.
+func TestTokensWithoutAnEnd(t *testing.T) {
+	w := newWorld()
+	w.tokens["opaque"] = &user.DefaultInfo{Name: "static"}
+	a := w.access()
+	if answer := ask(t, a, basicHeader("opaque"), "repository:shop/web:pull"); answer.Token != "opaque" || answer.ExpiresIn != 0 {
+		t.Errorf("for a token without an end, there is %+v", answer)
+	}
+}
+
+// Users in more groups than fit into a token get back what they showed.
 func TestUsersOfVeryManyGroups(t *testing.T) {
 	w := newWorld()
 	big := &user.DefaultInfo{Name: "big"}
 	for n := range 500 {
 		big.Groups = append(big.Groups, fmt.Sprintf("a-group-with-a-long-name-%d", n))
 	}
-	w.tokens["token-of-big"] = big
+	tokenOfBig := jwtThatEnds(w.at.Add(time.Hour))
+	w.tokens[tokenOfBig] = big
 	a := w.access()
-	if answer := ask(t, a, basicHeader("token-of-big"), "repository:shop/web:pull"); answer.Token != "token-of-big" {
+	if answer := ask(t, a, basicHeader(tokenOfBig), "repository:shop/web:pull"); answer.Token != tokenOfBig {
 		t.Errorf("the token has %d bytes", len(answer.Token))
 	}
 }
@@ -356,9 +367,9 @@ func TestTokenEndpointWhileTheAPICannotBeAsked(t *testing.T) {
 	w := newWorld()
 	w.allow("alice get imagestreams/layers shop/web")
 	a := w.access()
-	own := ask(t, a, basicHeader("token-of-alice"), "repository:shop/web:pull").Token
+	own := ask(t, a, basicHeader(tokenOfAlice), "repository:shop/web:pull").Token
 	w.setDown(true)
-	for name, header := range map[string]string{"an API token": basicHeader("token-of-alice"), "a token of ours, whose rights cannot be asked": basicHeader(own)} {
+	for name, header := range map[string]string{"an API token": basicHeader(tokenOfAlice), "a token of ours, whose rights cannot be asked": basicHeader(own)} {
 		r := askRaw(a, header, "repository:shop/web:pull")
 		if r.Code != http.StatusServiceUnavailable || r.Header().Get("Retry-After") == "" || strings.Contains(r.Body.String(), errDown.Error()) {
 			t.Errorf("%s: %d %s", name, r.Code, r.Body)
@@ -377,7 +388,7 @@ func TestManyAtOnce(t *testing.T) {
 	errs := make(chan error, 64)
 	for range 64 {
 		all.Go(func() {
-			r := askRaw(a, basicHeader("token-of-alice"), "repository:shop/web:pull")
+			r := askRaw(a, basicHeader(tokenOfAlice), "repository:shop/web:pull")
 			var answer tokenAnswer
 			err := json.Unmarshal(r.Body.Bytes(), &answer)
 			for range 20 {
@@ -404,7 +415,7 @@ func FuzzTokenEndpoint(f *testing.F) {
 	w.allow("alice get imagestreams/layers *")
 	a := w.access()
 	f.Add("Basic dTpwYXNz", "repository:shop/web:pull", "grant_type=password&password=x")
-	f.Add(basicHeader("token-of-alice"), "repository:shop/web:*", "grant_type=refresh_token&refresh_token=token-of-alice&scope=repository:a/b:pull")
+	f.Add(basicHeader(tokenOfAlice), "repository:shop/web:*", "grant_type=refresh_token&refresh_token="+tokenOfAlice+"&scope=repository:a/b:pull")
 	f.Add("Bearer x", ":::", "grant_type=%")
 	f.Fuzz(func(t *testing.T, authorization, scope, form string) {
 		get := request(http.MethodGet, TokenPath+"?"+url.Values{"scope": {scope}}.Encode(), "")

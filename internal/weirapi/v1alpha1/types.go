@@ -30,7 +30,8 @@ type RegistryToken struct {
 // RegistryTokenSpec is what is asked for.
 type RegistryTokenSpec struct {
 	// expirationSeconds is how long the password is to be good for, from 600 (ten minutes)
-	// to 43200 (twelve hours). Default 3600.
+	// to 43200 (twelve hours). Default 3600. It ends earlier with the credential of the
+	// request, and with the user's service account.
 	// +optional
 	// +default=3600
 	ExpirationSeconds int64 `json:"expirationSeconds,omitempty"`

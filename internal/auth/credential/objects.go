@@ -1,0 +1,142 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/cache"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/metadata"
+
+	"weir.dev/weir/internal/auth/tokens"
+)
+
+const (
+	// maxKnown bounds the objects that are remembered.
+	maxKnown = 4096
+	// knownTTL is how long a token lasts after an object that it is bound to.
+	knownTTL = 10 * time.Second
+	// goneTTL is longer: a UID never comes back.
+	goneTTL = time.Minute
+	// readTimeout bounds one look.
+	readTimeout = 10 * time.Second
+)
+
+// GoneError tells that an object is gone, or another has its name.
+type GoneError struct{ Object tokens.Object }
+
+func (e *GoneError) Error() string {
+	return fmt.Sprintf("it ended with %s %s", e.Object.Resource, types.NamespacedName{Namespace: e.Object.Namespace, Name: e.Object.Name})
+}
+
+// Objects looks for the objects that tokens are bound to. It may be used by many goroutines
+// at once.
+type Objects struct {
+	client metadata.Interface
+	now    clock
+	known  *cache.LRUExpireCache // tokens.Object → nil, or a *GoneError
+	flight singleflight.Group
+}
+
+// clock is the time as the cache takes it.
+type clock func() time.Time
+
+// Now implements cache.Clock.
+func (c clock) Now() time.Time { return c() }
+
+// NewObjects looks with the client, which must be allowed to get the metadata of
+// serviceaccounts, secrets, pods and nodes. now is the time; nil is time.Now.
+func NewObjects(client metadata.Interface, now func() time.Time) *Objects {
+	if now == nil {
+		now = time.Now
+	}
+	return &Objects{client: client, now: now, known: cache.NewLRUExpireCacheWithClock(maxKnown, clock(now))}
+}
+
+// Exist returns nil if all objects exist. The error is a *GoneError, or tells that the API
+// did not answer.
+func (o *Objects) Exist(ctx context.Context, bound []tokens.Object) error {
+	for _, object := range bound {
+		if err := o.exists(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Objects) exists(ctx context.Context, object tokens.Object) error {
+	if known, ok := o.known.Get(object); ok {
+		if gone, isGone := known.(*GoneError); isGone {
+			return gone
+		}
+		return nil
+	}
+	// Others wait for this, so that it does not end with the request it began with.
+	_, err, _ := o.flight.Do(fmt.Sprintf("%q", object), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		defer cancel()
+		uid, err := o.uid(ctx, object)
+		switch {
+		case err != nil:
+			return nil, err
+		case uid != object.UID:
+			gone := &GoneError{object}
+			o.known.Add(object, gone, goneTTL)
+			return nil, gone
+		}
+		o.known.Add(object, nil, knownTTL)
+		return nil, nil
+	})
+	return err
+}
+
+// Complete adds the account of a user to the end of a credential, if the user is a service
+// account, and the UIDs that are missing. The error is a *GoneError, or tells that the API
+// did not answer.
+func (o *Objects) Complete(ctx context.Context, u user.Info, end tokens.End) (tokens.End, error) {
+	bound := slices.Clone(end.Bound)
+	if account, ok := tokens.AccountOf(u.GetName()); ok {
+		if account.UID = u.GetUID(); !slices.Contains(bound, account) {
+			bound = slices.Insert(bound, 0, account)
+		}
+	}
+	for i, object := range bound {
+		if object.UID != "" {
+			if err := o.exists(ctx, object); err != nil {
+				return tokens.End{}, err
+			}
+			continue
+		}
+		uid, err := o.uid(ctx, object)
+		if err != nil {
+			return tokens.End{}, err
+		}
+		if uid == "" {
+			return tokens.End{}, &GoneError{object}
+		}
+		bound[i].UID = uid
+	}
+	return tokens.End{At: end.At, Bound: bound}, nil
+}
+
+// uid is the UID of the object that has the name now, "" if there is none.
+func (o *Objects) uid(ctx context.Context, object tokens.Object) (string, error) {
+	found, err := o.client.Resource(corev1.SchemeGroupVersion.WithResource(object.Resource)).Namespace(object.Namespace).Get(ctx, object.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking for %s %s/%s, which a token is bound to: %w", object.Resource, object.Namespace, object.Name, err)
+	}
+	if found.DeletionTimestamp != nil && !found.DeletionTimestamp.After(o.now()) {
+		return "", nil
+	}
+	return string(found.UID), nil
+}
