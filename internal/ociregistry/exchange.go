@@ -98,6 +98,9 @@ func (x *exchange) admit() (err error) {
 		return err
 	}
 	needs := x.route.needs
+	if needs.writes() {
+		x.r = x.r.WithContext(WithOrigin(x.context(), Origin{User: x.caller.User.GetName(), Client: x.client(), Request: x.requestName()}))
+	}
 	if needs.action != "" {
 		if err := x.Access.Allow(x.context(), x.caller, x.repo, needs.action); err != nil {
 			return err

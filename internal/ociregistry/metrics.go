@@ -109,6 +109,9 @@ func (x *exchange) observe() {
 	if x.w.sent > 0 {
 		sentBytes.WithLabelValues(route).Add(float64(x.w.sent))
 	}
+	if x.AccessLog != nil {
+		x.AccessLog.Write(x.entry(took))
+	}
 	if !klog.V(2).Enabled() {
 		return
 	}

@@ -91,6 +91,8 @@ type Options struct {
 	// MetricsSecret is what a scraper shows as its bearer token; then nobody else may read
 	// the metrics. "" leaves it to Access.
 	MetricsSecret string
+	// AccessLog takes an entry for each request; nil for none.
+	AccessLog AccessLog
 	// Now is the time; nil is time.Now.
 	Now Clock
 }

@@ -22,6 +22,11 @@ type right struct {
 	verb, resource, subresource string
 }
 
+// writes reports whether the right is one to change something.
+func (r right) writes() bool {
+	return r.action == ActionPush || r.action == ActionDelete || r.action == ActionSign || r.verb == "delete"
+}
+
 var (
 	openToAll     = right{open: true}
 	authenticated = right{}

@@ -25,6 +25,9 @@ type Caller struct {
 	// Scheme is that of the credentials, "Basic" or "Bearer", and Realm the URL of the
 	// token endpoint as this caller reaches it: the challenge of a refusal has both.
 	Scheme, Realm string
+	// Client is the address of the client, without a port; of a trusted proxy, the address
+	// that the proxy names. It is set for callers that are refused, too.
+	Client string
 }
 
 // Grant is one part of what an issued token was allowed.

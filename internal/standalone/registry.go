@@ -15,6 +15,7 @@ import (
 	imageclient "github.com/openshift/client-go/image/clientset/versioned"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -26,6 +27,7 @@ import (
 	"weir.dev/weir/internal/diskspace"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/ociregistry/access"
+	"weir.dev/weir/internal/ociregistry/accesslog"
 	"weir.dev/weir/internal/ociregistry/pullthrough"
 	"weir.dev/weir/internal/ociregistry/streams"
 	"weir.dev/weir/internal/reference"
@@ -46,6 +48,10 @@ const (
 	keepAlive = 3 * time.Minute
 )
 
+// registryIdentity is the user that the registry's writes for clients have in the audit log and
+// in admission, with the client's user among its extra values.
+var registryIdentity = &user.DefaultInfo{Name: "system:weir:registry", Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}
+
 // registry is the integrated registry: its port, its storage and, once the API is ready, its
 // handler.
 type registry struct {
@@ -53,6 +59,8 @@ type registry struct {
 	listener net.Listener
 	store    *blobstore.Store
 	reserve  *diskspace.Reserve // nil for storage that is no folder
+	// requests is the access log, nil if there is none.
+	requests *accesslog.Log
 
 	// events records Events about streams and images.
 	events events.EventRecorder
@@ -83,6 +91,11 @@ func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
 	}
 	if names := &o.Config.Registry; names.InternalHostname == "" {
 		names.InternalHostname = reachable(r.listener)
+	}
+	if o.Registry.AccessLog.Path != "" {
+		if r.requests, err = accesslog.New(o.Registry.AccessLog); err != nil {
+			return nil, errors.Join(fmt.Errorf("--registry-access-log-path: %w", err), r.listener.Close())
+		}
 	}
 	storage := &o.Config.Registry.Storage
 	driver, err := drivers.Open(ctx, storage.Driver, storage.Parameters, o.DataDir)
@@ -122,6 +135,7 @@ func (r *registry) compose(s *Server) (err error) {
 	}
 	if r.directory, err = streams.New(streams.Options{
 		Config:        s.loopbackFor("registry"),
+		Identity:      registryIdentity,
 		Hosts:         s.hosts(),
 		PullThrough:   !settings.PullThrough.Disabled,
 		Mirror:        settings.PullThrough.Mirror,
@@ -170,7 +184,7 @@ func (r *registry) compose(s *Server) (err error) {
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
 	}
-	r.handler, err = ociregistry.New(ociregistry.Options{
+	options := ociregistry.Options{
 		Store:              r.store,
 		Directory:          r.directory,
 		Access:             who,
@@ -186,7 +200,11 @@ func (r *registry) compose(s *Server) (err error) {
 		Writes:             limit(settings.Requests.Write),
 		MetricsOff:         settings.Metrics.Disabled,
 		MetricsSecret:      metricsSecret,
-	})
+	}
+	if r.requests != nil {
+		options.AccessLog = r.requests
+	}
+	r.handler, err = ociregistry.New(options)
 	if err != nil {
 		return fmt.Errorf("making the registry: %w", err)
 	}
@@ -378,5 +396,8 @@ func (r *registry) stopNow() {
 	}
 	if r.mirror != nil {
 		r.mirror.Close()
+	}
+	if r.requests != nil {
+		_ = r.requests.Close() // every line was written when its request ended
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	cliflag "k8s.io/component-base/cli/flag"
+
+	"weir.dev/weir/internal/ociregistry/accesslog"
 )
 
 // DefaultRegistryPort is where the registry is served unless --registry-port says
@@ -25,11 +27,13 @@ type RegistryOptions struct {
 	// served over plain HTTP and every other address with a certificate of the data
 	// folder's own authority.
 	CertFile, KeyFile string
+	// AccessLog is the log of its requests; without a path there is none.
+	AccessLog accesslog.Options
 }
 
 // NewRegistryOptions returns the defaults.
 func NewRegistryOptions() *RegistryOptions {
-	return &RegistryOptions{Enabled: true, BindAddress: net.IPv4(127, 0, 0, 1), Port: DefaultRegistryPort}
+	return &RegistryOptions{Enabled: true, BindAddress: net.IPv4(127, 0, 0, 1), Port: DefaultRegistryPort, AccessLog: accesslog.Options{Format: accesslog.FormatText}}
 }
 
 // AddFlags adds the flags.
@@ -40,6 +44,12 @@ func (o *RegistryOptions) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs.IntVar(&o.Port, "registry-port", o.Port, "The port on which the registry is served. 0 takes a free one.")
 	fs.StringVar(&o.CertFile, "registry-tls-cert-file", o.CertFile, "Certificate (PEM, with its chain) that the registry serves with. Without one, loopback is served over plain HTTP and every other address with a certificate of Weir's own authority, pki/ca.crt in the data folder.")
 	fs.StringVar(&o.KeyFile, "registry-tls-private-key-file", o.KeyFile, "Key of --registry-tls-cert-file.")
+	l := &o.AccessLog
+	fs.StringVar(&l.Path, "registry-access-log-path", l.Path, "If set, each request to the registry is a line in this file: user, client, repository, digest, status, bytes, duration. '-' means standard out.")
+	fs.StringVar(&l.Format, "registry-access-log-format", l.Format, "Format of the registry's access log: 'text' for key=value pairs, 'json' for an object a line.")
+	fs.IntVar(&l.MaxAge, "registry-access-log-maxage", l.MaxAge, "The maximum number of days to keep rotated files of the registry's access log. 0 is without bound.")
+	fs.IntVar(&l.MaxBackups, "registry-access-log-maxbackup", l.MaxBackups, "The maximum number of rotated files of the registry's access log to keep. 0 is without bound.")
+	fs.IntVar(&l.MaxSize, "registry-access-log-maxsize", l.MaxSize, "The size in megabytes at which the registry's access log is rotated. 0 is 100.")
 }
 
 // validate reports every mistake, each with its flag.
@@ -56,6 +66,12 @@ func (o *RegistryOptions) validate() []error {
 	}
 	if (o.CertFile == "") != (o.KeyFile == "") {
 		errs = append(errs, errors.New("--registry-tls-cert-file and --registry-tls-private-key-file go together"))
+	}
+	if l := o.AccessLog; l.MaxSize < 0 || l.MaxBackups < 0 || l.MaxAge < 0 {
+		errs = append(errs, errors.New("--registry-access-log-maxsize, --registry-access-log-maxbackup and --registry-access-log-maxage must not be negative"))
+	}
+	if f := o.AccessLog.Format; f != accesslog.FormatText && f != accesslog.FormatJSON {
+		errs = append(errs, fmt.Errorf("--registry-access-log-format: %q is no format; choose %s or %s", f, accesslog.FormatText, accesslog.FormatJSON))
 	}
 	return errs
 }

@@ -130,13 +130,13 @@ func New(o Options) (*Access, error) {
 func (a *Access) Authenticate(r *http.Request) (ociregistry.Caller, error) {
 	shown := readCredentials(r.Header.Get("Authorization"))
 	realm := a.realm.of(r)
+	caller := ociregistry.Caller{Scheme: shown.scheme, Realm: realm.url(), Client: a.realm.client(r)}
 	if shown.scheme == schemeNone {
-		return ociregistry.Caller{}, unauthorized("authentication is required", realm.bearer(wanted(r), ""))
+		return caller, unauthorized("authentication is required", realm.bearer(wanted(r), ""))
 	}
-	caller := ociregistry.Caller{Scheme: shown.scheme, Realm: realm.url()}
 	who, err := a.identify(r.Context(), shown)
 	if err != nil {
-		return ociregistry.Caller{}, a.refused(r, shown.scheme, realm, err)
+		return caller, a.refused(r, shown.scheme, realm, err)
 	}
 	caller.User, caller.Grants = who.user, who.grants
 	return caller, nil

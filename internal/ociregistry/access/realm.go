@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -55,15 +56,31 @@ func (r realm) trusts(remote string) bool {
 		return false
 	}
 	from, err := netip.ParseAddrPort(remote)
+	return err == nil && r.isProxy(from.Addr().Unmap())
+}
+
+func (r realm) isProxy(address netip.Addr) bool {
+	return slices.ContainsFunc(r.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// client is the address that a request comes from, without a port. Each proxy adds the address
+// that it was asked from to X-Forwarded-For: the last one that is no trusted proxy's counts,
+// and what stands before it is the client's own word.
+func (r realm) client(req *http.Request) string {
+	from, err := netip.ParseAddrPort(req.RemoteAddr)
 	if err != nil {
-		return false
+		return req.RemoteAddr
 	}
-	for _, p := range r.proxies {
-		if p.Contains(from.Addr().Unmap()) {
-			return true
+	client := from.Addr().Unmap()
+	hops := strings.Split(strings.Join(req.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && r.isProxy(client); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
 		}
+		client = hop.Unmap()
 	}
-	return false
+	return client.String()
 }
 
 // forwarded is the endpoint that headers of a proxy tell of, as far as they do. Of several

@@ -75,3 +75,31 @@ func FuzzForwarded(f *testing.F) {
 		_, _ = url.Parse(e.url())
 	})
 }
+
+// The address of a client is that of the connection, or what trusted proxies say of it.
+func TestClientAddress(t *testing.T) {
+	r := realm{proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("::1/128")}}
+	for _, test := range []struct {
+		remote, want string
+		forwarded    []string
+	}{
+		{"192.0.2.7:1234", "192.0.2.7", nil},
+		{"[2001:db8::7]:1234", "2001:db8::7", nil},
+		{"[::ffff:192.0.2.7]:1234", "192.0.2.7", nil},
+		{"192.0.2.7:1234", "192.0.2.7", []string{"198.51.100.1"}},
+		{"10.0.0.1:1234", "10.0.0.1", nil},
+		{"10.0.0.1:1234", "198.51.100.1", []string{"198.51.100.1"}},
+		{"10.0.0.1:1234", "198.51.100.1", []string{"203.0.113.9, 198.51.100.1"}},
+		{"10.0.0.1:1234", "198.51.100.1", []string{"198.51.100.1, 10.0.0.2"}},
+		{"10.0.0.1:1234", "198.51.100.1", []string{"203.0.113.9", "198.51.100.1"}},
+		{"10.0.0.1:1234", "10.0.0.1", []string{"198.51.100.1, unknown"}},
+		{"[::1]:1234", "2001:db8::7", []string{"2001:db8::7"}},
+		{"@", "@", []string{"198.51.100.1"}},
+	} {
+		req := request(http.MethodGet, "/v2/", "")
+		req.RemoteAddr, req.Header["X-Forwarded-For"] = test.remote, test.forwarded
+		if got := r.client(req); got != test.want {
+			t.Errorf("%s, %v: %s, want %s", test.remote, test.forwarded, got, test.want)
+		}
+	}
+}

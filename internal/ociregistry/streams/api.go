@@ -31,8 +31,11 @@ type api struct {
 	namespaces metadata.Getter
 }
 
-func newAPI(config *rest.Config) (*api, error) {
+func newAPI(config *rest.Config, identity user.Info) (*api, error) {
 	config = rest.CopyConfig(config)
+	if identity != nil {
+		config.Wrap(func(next http.RoundTripper) http.RoundTripper { return onBehalf{next, identity} })
+	}
 	if config.QPS == 0 && config.RateLimiter == nil {
 		config.QPS = -1 // the server's own fairness decides, not a client's guess
 	}

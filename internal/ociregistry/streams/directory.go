@@ -11,6 +11,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/blobstore"
@@ -31,6 +32,10 @@ type Options struct {
 	// Config is a client of the API with the registry's identity (see the package for the
 	// rights it needs). It must not set a Timeout, which would end watches.
 	Config *rest.Config
+	// Identity is the user of the registry's writes for clients, whom Config may impersonate
+	// with the extra values ExtraUser, ExtraClient and ExtraRequest. It needs the rights of
+	// the user of Config. nil writes as that user, without a word for whom.
+	Identity user.Info
 	// Hosts are the names of this registry. Internal is needed: pushed images are recorded
 	// under it. What refers to either is never fetched from outside.
 	Hosts stream.Registries
@@ -90,7 +95,7 @@ func New(o Options) (*Directory, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	api, err := newAPI(o.Config)
+	api, err := newAPI(o.Config, o.Identity)
 	if err != nil {
 		return nil, err
 	}
