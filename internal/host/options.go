@@ -49,6 +49,8 @@ const (
 type Options struct {
 	// DataDir holds the keys and certificates and the admin's kubeconfig.
 	DataDir string
+	// MaxConnections bounds the connections of clients to the API; 0 is without bound.
+	MaxConnections int
 	// ControlPlane are the flags of a Kubernetes API server, as it documents them.
 	ControlPlane *controlplaneoptions.Options
 	// Room tells whether etcd has room for more.
@@ -112,6 +114,8 @@ type Completed struct {
 	server  string
 	serving servingCertificates
 	room    Room
+	// maxConnections is that of the options.
+	maxConnections int
 }
 
 // Complete opens the port, makes the keys and certificates that are missing,
@@ -149,6 +153,7 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 		dataDir:          o.DataDir,
 		pki:              p,
 		bind:             address.IP,
+		maxConnections:   o.MaxConnections,
 		server:           "https://" + net.JoinHostPort(reachableHost(address.IP), strconv.Itoa(address.Port)),
 	}, nil
 }

@@ -29,6 +29,7 @@ import (
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 
 	"weir.dev/weir/internal/auth/credential"
+	"weir.dev/weir/internal/inbound"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
@@ -92,6 +93,9 @@ func New(o *Completed, ext Extension) (*Host, error) {
 	generic.EffectiveVersion = versioned{generic.EffectiveVersion}
 	generic.LongRunningFunc = anyOf(generic.LongRunningFunc, ext.LongRunning)
 	noteCredentials(generic)
+	if o.maxConnections > 0 {
+		limitConnections(generic, o.maxConnections)
+	}
 	c := &chain{options: o, ext: ext, generic: generic, informers: sharedInformers, storage: storageFactory}
 	aggregator, err := c.build()
 	if err != nil {
@@ -229,6 +233,16 @@ func noteCredentials(generic *genericapiserver.Config) {
 	build := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		return credential.Note(build(handler, c), "/apis/"+weirv1alpha1.GroupName+"/")
+	}
+}
+
+// limitConnections bounds the connections of the API's listener.
+func limitConnections(generic *genericapiserver.Config, limit int) {
+	l := inbound.Limit(generic.SecureServing.Listener, "api", limit)
+	generic.SecureServing.Listener = l
+	build := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
+		return l.Handler(build(handler, c))
 	}
 }
 

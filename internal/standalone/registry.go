@@ -25,6 +25,7 @@ import (
 	"weir.dev/weir/internal/blobstore/drivers"
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/diskspace"
+	"weir.dev/weir/internal/inbound"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/ociregistry/access"
 	"weir.dev/weir/internal/ociregistry/accesslog"
@@ -57,6 +58,8 @@ var registryIdentity = &user.DefaultInfo{Name: "system:weir:registry", Groups: [
 type registry struct {
 	options  *Options
 	listener net.Listener
+	// bounded is the same, with its bound of connections.
+	bounded *inbound.Listener
 	store    *blobstore.Store
 	reserve  *diskspace.Reserve // nil for storage that is no folder
 	// requests is the access log, nil if there is none.
@@ -81,14 +84,17 @@ type registry struct {
 // newRegistry opens the port and the storage, so that an error of either is reported before
 // anything else starts. It returns nil if the registry is switched off. Unless the options
 // have an internal host name, it becomes the address of the port.
-func newRegistry(ctx context.Context, o *Options) (_ *registry, err error) {
+func newRegistry(ctx context.Context, o *Options, maxConnections int) (_ *registry, err error) {
 	if !o.Registry.Enabled {
 		return nil, nil
 	}
 	r := &registry{options: o}
-	if r.listener, err = o.Registry.listen(); err != nil {
+	listener, err := o.Registry.listen()
+	if err != nil {
 		return nil, err
 	}
+	r.bounded = inbound.Limit(listener, "registry", maxConnections)
+	r.listener = r.bounded
 	if names := &o.Config.Registry; names.InternalHostname == "" {
 		names.InternalHostname = reachable(r.listener)
 	}
@@ -264,7 +270,7 @@ func (r *registry) start(s *Server) error {
 	if err != nil {
 		return err
 	}
-	r.server = &http.Server{Handler: r.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeaderBytes}
+	r.server = &http.Server{Handler: r.bounded.Handler(r.handler), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeaderBytes}
 	s.parts.start("registry", func(ctx context.Context) error {
 		if !cache.WaitForCacheSync(ctx.Done(), r.directory.HasSynced) {
 			return nil // it is stopping

@@ -63,7 +63,12 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if s.lock, err = lockData(o.DataDir); err != nil {
 		return nil, err
 	}
-	if s.registry, err = newRegistry(ctx, o); err != nil {
+	perListener, err := o.connections()
+	if err != nil {
+		return nil, err
+	}
+	o.Host.MaxConnections = perListener
+	if s.registry, err = newRegistry(ctx, o, perListener); err != nil {
 		return nil, err
 	}
 	if err := s.startEtcd(ctx); err != nil {

@@ -41,8 +41,18 @@ func launch(t *testing.T, dataDir string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{output: &lockedBuffer{}, ended: make(chan struct{}), kubeconfig: filepath.Join(dataDir, "admin.kubeconfig")}
-	p.cmd = exec.Command(binary, append([]string{"serve", "--data-dir", dataDir, "--secure-port", "0", "--registry-port", "0"}, args...)...)
+	return runCommand(t, dataDir, exec.Command(binary, append(serveArgs(dataDir), args...)...))
+}
+
+// serveArgs have a weir serve a data folder on free ports.
+func serveArgs(dataDir string) []string {
+	return []string{"serve", "--data-dir", dataDir, "--secure-port", "0", "--registry-port", "0"}
+}
+
+// runCommand starts a weir over a data folder by a command of its own.
+func runCommand(t *testing.T, dataDir string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, output: &lockedBuffer{}, ended: make(chan struct{}), kubeconfig: filepath.Join(dataDir, "admin.kubeconfig")}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -66,6 +76,13 @@ func launchAgain(t *testing.T, dataDir string, args ...string) *process {
 func boot(t *testing.T, dataDir string, args ...string) *process {
 	t.Helper()
 	p := launchAgain(t, dataDir, args...)
+	p.waitReady(t)
+	return p
+}
+
+// waitReady connects to the server when it is ready.
+func (p *process) waitReady(t *testing.T) {
+	t.Helper()
 	testenv.Eventually(t, "the server to be ready", func() error {
 		select {
 		case <-p.ended:
@@ -74,7 +91,6 @@ func boot(t *testing.T, dataDir string, args ...string) *process {
 		}
 		return p.connect()
 	})
-	return p
 }
 
 func (p *process) connect() error {

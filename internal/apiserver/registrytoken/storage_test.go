@@ -133,7 +133,6 @@ func TestPasswordsEndWithTheirCredential(t *testing.T) {
 		"a token without an end":  {"Bearer opaque", alice, "does not say when it ends"},
 		"a token that has ended":  {"Bearer " + tokenThatEnds(time.Now()), alice, "ends now"},
 		"an account that is gone": {"Bearer " + tokenThatEnds(soon), robot, "serviceaccounts shop/robot"},
-		"no credential":           {"Basic eDp5", alice, "does not say when it ends"},
 	} {
 		_, err := createWith(showing(t.Context(), test.authorization), NewREST(i, objects()), test.user, 600, metav1.CreateOptions{})
 		if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), test.want) {

@@ -1,0 +1,42 @@
+package inbound
+
+import (
+	"fmt"
+	"syscall"
+)
+
+const (
+	// reserved are the files that the process needs beside connections of clients: embedded
+	// etcd and its clients take 90, the rest are lists of streams, logs and imports.
+	reserved = 128
+	// filesPerConnection are a connection and what serves it: a blob, or a connection to
+	// another registry.
+	filesPerConnection = 2
+	// minConnections is what a listener takes in any case.
+	minConnections = 16
+	// maxConnections bounds the memory of connections where files are not limited.
+	maxConnections = 10000
+
+	// EnoughFiles is a limit of open files at which nothing has to be said.
+	EnoughFiles = 4096
+)
+
+// Files is the number of files that the process may have open. Go raises the soft limit to the
+// hard one when a program starts.
+func Files() (uint64, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("reading the limit of open files: %w", err)
+	}
+	return uint64(limit.Cur), nil
+}
+
+// PerListener is how many connections each of some listeners may accept in a process with that
+// limit of open files.
+func PerListener(files uint64, listeners int) int {
+	if files <= reserved {
+		return minConnections
+	}
+	share := (files - reserved) / filesPerConnection / uint64(listeners)
+	return int(min(max(share, minConnections), maxConnections))
+}
