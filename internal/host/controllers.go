@@ -93,6 +93,7 @@ func (h *Host) startControllers(ctx context.Context, running *sync.WaitGroup) er
 	for name, add := range map[string]func(context.Context) ([]func(context.Context), error){
 		"service accounts": c.serviceAccounts, "service account tokens": c.serviceAccountTokens, "namespaces": c.namespaces,
 		"role aggregation": c.roleAggregation, "resource quotas": c.resourceQuotas, "garbage collection": c.garbageCollection,
+		"client certificates": c.clientCertificates,
 	} {
 		more, err := add(ctx)
 		if err != nil {

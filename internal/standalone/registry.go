@@ -60,8 +60,8 @@ type registry struct {
 	listener net.Listener
 	// bounded is the same, with its bound of connections.
 	bounded *inbound.Listener
-	store    *blobstore.Store
-	reserve  *diskspace.Reserve // nil for storage that is no folder
+	store   *blobstore.Store
+	reserve *diskspace.Reserve // nil for storage that is no folder
 	// requests is the access log, nil if there is none.
 	requests *accesslog.Log
 

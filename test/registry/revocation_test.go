@@ -1,14 +1,23 @@
 package registry_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/keyutil"
 
 	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/testenv"
@@ -155,4 +164,64 @@ func TestNoPasswordForATokenAmongProtocols(t *testing.T) {
 	if code, answer := asked(t, config, "{}"); code != http.StatusForbidden {
 		t.Errorf("%d %s", code, answer)
 	}
+}
+
+// clientCertificate is a config for a user with a certificate that was requested, approved and
+// signed as Kubernetes has it.
+func clientCertificate(t *testing.T, user string, seconds int32) *rest.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := cert.MakeCSR(key, &pkix.Name{CommonName: user}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := env.Kube.CertificatesV1().CertificateSigningRequests()
+	csr, err := requests.Create(t.Context(), &certificatesv1.CertificateSigningRequest{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"},
+		Spec: certificatesv1.CertificateSigningRequestSpec{
+			Request: request, SignerName: certificatesv1.KubeAPIServerClientSignerName, ExpirationSeconds: &seconds,
+			Usages: []certificatesv1.KeyUsage{certificatesv1.UsageClientAuth},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "Test"}}
+	if _, err := requests.UpdateApproval(t.Context(), csr.Name, csr, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the certificate", func() error {
+		if csr, err = requests.Get(t.Context(), csr.Name, metav1.GetOptions{}); err == nil && len(csr.Status.Certificate) == 0 {
+			err = errors.New("it is not issued")
+		}
+		return err
+	})
+	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := rest.AnonymousClientConfig(env.Config)
+	config.CertData, config.KeyData = csr.Status.Certificate, keyPEM
+	return config
+}
+
+// A client certificate can be requested, identifies its user, and its passwords end with it.
+func TestPasswordsEndWithTheirCertificate(t *testing.T) {
+	config := clientCertificate(t, "carol", 600)
+	self, err := kubernetes.NewForConfigOrDie(config).AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil || self.Status.UserInfo.Username != "carol" {
+		t.Fatalf("the certificate is of %+v, %v", self, err)
+	}
+	certificates, err := cert.ParseCertsPEM(config.CertData)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password := passwordFor(t, config, `{"spec":{"expirationSeconds":43200}}`)
+	if got, end := password.Status.ExpirationTimestamp, certificates[0].NotAfter; got.After(end) {
+		t.Errorf("the password for a certificate that ends at %s ends at %s", end, got)
+	}
+	shop{}.want(t, http.StatusOK, http.MethodGet, "/v2/", basic(password.Status.Token))
 }

@@ -43,6 +43,9 @@ var (
 	read        = []string{"get", "list", "watch"}
 	readWrite   = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 
+	// eventRule lets users of streams read what imports did.
+	eventRule = rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: read}
+
 	streamResources = []string{"imagestreams", "imagestreammappings", "imagestreamtags", "imagetags", "imagestreamimages"}
 )
 
@@ -65,9 +68,9 @@ func ClusterRoles() []rbacv1.ClusterRole {
 		clusterRole(ImageSigner, rule("images", "get"), pull, rule("imagesignatures", "create", "delete")),
 		clusterRole(ImageAuditor, rule("images", "get", "list", "watch", "patch", "update")),
 		clusterRole(ImagePruner, prunerRules()...),
-		clusterRole(RegistryAdmin, append(edit, namespaceRule("get"), registryRoleRule())...),
-		clusterRole(RegistryEditor, append(edit, namespaceRule("get"))...),
-		clusterRole(RegistryViewer, view, pull, namespaceRule("get")),
+		clusterRole(RegistryAdmin, append(edit, namespaceRule("get"), eventRule, registryRoleRule())...),
+		clusterRole(RegistryEditor, append(edit, namespaceRule("get"), eventRule)...),
+		clusterRole(RegistryViewer, view, pull, namespaceRule("get"), eventRule),
 		aggregated("weir:aggregate-to-edit", "edit", append(edit, statusRead)...),
 		aggregated("weir:aggregate-to-admin", "admin", append(edit, statusRead)...),
 		aggregated("weir:aggregate-to-view", "view", view, statusRead),
