@@ -139,7 +139,7 @@ func TestEveryOptionIsSet(t *testing.T) {
 	c := Default()
 	c.Imports.Addresses = AddressesConfiguration{Allow: []string{"10.1.2.3"}, DenyLoopback: new(true), DenyPrivate: true}
 	c.Imports.DefaultPlatform = Platform{OS: "linux", Architecture: "arm64"}
-	c.Imports.Retry.Disabled, c.Schedule.Disabled = true, true
+	c.Imports.Retry.Disabled, c.Schedule.Disabled, c.Schedule.MaxPerMinute = true, true, 60
 	u, i := upstreamOptions(t, c), c.ImporterOptions(nil)
 	u.Addresses.AllowPorts = []netip.AddrPort{{}} // follows from flags
 	all := []any{u.Addresses, u.Limits, u.Timeouts, u.Budget, i.Limits, i.DefaultPlatform, i.Timeout, i.Concurrency,

@@ -126,8 +126,8 @@ type ScheduleConfiguration struct {
 	Interval metav1.Duration `json:"interval"`
 	// MinimumInterval is the least that a tag's annotation can ask for, at least 1s. Default 1m.
 	MinimumInterval metav1.Duration `json:"minimumInterval"`
-	// MaxPerMinute bounds the imports per minute; twice as many may come at once. -1 is without
-	// bound. Default 60.
+	// MaxPerMinute bounds the imports per minute; twice as many may come at once. 0 is twice what
+	// the scheduled tags need, and 60 at least; -1 is without bound. Default 0.
 	MaxPerMinute int `json:"maxPerMinute"`
 	// Workers is how many scheduled imports are under way at a time, no more than a quarter
 	// of them from one registry. Default 40.

@@ -210,7 +210,9 @@ func (v *validator) controllers(c *Configuration) {
 	scheduled.Timeout, scheduled.Disabled = schedule.DefaultOptions().Timeout, false
 	v.add(scheduled.Validate(p)...)
 	v.upTo(p.Child("workers"), c.Schedule.Workers, maxConcurrency)
-	v.countOrUnlimited(p.Child("maxPerMinute"), c.Schedule.MaxPerMinute)
+	if c.Schedule.MaxPerMinute != 0 { // as many as are needed
+		v.countOrUnlimited(p.Child("maxPerMinute"), c.Schedule.MaxPerMinute)
+	}
 }
 
 func (v *validator) positive(p *field.Path, d metav1.Duration) {

@@ -35,7 +35,7 @@ func (s *Server) startControllers() error {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
 	recorder := broadcaster.NewRecorder(imagescheme.Scheme, "weir-controllers")
 
-	enabled, err := s.controllers(images, informers, recorder)
+	enabled, err := s.controllers(images, client, informers, recorder)
 	if err != nil || len(enabled) == 0 {
 		broadcaster.Shutdown()
 		return err
@@ -61,7 +61,7 @@ func (s *Server) startControllers() error {
 }
 
 // controllers is the table of all controllers; those switched on are made.
-func (s *Server) controllers(images imageclient.Interface, informers imageinformers.SharedInformerFactory, recorder events.EventRecorder) ([]controller, error) {
+func (s *Server) controllers(images imageclient.Interface, host kubernetes.Interface, informers imageinformers.SharedInformerFactory, recorder events.EventRecorder) ([]controller, error) {
 	streams := informers.Image().V1().ImageStreams()
 	settings := s.options.Config
 	table := []struct {
@@ -76,7 +76,7 @@ func (s *Server) controllers(images imageclient.Interface, informers imageinform
 			return c.Run, nil
 		}},
 		{ControllerSchedule, func() (func(context.Context) error, error) {
-			c, err := schedule.New(images.ImageV1(), streams, settings.ScheduleOptions())
+			c, err := schedule.New(images.ImageV1(), streams, recorder, schedule.NewProgress(host), settings.ScheduleOptions())
 			if err != nil {
 				return nil, err
 			}

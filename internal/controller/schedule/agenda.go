@@ -11,9 +11,10 @@ import (
 type entry struct {
 	key      types.NamespacedName
 	slot     slot
-	due      time.Time
-	failures int // checks in a row that failed as a whole
-	index    int // in the heap; -1 while it is being checked
+	owed     time.Time // the time of its slot that has not been checked
+	due      time.Time // owed, or later after a check that failed as a whole
+	failures int       // checks in a row that failed as a whole
+	index    int       // in the heap; -1 while it is being checked
 }
 
 // agenda holds the entries of all streams, soonest first. It is not safe for
@@ -22,14 +23,16 @@ type agenda struct {
 	byDue    entryHeap
 	byStream map[types.NamespacedName]map[slot]*entry
 	size     int // entries, those being checked included
+	demand   demand
 }
 
 func newAgenda() *agenda {
 	return &agenda{byStream: map[types.NamespacedName]map[slot]*entry{}}
 }
 
-// set makes the slots of a stream those given. Entries that stay keep their due time.
-func (a *agenda) set(key types.NamespacedName, slots map[slot][]string, now time.Time) {
+// set makes the slots of a stream those given. Entries that stay keep their due time; others are
+// due at their first time after that of since.
+func (a *agenda) set(key types.NamespacedName, slots map[slot][]string, since func(slot) time.Time) {
 	known := a.byStream[key]
 	for at, e := range known {
 		if _, wanted := slots[at]; !wanted {
@@ -38,7 +41,8 @@ func (a *agenda) set(key types.NamespacedName, slots map[slot][]string, now time
 	}
 	for at := range slots {
 		if _, there := known[at]; !there {
-			a.add(&entry{key: key, slot: at, due: at.next(key, now)})
+			due := at.next(key, since(at))
+			a.add(&entry{key: key, slot: at, owed: due, due: due})
 		}
 	}
 }
@@ -50,6 +54,7 @@ func (a *agenda) add(e *entry) {
 	a.byStream[e.key][e.slot] = e
 	heap.Push(&a.byDue, e)
 	a.size++
+	a.demand += demandOf(e.slot.interval)
 }
 
 func (a *agenda) remove(e *entry) {
@@ -61,6 +66,7 @@ func (a *agenda) remove(e *entry) {
 		delete(a.byStream, e.key)
 	}
 	a.size--
+	a.demand -= demandOf(e.slot.interval)
 }
 
 // soonest is when the first entry is due; false when there is none.
@@ -80,12 +86,27 @@ func (a *agenda) take(now time.Time) *entry {
 }
 
 // putBack returns an entry that was taken, due at a new time, unless its stream no
-// longer has it.
-func (a *agenda) putBack(e *entry, due time.Time) {
+// longer has it. owed is due, or the time that a check which failed was for.
+func (a *agenda) putBack(e *entry, owed, due time.Time) {
 	if a.byStream[e.key][e.slot] == e {
-		e.due = due
+		e.owed, e.due = owed, due
 		heap.Push(&a.byDue, e)
 	}
+}
+
+// checkedUntil is the time before which every entry has had its turn: now, or the oldest time of
+// one that has not. An entry whose check failed had it; it is tried again from memory, and must not
+// hold up the progress of the others.
+func (a *agenda) checkedUntil(now time.Time) time.Time {
+	until := now
+	for _, entries := range a.byStream {
+		for _, e := range entries {
+			if e.failures == 0 && e.owed.Before(until) {
+				until = e.owed
+			}
+		}
+	}
+	return until
 }
 
 // entryHeap implements heap.Interface.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/controller/importrequest"
@@ -24,6 +26,7 @@ const Name = "schedule"
 type Controller struct {
 	options  Options
 	informer cache.SharedIndexInformer
+	progress Progress
 	effects  effects
 }
 
@@ -35,6 +38,8 @@ type effects struct {
 	// post makes an import; see importrequest.Client.Post.
 	post func(context.Context, *imagev1.ImageStreamImport, importrequest.Why) (*imagev1.ImageStreamImport, error)
 	now  func() time.Time
+	// recorder writes Kubernetes Events.
+	recorder events.EventRecorder
 	// random is uniform over [0, 1).
 	random func() float64
 }
@@ -42,7 +47,7 @@ type effects struct {
 // New makes a controller over a client of the image API and an informer that somebody
 // else starts. The client needs the right to create imagestreamimports; its
 // configuration must not set a Timeout.
-func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStreamInformer, o Options) (*Controller, error) {
+func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStreamInformer, recorder events.EventRecorder, progress Progress, o Options) (*Controller, error) {
 	if errs := o.Validate(field.NewPath("schedule")); len(errs) > 0 {
 		return nil, fmt.Errorf("options of the schedule controller: %w", errs.ToAggregate())
 	}
@@ -51,13 +56,15 @@ func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStream
 	return &Controller{
 		options:  o,
 		informer: streams.Informer(),
+		progress: progress,
 		effects: effects{
 			stream: func(namespace, name string) (*imagev1.ImageStream, error) {
 				return lister.ImageStreams(namespace).Get(name)
 			},
-			post:   importrequest.NewClient(images, o.Timeout).Post,
-			now:    time.Now,
-			random: rand.Float64,
+			post:     importrequest.NewClient(images, o.Timeout).Post,
+			now:      time.Now,
+			recorder: recorder,
+			random:   rand.Float64,
 		},
 	}, nil
 }
@@ -72,7 +79,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	r := newRun(c.options, c.effects)
+	r := newRun(c.options, c.effects, load(ctx, c.progress, c.effects.now))
 	registration, err := c.informer.AddEventHandler(r.handler())
 	if err != nil {
 		return fmt.Errorf("watching image streams: %w", err)
@@ -88,14 +95,25 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	logger.Info("Started", "interval", c.options.Interval, "workers", c.options.Workers)
 	defer logger.Info("Stopped")
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { r.keepProgress(ctx, c.progress) })
+	beside.Go(func() { r.watchLag(ctx) })
 	r.work(ctx)
 	return nil
 }
 
 // handler keeps the agenda.
-func (r *run) handler() cache.ResourceEventHandlerFuncs {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { r.track(obj.(*imagev1.ImageStream)) },
+func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(obj any, isInInitialList bool) {
+			s := obj.(*imagev1.ImageStream)
+			if isInInitialList {
+				r.resume(keyOf(s), r.options.slots(s))
+				return
+			}
+			r.track(s)
+		},
 		UpdateFunc: func(before, after any) {
 			if old, s := before.(*imagev1.ImageStream), after.(*imagev1.ImageStream); old.ResourceVersion != s.ResourceVersion {
 				r.track(s)

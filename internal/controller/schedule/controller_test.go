@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/component-base/metrics/testutil"
 
 	"weir.dev/weir/internal/controller/controllertest"
@@ -23,9 +25,31 @@ import (
 // harness is a controller over a world, inside a synctest bubble.
 type harness struct {
 	*controllertest.World
-	t    *testing.T
-	c    *Controller
-	stop func()
+	t        *testing.T
+	c        *Controller
+	recorder *events.FakeRecorder
+	progress *memoryProgress
+	stop     func()
+}
+
+// memoryProgress keeps the progress over restarts of the controller.
+type memoryProgress struct {
+	mu    sync.Mutex
+	until time.Time
+	saves int
+}
+
+func (p *memoryProgress) Load(context.Context) (time.Time, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.until, nil
+}
+
+func (p *memoryProgress) Save(_ context.Context, until time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.until, p.saves = until, p.saves+1
+	return nil
 }
 
 // bubble runs f with a world, its informer and a controller over both, under a clock
@@ -44,9 +68,10 @@ func bubble(t *testing.T, change func(*Options), f func(h *harness)) {
 			change(&o)
 		}
 		registerMetrics()
-		h := &harness{World: w, t: t, c: &Controller{options: o, informer: w.Informer, effects: effects{
-			stream: w.Stream, post: w.Import, now: time.Now, random: func() float64 { return 0 },
-		}}}
+		h := &harness{World: w, t: t, recorder: events.NewFakeRecorder(100), progress: &memoryProgress{}}
+		h.c = &Controller{options: o, informer: w.Informer, progress: h.progress, effects: effects{
+			stream: w.Stream, post: w.Import, now: time.Now, recorder: h.recorder, random: func() float64 { return 0 },
+		}}
 		h.run()
 		f(h)
 		h.stop()
@@ -190,7 +215,7 @@ func TestRateCapAndOrder(t *testing.T) {
 }
 
 func TestWorkersAreBounded(t *testing.T) {
-	bubble(t, func(o *Options) { o.MaxPerMinute, o.Workers = 0, 3 }, func(h *harness) {
+	bubble(t, func(o *Options) { o.MaxPerMinute, o.Workers = -1, 3 }, func(h *harness) {
 		for i := range 20 {
 			h.imported(fmt.Sprintf("s%d", i), scheduled("a", fmt.Sprintf("q%d.io/x:1", i), ""))
 		}
@@ -209,7 +234,7 @@ func TestWorkersAreBounded(t *testing.T) {
 }
 
 func TestOneRegistryLeavesRoomForOthers(t *testing.T) {
-	bubble(t, func(o *Options) { o.MaxPerMinute, o.Workers = 0, 8 }, func(h *harness) {
+	bubble(t, func(o *Options) { o.MaxPerMinute, o.Workers = -1, 8 }, func(h *harness) {
 		for i := range 20 {
 			h.imported(fmt.Sprintf("slow%d", i), scheduled("a", "slow.io/x:1", ""))
 		}
@@ -232,7 +257,7 @@ func TestOneRegistryLeavesRoomForOthers(t *testing.T) {
 }
 
 func TestTenThousandTags(t *testing.T) {
-	bubble(t, func(o *Options) { o.MaxPerMinute = 0 }, func(h *harness) {
+	bubble(t, func(o *Options) { o.MaxPerMinute = -1 }, func(h *harness) {
 		before := gauge(h.t)
 		for i := range 200 {
 			s := controllertest.ImageStream(fmt.Sprintf("s%d", i))

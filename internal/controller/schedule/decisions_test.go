@@ -159,6 +159,39 @@ func TestDueTags(t *testing.T) {
 	}
 }
 
+func at(when time.Time) func(slot) time.Time { return func(slot) time.Time { return when } }
+
+func TestCapFollowsDemand(t *testing.T) {
+	for name, test := range map[string]struct {
+		max, streams int
+		interval     time.Duration
+		want         int
+	}{
+		"nothing scheduled":       {0, 0, 15 * time.Minute, 60},
+		"what 60 suffice for":     {0, 400, 15 * time.Minute, 60},
+		"the reference's bound":   {0, 900, 15 * time.Minute, 120},
+		"many":                    {0, 5000, 15 * time.Minute, 668},
+		"seldom":                  {0, 5000, 24 * time.Hour, 60},
+		"often":                   {0, 5000, time.Minute, 10000},
+		"configured":              {10, 5000, time.Minute, 10},
+		"configured to be no cap": {-1, 5000, time.Minute, 0},
+	} {
+		a := newAgenda()
+		for i := range test.streams {
+			a.set(types.NamespacedName{Name: fmt.Sprint(i)}, map[slot][]string{{interval: test.interval, groups: 1}: {"a"}}, at(noon))
+		}
+		if got := (Options{MaxPerMinute: test.max}).capFor(a.demand); got != test.want {
+			t.Errorf("%s: %d per minute, want %d", name, got, test.want)
+		}
+		for i := range test.streams {
+			a.set(types.NamespacedName{Name: fmt.Sprint(i)}, nil, at(noon))
+		}
+		if a.demand != 0 {
+			t.Errorf("%s: a demand of %d is left", name, a.demand)
+		}
+	}
+}
+
 func TestAgenda(t *testing.T) {
 	a := newAgenda()
 	key := func(i int) types.NamespacedName {
@@ -166,14 +199,14 @@ func TestAgenda(t *testing.T) {
 	}
 	quarter, five := slot{interval: 15 * time.Minute, groups: 1}, slot{interval: 5 * time.Minute, groups: 1}
 	for i := range 100 {
-		a.set(key(i), map[slot][]string{quarter: {"a"}, five: {"b"}}, noon)
+		a.set(key(i), map[slot][]string{quarter: {"a"}, five: {"b"}}, at(noon))
 	}
 	if a.size != 200 {
 		t.Fatalf("size %d, want 200", a.size)
 	}
 	for i := range 50 {
-		a.set(key(i), map[slot][]string{five: {"b"}}, noon.Add(time.Hour))
-		a.set(key(i+50), nil, noon)
+		a.set(key(i), map[slot][]string{five: {"b"}}, at(noon.Add(time.Hour)))
+		a.set(key(i+50), nil, at(noon))
 	}
 	if a.size != 50 || len(a.byStream) != 50 {
 		t.Fatalf("size %d of %d streams, want 50 of 50", a.size, len(a.byStream))
@@ -194,10 +227,10 @@ func TestAgenda(t *testing.T) {
 	if len(taken) != 50 || a.size != 50 {
 		t.Fatalf("%d taken, size %d, want 50 and 50", len(taken), a.size)
 	}
-	a.set(taken[0].key, nil, end) // goes away while it is being checked
-	a.set(taken[1].key, map[slot][]string{five: {"b", "c"}}, end)
+	a.set(taken[0].key, nil, at(end)) // goes away while it is being checked
+	a.set(taken[1].key, map[slot][]string{five: {"b", "c"}}, at(end))
 	for _, e := range taken {
-		a.putBack(e, end)
+		a.putBack(e, end, end)
 	}
 	if len(a.byDue) != 49 || a.size != 49 {
 		t.Errorf("%d entries back, size %d, want 49", len(a.byDue), a.size)

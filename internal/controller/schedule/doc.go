@@ -11,8 +11,12 @@
 //
 // All tags of a stream with the same interval are checked together, by one import; a
 // stream with many is divided into groups. When a group is due follows from the names
-// and the clock alone (see slot.next): checks are spread over the interval, and a
-// restart neither brings them all at once nor puts any off.
+// and the clock alone (see slot.next): checks are spread over the interval. One
+// time is kept beside, in a ConfigMap: that before which all checks were made (see
+// Progress). A restart makes up for what came due since, in order, so that a server that is
+// stopped often, or falls behind, reaches every tag.
+//
+// The cap follows from the intervals of what is scheduled. Lag is a gauge and a warning.
 //
 // A check of tags that did not move writes nothing: the server asks the registry with
 // one HEAD per tag and leaves the stream alone.

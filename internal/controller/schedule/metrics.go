@@ -23,11 +23,25 @@ var (
 		Help:           "Groups of scheduled tags that are checked together.",
 		StabilityLevel: metrics.ALPHA,
 	})
+	behindSeconds = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace:      "weir",
+		Subsystem:      "controller",
+		Name:           "scheduled_import_behind_seconds",
+		Help:           "How long the scheduled import that is due and has waited longest has waited.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	capPerMinute = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace:      "weir",
+		Subsystem:      "controller",
+		Name:           "scheduled_import_cap_per_minute",
+		Help:           "How many scheduled imports may be made per minute; 0 is without bound.",
+		StabilityLevel: metrics.ALPHA,
+	})
 	register sync.Once
 )
 
 // registerMetrics puts the metrics into the process's registry, once however many
 // controllers there are.
 func registerMetrics() {
-	register.Do(func() { legacyregistry.MustRegister(lag, groupsTracked) })
+	register.Do(func() { legacyregistry.MustRegister(lag, groupsTracked, behindSeconds, capPerMinute) })
 }

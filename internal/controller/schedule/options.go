@@ -17,7 +17,7 @@ type Options struct {
 	// MinimumInterval is the least that a tag's annotation can ask for.
 	MinimumInterval time.Duration
 	// MaxPerMinute bounds the imports per minute; twice as many may come at once.
-	// 0 or less is without bound.
+	// 0 is what the scheduled tags need, and 60 at least; less is without bound.
 	MaxPerMinute int
 	// Workers is how many imports are under way at a time.
 	Workers int
@@ -25,13 +25,12 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// DefaultOptions are the settings of a controller that nobody configured. Interval and
-// MaxPerMinute are those of the reference.
+// DefaultOptions are the settings of a controller that nobody configured. Interval is
+// that of the reference.
 func DefaultOptions() Options {
 	return Options{
 		Interval:        15 * time.Minute,
 		MinimumInterval: time.Minute,
-		MaxPerMinute:    60,
 		Workers:         40,
 		Timeout:         importrequest.DefaultTimeout,
 	}

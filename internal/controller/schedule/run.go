@@ -28,6 +28,10 @@ const (
 type run struct {
 	options Options
 	effects
+	start time.Time
+	// since is the time before which all that was due had been checked when the run began; zero
+	// where it is not known.
+	since time.Time
 	limit *rate.Limiter
 	turns *importrequest.Turns
 
@@ -38,17 +42,40 @@ type run struct {
 	sooner chan struct{}
 }
 
-func newRun(o Options, e effects) *run {
-	limit := rate.NewLimiter(rate.Inf, 0)
-	if o.MaxPerMinute > 0 {
-		limit = rate.NewLimiter(rate.Limit(o.MaxPerMinute)/60, 2*o.MaxPerMinute)
+func newRun(o Options, e effects, since time.Time) *run {
+	r := &run{
+		options: o, effects: e, start: e.now(), since: since,
+		limit: newLimiter(o.capFor(0)), turns: importrequest.NewTurns(o.Workers), agenda: newAgenda(), sooner: make(chan struct{}, 1),
 	}
-	return &run{options: o, effects: e, limit: limit, turns: importrequest.NewTurns(o.Workers), agenda: newAgenda(), sooner: make(chan struct{}, 1)}
+	r.pace()
+	return r
+}
+
+// pace makes the cap follow the demand.
+func (r *run) pace() {
+	perMinute := r.options.capFor(r.agenda.demand)
+	setCap(r.limit, perMinute)
+	capPerMinute.Set(float64(perMinute))
 }
 
 // set brings the agenda up to date with a stream.
 func (r *run) set(key types.NamespacedName, slots map[slot][]string) {
-	r.change(func() { r.agenda.set(key, slots, r.now()) })
+	r.change(func() { r.agenda.set(key, slots, func(slot) time.Time { return r.now() }) })
+}
+
+// resume is set for a stream that was there at the start: what came due since all was checked is
+// due at once. The time since then is not cut, however long it is, since the turns of streams begin
+// at it: a server that is behind and is restarted goes round all of them.
+func (r *run) resume(key types.NamespacedName, slots map[slot][]string) {
+	now := r.now()
+	r.change(func() {
+		r.agenda.set(key, slots, func(slot) time.Time {
+			if r.since.IsZero() {
+				return now
+			}
+			return r.since
+		})
+	})
 }
 
 // change changes the agenda, keeps the gauge and wakes whoever waits if need be.
@@ -58,10 +85,13 @@ func (r *run) change(f func()) {
 	if r.closed {
 		return
 	}
-	size := r.agenda.size
+	size, demand := r.agenda.size, r.agenda.demand
 	first, _ := r.agenda.soonest()
 	f()
 	groupsTracked.Add(float64(r.agenda.size - size))
+	if r.agenda.demand != demand {
+		r.pace()
+	}
 	if now, ok := r.agenda.soonest(); ok && !now.Equal(first) {
 		select {
 		case r.sooner <- struct{}{}:
@@ -148,6 +178,7 @@ func (r *run) check(ctx context.Context, e *entry) {
 	err := r.reimport(klog.NewContext(ctx, logger), e)
 	now := r.now()
 	due := e.slot.next(e.key, now)
+	owed := due
 	switch {
 	case err == nil || apierrors.IsNotFound(err): // a stream that is gone leaves the agenda by its deletion
 		e.failures = 0
@@ -158,11 +189,11 @@ func (r *run) check(ctx context.Context, e *entry) {
 		pause := backOff << min(e.failures-1, 20)
 		pause = pause/2 + time.Duration(r.random()*float64(pause/2))
 		if again := now.Add(pause); again.Before(due) {
-			due = again
+			owed, due = e.owed, again
 		}
 		logger.V(2).Info("Scheduled import failed as a whole", "err", err, "failures", e.failures, "next", due)
 	}
-	r.change(func() { r.agenda.putBack(e, due) })
+	r.change(func() { r.agenda.putBack(e, owed, due) })
 }
 
 // errNoTurn is why tags are not checked now: enough checks of their registry are under
@@ -185,7 +216,7 @@ func (r *run) reimport(ctx context.Context, e *entry) error {
 			continue
 		}
 		isi := importrequest.Build(s, importrequest.OfHost(s, need, host))
-		lag.Observe(now.Sub(e.due).Seconds())
+		lag.Observe(now.Sub(later(e.owed, r.start)).Seconds())
 		posts.Go(func() error {
 			defer r.turns.GiveBack(host)
 			_, err := r.post(ctx, isi, importrequest.WhySchedule)
