@@ -100,14 +100,14 @@ func repositoryStatus(images []ImageResult) metav1.Status {
 	if failed == 0 {
 		return success()
 	}
-	count := "one"
+	message := "one of the images from this repository failed to import" // clients look for these words
 	if failed > 1 {
-		count = fmt.Sprint(failed)
+		message = fmt.Sprintf("%s (%d in all)", message, failed)
 	}
 	return metav1.Status{
 		Status:  metav1.StatusFailure,
 		Reason:  ReasonImportFailed,
-		Message: count + " of the images from this repository failed to import",
+		Message: message,
 	}
 }
 

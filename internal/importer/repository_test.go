@@ -82,7 +82,7 @@ func TestRepositoryPartialFailure(t *testing.T) {
 		message string
 	}{
 		{"/a", "one of the images from this repository failed to import"},
-		{"/a /c", "2 of the images from this repository failed to import"},
+		{"/a /c", "one of the images from this repository failed to import (2 in all)"},
 	} {
 		s.on(func(w http.ResponseWriter, r *http.Request) bool {
 			hit := false

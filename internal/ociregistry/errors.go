@@ -93,7 +93,7 @@ func (e *Error) Because(err error) *Error {
 // Error is the code, the message and the cause.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s", e.Code, e.Message)
-	if e.Err != nil {
+	if e.Err != nil && !strings.Contains(e.Message, e.Err.Error()) { // the same words once
 		text += ": " + e.Err.Error()
 	}
 	return text

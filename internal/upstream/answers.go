@@ -91,7 +91,7 @@ func (e *Error) describe(list []diagnostic) {
 	var words []string
 	for _, d := range list {
 		text := strings.ToLower(strings.ReplaceAll(string(d.Code), "_", " "))
-		if d.Message != "" {
+		if d.Message != "" && !strings.EqualFold(d.Message, text) {
 			text += ": " + d.Message
 		}
 		words = append(words, text)

@@ -156,6 +156,7 @@ func TestHostileAnswers(t *testing.T) {
 		retry   time.Duration
 	}{
 		{name: "manifest unknown", handler: status(404, "", `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"no such thing"}]}`), code: CodeManifestUnknown, text: "manifest unknown: no such thing"},
+		{name: "the same words twice", handler: status(404, "", `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"Manifest unknown"}]}`), code: CodeManifestUnknown, text: "manifest unknown"},
 		{name: "name unknown", handler: status(404, "", `{"errors":[{"code":"NAME_UNKNOWN"}]}`), code: CodeNameUnknown, text: "name unknown"},
 		{name: "denied", handler: status(403, "", `{"errors":[{"code":"DENIED","message":"no"}]}`), code: CodeDenied, text: "denied: no"},
 		{name: "denied as HTML", handler: status(403, "Content-Type: text/html", "<html><body>go away</body></html>"), code: CodeDenied, text: "received unexpected HTTP status: 403 Forbidden"},
