@@ -53,6 +53,8 @@ type Config struct {
 	Allowed validation.RegistryAllower
 	// Importer asks other registries for images.
 	Importer *importer.Importer
+	// ImportIntervals are how often scheduled tags are looked at.
+	ImportIntervals stream.Intervals
 	// MaxRepositoryTags bounds how many tags an import takes from a repository;
 	// negative is without bound.
 	MaxRepositoryTags int

@@ -37,6 +37,8 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 		MayUpdateImages: access.CanUpdateImages,
 		Allowed:         c.Allowed,
 		LimitRanges:     c.limitRanges(),
+		Intervals:       c.ImportIntervals,
+		Moved:           newMoveEvents(warnings.recorder).announce,
 	}
 	streams, err := imagestream.NewStorage(scheme, getter, policy)
 	if err != nil {

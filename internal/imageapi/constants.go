@@ -57,6 +57,9 @@ const (
 	AnnotationRepositoryCheck = imagev1.DockerImageRepositoryCheckAnnotation
 	// AnnotationInsecureRepository = "true" on a stream: insecure transport for all its tags.
 	AnnotationInsecureRepository = imagev1.InsecureRepositoryAnnotation
+	// AnnotationImportCause on an ImageStreamImport: what a controller makes it for ("schedule",
+	// "retry", "spec"). It goes into the Events of tags that the import moves, and nowhere else.
+	AnnotationImportCause = "weir.dev/import-cause"
 	// AnnotationManaged = "true" on an Image: it was pushed to the integrated registry.
 	AnnotationManaged = imagev1.ManagedByOpenShiftAnnotation
 	// AnnotationExcludeSecret = "true" on a Secret: imagestreams/secrets leaves it out.

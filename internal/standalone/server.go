@@ -273,6 +273,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				Hosts:             s.hosts(),
 				Allowed:           allowed,
 				Importer:          s.imports.importer,
+				ImportIntervals:   s.options.Config.ScheduleOptions().Intervals(),
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.imports.node,
 				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},

@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"weir.dev/weir/internal/controller/imageimport"
-	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
 )
@@ -198,7 +197,7 @@ func TestScheduledTagFollowsUpstream(t *testing.T) {
 	first := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
 	tag := dockerTag("a", upstream.Ref("team/x:1"))
 	tag.ImportPolicy.Scheduled = true
-	tag.Annotations = map[string]string{schedule.AnnotationInterval: "1s"}
+	tag.Annotations = map[string]string{stream.AnnotationImportInterval: "1s"}
 	create(t, ns, tag)
 	before := imported(t, ns, "a", first)
 
@@ -218,4 +217,5 @@ func TestScheduledTagFollowsUpstream(t *testing.T) {
 
 	second := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
 	imported(t, ns, "a", second)
+	moved(t, ns, "a", first, second, "(schedule)")
 }

@@ -38,6 +38,12 @@ type Policy struct {
 	// LimitRanges are those of a namespace; an error keeps streams from being
 	// written until they can be told.
 	LimitRanges func(namespace string) ([]*corev1.LimitRange, error)
+	// Intervals are how often scheduled tags are looked at; writers of annotations that have no
+	// effect are warned.
+	Intervals stream.Intervals
+	// Moved is told of tags that were moved, each time such a write is done, and of the cause. It
+	// must not change the stream. nil is told nothing.
+	Moved func(s *imagev1.ImageStream, moves []stream.Move, cause string)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }

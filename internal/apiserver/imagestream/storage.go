@@ -57,6 +57,7 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, policy
 		DeleteStrategy:            spec,
 		ResetFieldsStrategy:       spec,
 		TableConvertor:            table.ImageStreams(),
+		BeginUpdate:               policy.announceMoves,
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
 		return Storage{}, fmt.Errorf("making the store of image streams: %w", err)

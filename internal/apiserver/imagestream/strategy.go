@@ -21,13 +21,20 @@ type strategy struct {
 	streams *Registry
 }
 
-func (strategy) GenerateName(base string) string                           { return names.SimpleNameGenerator.GenerateName(base) }
-func (strategy) NamespaceScoped() bool                                     { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool                  { return false }
-func (strategy) Canonicalize(runtime.Object)                               {}
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
+func (strategy) GenerateName(base string) string          { return names.SimpleNameGenerator.GenerateName(base) }
+func (strategy) NamespaceScoped() bool                    { return true }
+func (strategy) AllowCreateOnUpdate(context.Context) bool { return false }
+func (strategy) Canonicalize(runtime.Object)              {}
+
+// WarningsOnCreate implements rest.RESTCreateStrategy.
+func (s strategy) WarningsOnCreate(_ context.Context, obj runtime.Object) []string {
+	return s.policy.Intervals.Problems(obj.(*imagev1.ImageStream), nil)
+}
+
+// WarningsOnUpdate implements rest.RESTUpdateStrategy. What was wrong before is not repeated, so
+// that imports and pushes are not warned of what they did not write.
+func (s strategy) WarningsOnUpdate(_ context.Context, obj, old runtime.Object) []string {
+	return s.policy.Intervals.Problems(obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream))
 }
 
 // apiVersion is how server-side apply calls the version whose fields are reset.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir.dev/weir/internal/apiserver/imagestream"
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/stream"
 )
@@ -41,13 +42,21 @@ func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *i
 		return nil
 	}
 	write := imagestream.Write{CreateMissing: isi.ResourceVersion == "", DryRun: dryRun}
-	s, _, err := r.Streams.Apply(ctx, isi.Name, write, apply)
+	s, _, err := r.Streams.Apply(imagestream.WithCause(ctx, causeOf(isi)), isi.Name, write, apply)
 	if err != nil {
 		r.recordRefusal(ctx, isi, attempted, dryRun, now, err)
 		return err
 	}
 	isi.Status.Import = s
 	return nil
+}
+
+// causeOf is what moved tags are said to be moved by.
+func causeOf(isi *imagev1.ImageStreamImport) string {
+	if isi.Annotations[imageapi.AnnotationImportCause] == imagestream.CauseSchedule {
+		return imagestream.CauseSchedule
+	}
+	return imagestream.CauseImport
 }
 
 // checkUndisturbed refuses to write an import into a stream whose spec was changed,

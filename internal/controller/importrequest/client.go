@@ -8,7 +8,10 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	imageclient "github.com/openshift/client-go/image/clientset/versioned/typed/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/imageapi"
 )
 
 // DefaultTimeout is how long the API may take for one import. It travels as
@@ -51,6 +54,7 @@ func NewClient(images imageclient.ImageV1Interface, timeout time.Duration) *Clie
 func (c *Client) Post(ctx context.Context, isi *imagev1.ImageStreamImport, why Why) (*imagev1.ImageStreamImport, error) {
 	logger := klog.FromContext(ctx)
 	logger.V(4).Info("Importing", "why", why, "imageStream", klog.KObj(isi), "images", len(isi.Spec.Images), "repository", isi.Spec.Repository != nil)
+	metav1.SetMetaDataAnnotation(&isi.ObjectMeta, imageapi.AnnotationImportCause, string(why))
 	start := time.Now()
 	answer := &imagev1.ImageStreamImport{}
 	err := c.images.RESTClient().Post().

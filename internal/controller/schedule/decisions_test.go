@@ -26,28 +26,9 @@ func scheduled(name, from, interval string) imagev1.TagReference {
 	tag := controllertest.Tag(name, from)
 	tag.ImportPolicy.Scheduled = true
 	if interval != "" {
-		tag.Annotations = map[string]string{AnnotationInterval: interval}
+		tag.Annotations = map[string]string{stream.AnnotationImportInterval: interval}
 	}
 	return tag
-}
-
-func TestIntervalOf(t *testing.T) {
-	o := DefaultOptions()
-	for value, want := range map[string]time.Duration{
-		"":      15 * time.Minute,
-		"5m":    5 * time.Minute,
-		"36h":   36 * time.Hour,
-		"1s":    time.Minute,
-		"0":     15 * time.Minute,
-		"-5m":   15 * time.Minute,
-		"often": 15 * time.Minute,
-		"300":   15 * time.Minute,
-	} {
-		tag := scheduled("a", "q.io/x:1", value)
-		if got := o.intervalOf(&tag); got != want {
-			t.Errorf("interval of %q = %v, want %v", value, got, want)
-		}
-	}
 }
 
 func TestSlots(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"weir.dev/weir/internal/controller/importrequest"
+	"weir.dev/weir/internal/stream"
 )
 
 // Options configure the controller. Start from DefaultOptions.
@@ -34,6 +35,11 @@ func DefaultOptions() Options {
 		Workers:         40,
 		Timeout:         importrequest.DefaultTimeout,
 	}
+}
+
+// Intervals are how often tags are checked.
+func (o Options) Intervals() stream.Intervals {
+	return stream.Intervals{Default: o.Interval, Minimum: o.MinimumInterval}
 }
 
 // Validate reports every mistake at its place below path (schedule).

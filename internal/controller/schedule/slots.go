@@ -11,11 +11,6 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// AnnotationInterval on a spec tag is the time between two checks of it, as a Go
-// duration ("5m"). What does not parse is as if it were not there; less than the
-// configured minimum is the minimum.
-const AnnotationInterval = "weir.dev/import-interval"
-
 // tagsPerGroup is about how many tags one import checks.
 const tagsPerGroup = 50
 
@@ -33,7 +28,7 @@ type slot struct {
 func (o Options) slots(s *imagev1.ImageStream) map[slot][]string {
 	tags := map[time.Duration][]string{}
 	for _, name := range stream.ScheduledTags(s) {
-		interval := o.intervalOf(stream.SpecTag(s, name))
+		interval := o.Intervals().Of(stream.SpecTag(s, name))
 		tags[interval] = append(tags[interval], name)
 	}
 	slots := make(map[slot][]string, len(tags))
@@ -54,18 +49,6 @@ func groupsFor(tags int) uint32 {
 		return 1
 	}
 	return 1 << bits.Len(uint(full-1))
-}
-
-func (o Options) intervalOf(tag *imagev1.TagReference) time.Duration {
-	value, set := tag.Annotations[AnnotationInterval]
-	if !set {
-		return o.Interval
-	}
-	interval, err := time.ParseDuration(value)
-	if err != nil || interval <= 0 {
-		return o.Interval
-	}
-	return max(interval, o.MinimumInterval)
 }
 
 // next is the first time after a given one at which the slot of a stream is due. These

@@ -61,14 +61,15 @@ func fromWord(spec *imagev1.TagReference) string {
 }
 
 // statusText says where the tag is at, the most pressing news first: a broken spec, a failed
-// import, a pending one, the image, the source it is going to come from.
+// import with the image that is served meanwhile, a pending one, the image, the source it is going
+// to come from.
 func statusText(t *imagev1.ImageTag) string {
 	source, invalid := sourceText(t.Spec)
 	if invalid != "" {
 		return invalid
 	}
 	if reason, failed := importFailure(t.Status); failed {
-		return fmt.Sprintf("ImportFailed (%s)", reason)
+		return strings.TrimSuffix(fmt.Sprintf("ImportFailed (%s), %s", reason, headText(t)), ", ")
 	}
 	event := head(t)
 	switch {
@@ -76,6 +77,16 @@ func statusText(t *imagev1.ImageTag) string {
 		return source
 	case event.Generation < specGeneration(t):
 		return "Importing"
+	}
+	return headText(t)
+}
+
+// headText names the image that the tag serves, "" for none.
+func headText(t *imagev1.ImageTag) string {
+	event := head(t)
+	switch {
+	case event == nil:
+		return ""
 	case event.Image != "":
 		return "image/" + event.Image
 	}

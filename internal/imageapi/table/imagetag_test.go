@@ -42,7 +42,7 @@ func TestImageTagWords(t *testing.T) {
 		"other stream":        {&imagev1.TagReference{From: ref("ImageStreamTag", "", "s:a")}, nil, "Tag", "istag/s:a"},
 		"other namespace":     {&imagev1.TagReference{From: ref("ImageStreamTag", "q", "s:a")}, nil, "Tag", "istag q/s:a"},
 		"image":               {&imagev1.TagReference{From: ref("ImageStreamImage", "", "s@sha256:1")}, nil, "Tag", "image/sha256:1"},
-		"failed":              {&imagev1.TagReference{From: ref("DockerImage", "", "q.io/x:1"), Generation: generation(3)}, failed(head("i", 2), "False"), "Tag", "ImportFailed (NotFound)"},
+		"failed":              {&imagev1.TagReference{From: ref("DockerImage", "", "q.io/x:1"), Generation: generation(3)}, failed(head("i", 2), "False"), "Tag", "ImportFailed (NotFound), image/i"},
 		"not failed":          {&imagev1.TagReference{From: ref("DockerImage", "", "q.io/x:1")}, failed(head("i", 2), "True"), "Tag", "image/i"},
 		"bad name":            {&imagev1.TagReference{From: ref("DockerImage", "", "UP")}, failed(head("i", 2), "False"), "Tag", "InvalidRefName"},
 		"bad tag":             {&imagev1.TagReference{From: ref("ImageStreamTag", "", "a:b:c")}, nil, "Tag", "InvalidRefName"},
