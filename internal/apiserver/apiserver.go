@@ -95,7 +95,7 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 		time.AfterFunc(importGrace, giveUp)
 		return nil
 	})
-	warnings := newSecretWarnings(c.Host)
+	warnings := newImportWarnings(c.Host)
 	server.AddPostStartHookOrDie("weir-secret-warnings", warnings.start)
 	resources, err := c.resources(stopping, scheme, warnings)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 
 // resources is the table of all that is served. Imports are given up when
 // stopping ends.
-func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warnings *secretWarnings) (map[string]rest.Storage, error) {
+func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warnings *importWarnings) (map[string]rest.Storage, error) {
 	getter := c.Generic.RESTOptionsGetter
 	access := auth.New(c.Generic.Authorization.Authorizer)
 	images, err := image.NewStorage(scheme, getter, access.CanUpdateImages)
@@ -53,7 +53,8 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 		MayCreate:         access.CanCreate,
 		PullSecrets:       c.pullSecrets,
 		NodeCredentials:   c.NodeCredentials,
-		Warn:              warnings.warn,
+		Warn:              warnings.secret,
+		WarnOfSource:      warnings.source,
 		Stopping:          stopping,
 		MaxRepositoryTags: c.MaxRepositoryTags,
 	})

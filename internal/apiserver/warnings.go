@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/warning"
@@ -20,25 +21,31 @@ import (
 // leave out.
 const reasonUnusableSecret = "UnusablePullSecret"
 
-// secretWarnings tells of pull secrets that imports cannot use: the client in a
-// Warning header, the secret's owner in an Event, the administrator in the log.
-type secretWarnings struct {
+// reasonSkippedSource is the reason of the Event on an image stream whose import came from
+// another source, because one before it failed.
+const reasonSkippedSource = "SourceFailed"
+
+// importWarnings tells of what imports did without: pull secrets that cannot be used and
+// sources that failed. The client is told in a Warning header, the owner of the secret or
+// stream in an Event, the administrator in the log.
+type importWarnings struct {
 	broadcaster events.EventBroadcaster
 	recorder    events.EventRecorder
 }
 
-func newSecretWarnings(host kubernetes.Interface) *secretWarnings {
+func newImportWarnings(host kubernetes.Interface) *importWarnings {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: host.EventsV1()})
-	return &secretWarnings{broadcaster, broadcaster.NewRecorder(clientscheme.Scheme, "weir-image-apiserver")}
+	return &importWarnings{broadcaster, broadcaster.NewRecorder(clientscheme.Scheme, "weir-image-apiserver")}
 }
 
 // start writes Events until the server ends.
-func (w *secretWarnings) start(hook genericapiserver.PostStartHookContext) error {
+func (w *importWarnings) start(hook genericapiserver.PostStartHookContext) error {
 	context.AfterFunc(hook, w.broadcaster.Shutdown)
 	return w.broadcaster.StartRecordingToSinkWithContext(hook)
 }
 
-func (w *secretWarnings) warn(ctx context.Context, namespace string, found upstream.Warning) {
+// secret tells of a pull secret that cannot be used.
+func (w *importWarnings) secret(ctx context.Context, namespace string, found upstream.Warning) {
 	klog.FromContext(ctx).Info("an import leaves out a pull secret", "namespace", namespace, "warning", found.String())
 	warning.AddWarning(ctx, "", found.String())
 	name, ok := strings.CutPrefix(found.Origin, fmt.Sprintf("secret %s/", namespace))
@@ -47,4 +54,15 @@ func (w *secretWarnings) warn(ctx context.Context, namespace string, found upstr
 	}
 	secret := &corev1.ObjectReference{APIVersion: "v1", Kind: "Secret", Namespace: namespace, Name: name}
 	w.recorder.Eventf(secret, nil, corev1.EventTypeWarning, reasonUnusableSecret, "Import", "%s", found.Text)
+}
+
+// source tells of a source that failed. Looking at images without a stream makes no Event.
+func (w *importWarnings) source(ctx context.Context, on *imagev1.ImageStream, text string) {
+	warning.AddWarning(ctx, "", text)
+	if on == nil {
+		return
+	}
+	klog.FromContext(ctx).V(2).Info("an import went past a source", "imageStream", klog.KObj(on), "warning", text)
+	s := &corev1.ObjectReference{APIVersion: imagev1.GroupVersion.String(), Kind: "ImageStream", Namespace: on.Namespace, Name: on.Name, UID: on.UID}
+	w.recorder.Eventf(s, nil, corev1.EventTypeWarning, reasonSkippedSource, "Import", "%s", text)
 }

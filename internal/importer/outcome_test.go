@@ -334,7 +334,7 @@ func TestWrongCredentials(t *testing.T) {
 				}
 				return
 			}
-			want := fmt.Sprintf(`{"metadata":{},"status":"Failure","message":"incorrect username or password for image \"%s\"","reason":"Unauthorized","code":401}`, s.ref("x:1"))
+			want := fmt.Sprintf(`{"metadata":{},"status":"Failure","message":"incorrect username or password for image \"%s\"; the registry refused the credentials of secret p/s: correct them, and the import is tried again","reason":"Unauthorized","code":401}`, s.ref("x:1"))
 			if got := asJSON(t, result.Status); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}

@@ -92,6 +92,9 @@ type ImageResult struct {
 	// Source is the host and repository that answered, or gave the failure: a mirror's or the one
 	// that was named. Empty when none did.
 	Source string
+	// Skipped are the sources that failed before Source answered, in the order in which they
+	// were asked.
+	Skipped []Skipped
 	// Unchanged says that upstream still has Known. Image and Manifests are nil then.
 	Unchanged bool
 	// Retry classifies a failure for whoever tries again; Retryable is Retry != RetryNever.

@@ -171,8 +171,12 @@ func forEach(ctx context.Context, n, limit int, ref string, work func(i int) err
 	for range min(n, limit) {
 		wait.Go(func() {
 			for {
+				if failed.Load() {
+					return
+				}
+				// What has an index runs: a failure at a higher one must not hide its own.
 				i := int(next.Add(1) - 1)
-				if i >= n || failed.Load() {
+				if i >= n {
 					return
 				}
 				if errs[i] = guard(ctx, ref, func() error { return work(i) }); errs[i] != nil {

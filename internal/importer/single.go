@@ -2,13 +2,16 @@ package importer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
+	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/upstream"
 )
 
 // importImages imports single images: hosts side by side, so that one that hangs uses up nobody
@@ -59,17 +62,27 @@ func (s *session) importOne(ctx context.Context, req ImageRequest) ImageResult {
 		ref = spec.String()
 	}
 	var result ImageResult
+	skipped := &skipped{}
 	if err == nil {
 		err = guard(ctx, ref, func() (err error) {
-			result, err = s.importSpec(ctx, spec, req)
+			result, err = s.importSpec(upstream.WithSkipped(ctx, skipped.add), spec, req)
 			return err
 		})
 	}
 	if err == nil {
-		result.Status, result.Tag = success(), spec.Tag
+		result.Status, result.Tag, result.Skipped = success(), spec.Tag, skipped.all()
 		return result
 	}
+	logFailure(ctx, ref, err)
 	return failedImage(outcomeOf(ctx, ref, err), spec.Tag)
+}
+
+// logFailure has the log say what a status leaves out.
+func logFailure(ctx context.Context, ref string, err error) {
+	if up := (*upstream.Error)(nil); errors.As(err, &up) {
+		err = up.InFull()
+	}
+	klog.FromContext(ctx).V(2).Info("Importing an image failed", "image", ref, "err", err)
 }
 
 func failedImage(o outcome, tag string) ImageResult {

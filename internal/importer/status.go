@@ -108,18 +108,32 @@ func upstreamStatus(ref, part string, err *upstream.Error) metav1.Status {
 	switch err.Code {
 	case upstream.CodeManifestUnknown, upstream.CodeNameUnknown:
 		if part == "" {
-			return apierrors.NewNotFound(dockerImage, ref).ErrStatus
+			status := apierrors.NewNotFound(dockerImage, ref).ErrStatus
+			status.Message += refusedText(err)
+			return status
 		}
 	case upstream.CodeUnauthorized:
-		return apierrors.NewUnauthorized(fmt.Sprintf("you may not have access to the container image %q", ref)).ErrStatus
+		return apierrors.NewUnauthorized(fmt.Sprintf("you may not have access to the container image %q", ref) + refusedText(err)).ErrStatus
 	case upstream.CodeBadCredentials:
-		return apierrors.NewUnauthorized(fmt.Sprintf("incorrect username or password for image %q", ref)).ErrStatus
+		return apierrors.NewUnauthorized(fmt.Sprintf("incorrect username or password for image %q", ref) + refusedText(err)).ErrStatus
 	case upstream.CodeBlocked:
 		return blocked(err)
 	case upstream.CodeName:
 		return internalError(ref, part, errNoReference.Error())
 	}
-	return internalError(ref, part, upstreamText(err))
+	return internalError(ref, part, upstreamText(err)+refusedText(err))
+}
+
+// Refused begins what a status says of a pull secret that was refused, behind its first
+// sentence.
+const Refused = "; the registry refused "
+
+// refusedText names the credential that was refused, and what to do.
+func refusedText(err *upstream.Error) string {
+	if err.Refused == "" {
+		return ""
+	}
+	return Refused + foreignText(err.Refused) + ": correct them, and the import is tried again"
 }
 
 // repositoryOutcome differs from outcomeOf in what a refusal means: only a registry that says
@@ -129,7 +143,7 @@ func repositoryOutcome(ctx context.Context, ref string, err error) outcome {
 	var up *upstream.Error
 	if errors.As(err, &up) {
 		if up.Code == upstream.CodeBadCredentials || strings.Contains(up.Text, "no basic auth credentials") {
-			o.status = internalError(ref, "", upstreamText(up))
+			o.status = internalError(ref, "", upstreamText(up)+refusedText(up))
 		}
 	}
 	return o

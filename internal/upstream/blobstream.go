@@ -121,7 +121,7 @@ func (b *BlobStream) failure(err error) *Error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return &Error{Code: CodeUnavailable, Text: fmt.Sprintf("the connection ended %d bytes too early", b.left), Err: io.ErrUnexpectedEOF}
 	}
-	return b.client.networkError(b.life, err)
+	return b.client.brokenOff(b.life, err)
 }
 
 // fail ends the stream with an error, in its own words for this source.

@@ -183,7 +183,7 @@ func TestHostileAnswers(t *testing.T) {
 		{name: "truncated", handler: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			w.Write(good[:50])
-		}, code: CodeUnavailable, text: "unexpected EOF"},
+		}, code: CodeUnavailable, text: "the connection broke in the middle of the answer"},
 		{name: "truncated cleanly", handler: func(w http.ResponseWriter, r *http.Request) {
 			w.Write(good[:50])
 		}, ref: digest.FromBytes(good).String(), code: CodeIntegrity},

@@ -61,8 +61,15 @@ type Error struct {
 	// RetryAfter is how long the registry, or this process's own budget for it,
 	// asks to wait; 0 when unknown.
 	RetryAfter time.Duration
-	// Text is the reason in words, without Ref and Source.
+	// Text is the reason in words, without Ref and Source. It may be shown to the namespace
+	// whose request failed.
 	Text string
+	// Detail is what Text leaves out, for the server's log only: addresses, and why there
+	// was no answer. It holds no credential.
+	Detail string
+	// Refused names the credential that was refused: "the credentials of secret ns/name".
+	// Empty when there was none.
+	Refused string
 	// Err is the cause when it is a Go error, such as context.DeadlineExceeded.
 	Err error
 
@@ -81,6 +88,14 @@ func (e *Error) Error() string {
 		return unexpectedStatus(e.HTTPStatus)
 	}
 	return fmt.Sprintf("upstream failure: %s", e.Code)
+}
+
+// InFull is e for the server's log.
+func (e *Error) InFull() error {
+	if e.Detail == "" {
+		return e
+	}
+	return fmt.Errorf("%w (%s)", e, e.Detail)
 }
 
 // Unwrap is the cause.

@@ -3,12 +3,10 @@ package upstream
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -83,19 +81,21 @@ func (c *Client) attempt(ctx context.Context, q query) (*answer, *Error) {
 		return ans, nil
 	}
 	c.opts.Observer.ObserveRequest(Observation{
-		Host: q.host, Kind: q.kind, Outcome: outcome(ans, err, q.kind), Duration: time.Since(start),
+		Host: q.host, Kind: q.kind, Outcome: outcome(ans, err, q), Duration: time.Since(start),
 	})
 	return ans, err
 }
 
-func outcome(ans *answer, err *Error, kind Kind) string {
+func outcome(ans *answer, err *Error, q query) string {
 	switch {
+	case err != nil && err.Code == CodeUnavailable && q.kind == KindPing && q.insecure && strings.HasPrefix(q.url, "https:"):
+		return OutcomeFallback
 	case err != nil:
 		return string(err.Code)
-	case ans.ok(), kind == KindPing && isV2(ans):
+	case ans.ok(), q.kind == KindPing && isV2(ans):
 		return OutcomeSuccess
 	}
-	return string(errorOf(ans, kind, 0).Code)
+	return string(errorOf(ans, q.kind, 0).Code)
 }
 
 // pressure is how long an answer asks to leave its host alone; negative when
@@ -131,7 +131,7 @@ func (c *Client) roundTrip(ctx context.Context, q query) (*answer, *Error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, c.networkError(ctx, err)
+		return nil, c.noAnswer(ctx, q, err)
 	}
 	if q.stream && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent) {
 		return &answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength, url: resp.Request.URL, stream: resp.Body}, nil
@@ -162,7 +162,7 @@ func (c *Client) read(ctx context.Context, q query, resp *http.Response) (*answe
 	case strict && int64(buf.Len()) > limit:
 		return nil, tooLarge(q.kind, limit)
 	case strict && err != nil:
-		return nil, c.networkError(ctx, err)
+		return nil, c.brokenOff(ctx, err)
 	}
 	// What is cut off an error answer is not missed: its beginning says enough.
 	ans.body = buf.Bytes()
@@ -175,33 +175,3 @@ func (c *Client) read(ctx context.Context, q query, resp *http.Response) (*answe
 func tooLarge(kind Kind, limit int64) *Error {
 	return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("%s answer exceeds the limit of %d bytes", kind, limit)}
 }
-
-// networkError maps the failure of a request that got no usable answer.
-func (c *Client) networkError(ctx context.Context, err error) *Error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		// The wrapper's text holds the URL, whose query may hold a signature.
-		err = wrapped.Err
-	}
-	var forbidden *forbiddenAddressError
-	switch {
-	case errors.As(err, &forbidden):
-		return &Error{Code: CodeForbiddenAddress, Text: forbidden.Error(), Err: err}
-	case c.base.Err() != nil:
-		return canceled(errClosed)
-	case ctx.Err() != nil:
-		return canceled(ctx.Err())
-	case strings.Contains(err.Error(), "response headers exceeded"), strings.Contains(err.Error(), "response header list larger"):
-		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("answer headers exceed the limit of %d bytes", c.opts.Limits.Headers), Err: err}
-	case errors.Is(err, errRedirect):
-		return &Error{Code: CodeProtocol, Text: clean(err.Error()), Err: err}
-	}
-	return &Error{Code: CodeUnavailable, Text: steady(clean(err.Error())), Err: err}
-}
-
-// ownAddress is this side of a connection in the text of a network error.
-var ownAddress = regexp.MustCompile(`[0-9A-Za-z.:%\[\]]+:[0-9]+->`)
-
-// steady leaves out of a text what differs between two failures of the same kind:
-// statuses with it are stored, and the same failure again must not look like news.
-func steady(text string) string { return ownAddress.ReplaceAllString(text, "") }

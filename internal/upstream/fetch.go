@@ -18,6 +18,7 @@ type SourceFailure struct {
 	told      *Candidate // whose failure it is
 	final     bool       // no credential helps
 	throttled bool       // a credential was asked to wait
+	refused   string     // the first credential that was refused, in words
 }
 
 // FailedError says that no candidate gave what was asked for: one failure for each source,
@@ -61,6 +62,7 @@ func First[C candidate, V any](ctx context.Context, candidates []C, get func(con
 			v, err := get(ctx, asked)
 			if err == nil {
 				c.remember(nil)
+				failed.report(ctx, c)
 				return v, asked, nil
 			}
 			failure = asError(err)
@@ -103,6 +105,14 @@ func (e *FailedError) add(c *Candidate, err *Error) {
 		known = e.at(c)
 	} else if known.Err.refused() && (!err.refused() || c.rank < known.told.rank) {
 		known.Err, known.told = err, c
+	}
+	if err.refused() && !c.cred.anonymous() && known.refused == "" {
+		known.refused = c.cred.words()
+	}
+	if known.refused != known.Err.Refused {
+		told := *known.Err
+		told.Refused = known.refused
+		known.Err = &told
 	}
 	known.throttled = known.throttled || err.Code == CodeTooManyRequests
 	known.final = !err.movesOn() && err.Code != CodeTooManyRequests

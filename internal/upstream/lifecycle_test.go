@@ -175,7 +175,7 @@ func TestObserverSeesEveryExchange(t *testing.T) {
 	r.Head(t.Context(), "latest")
 	r.Manifest(t.Context(), "gone")
 	r.Tags(t.Context())
-	want := []string{"ping Unavailable", "ping Success", "head Success", "manifest ManifestUnknown", "tags Success"}
+	want := []string{"ping Fallback", "ping Success", "head Success", "manifest ManifestUnknown", "tags Success"}
 	mu.Lock()
 	defer mu.Unlock()
 	if diff := cmp.Diff(want, got); diff != "" {

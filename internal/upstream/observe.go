@@ -19,6 +19,10 @@ const (
 // any other outcome is the Code of its failure.
 const OutcomeSuccess = "Success"
 
+// OutcomeFallback is the outcome of the attempt to speak https to an insecure registry that
+// does not: it is spoken to over http next.
+const OutcomeFallback = "Fallback"
+
 // Observation is one HTTP exchange with an upstream host, retries counted apart.
 type Observation struct {
 	// Host is host[:port] of the registry or token realm.

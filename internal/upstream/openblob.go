@@ -22,7 +22,7 @@ func (c *Candidate) OpenBlob(ctx context.Context, offset int64) (*BlobStream, er
 }
 
 // errHeaderLate is the end of a request whose answer does not begin.
-var errHeaderLate = &Error{Code: CodeUnavailable, Text: "timed out", Err: context.DeadlineExceeded}
+var errHeaderLate = &Error{Code: CodeUnavailable, Text: unreachable, Detail: "timed out", Err: context.DeadlineExceeded}
 
 func (s *source) openBlob(ctx context.Context, offset int64) (*BlobStream, error) {
 	turn, waited := s.client.budgets.acquireDownload(ctx, s.Host)

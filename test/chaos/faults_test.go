@@ -137,8 +137,8 @@ var spaces = strings.Repeat(" ", 64<<10)
 
 // faults are what registries do wrong with the tag team/app:1.
 var faults = []fault{
-	{name: "hangs", reason: internal, message: "timed out", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
-	{name: "hangs-at-ping", ping: true, reason: internal, message: "timed out", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
+	{name: "hangs", reason: internal, message: "no answer", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
+	{name: "hangs-at-ping", ping: true, reason: internal, message: "no answer", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
 	{name: "hangs-in-body", reason: internal, message: "timed out", serve: func(f *faulty, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", schema2)
 		_, _ = io.WriteString(w, `{"schemaVersion":`)
@@ -161,14 +161,14 @@ var faults = []fault{
 			}
 		}
 	}},
-	{name: "resets", reason: internal, message: "connection reset", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) { reset(w, "") }},
-	{name: "resets-in-body", reason: internal, message: "connection reset", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) {
+	{name: "resets", reason: internal, message: "no answer", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) { reset(w, "") }},
+	{name: "resets-in-body", reason: internal, message: "broke in the middle", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) {
 		reset(w, "HTTP/1.1 200 OK\r\nContent-Type: "+schema2+"\r\nContent-Length: 500\r\n\r\n{\"schemaVersion\"")
 	}},
-	{name: "speaks-no-http", ping: true, reason: internal, message: "malformed HTTP", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) {
+	{name: "speaks-no-http", ping: true, reason: internal, message: "no answer", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) {
 		reset(w, "SSH-2.0-OpenSSH_9.2\r\n")
 	}},
-	{name: "truncates", reason: internal, message: "unexpected EOF", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) {
+	{name: "truncates", reason: internal, message: "broke in the middle", serve: func(_ *faulty, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", schema2)
 		w.Header().Set("Content-Length", "5000")
 		_, _ = io.WriteString(w, imageManifest(goodConfig, "7"))

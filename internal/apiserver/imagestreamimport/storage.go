@@ -52,6 +52,9 @@ type Dependencies struct {
 	NodeCredentials *upstream.NodeCredentials
 	// Warn reports a pull secret that cannot be used.
 	Warn func(ctx context.Context, namespace string, w upstream.Warning)
+	// WarnOfSource reports a source that failed before another one answered, on the stream
+	// that was imported into; nil for a look without a stream.
+	WarnOfSource func(ctx context.Context, on *imagev1.ImageStream, text string)
 	// Stopping ends when imports in flight are to be given up because the server
 	// stops.
 	Stopping context.Context
@@ -134,14 +137,20 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	if err := r.report(ctx, isi, known, result); err != nil {
 		return nil, err
 	}
+	skipped := skippedSources(result)
 	if !isi.Spec.Import {
+		r.warnOfSources(ctx, nil, skipped)
 		return isi, nil
 	}
 	outcome := stream.OutcomeOf(isi, now)
-	return isi, r.tag(ctx, isi, known, options.DryRun, now, func(s *imagev1.ImageStream) {
+	err = r.tag(ctx, isi, known, options.DryRun, now, func(s *imagev1.ImageStream) {
 		stream.ApplyImport(s, r.keepOrigins(s, outcome))
 		r.recordCopies(s, outcome, sources)
 	})
+	if err == nil && len(options.DryRun) == 0 {
+		r.warnOfSources(ctx, isi.Status.Import, skipped)
+	}
+	return isi, err
 }
 
 // errStopping is the cause of an import's end when the server stops.

@@ -115,7 +115,7 @@ func (a *AllowedRegistries) Allowed(spec reference.PullSpec, transport Transport
 			return nil
 		}
 	}
-	return fmt.Errorf("registry %q not allowed by whitelist: %s", registry, a)
+	return fmt.Errorf("registry %q not allowed by whitelist: %s (imports.allowedRegistries in the server's configuration)", registry, a)
 }
 
 func (e allowedEntry) allows(host string, ports []string) bool {

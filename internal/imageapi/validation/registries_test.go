@@ -66,7 +66,7 @@ func TestAllowListMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := allowed.Allowed(reference.PullSpec{Registry: "no.io:8443", Name: "x"}, TransportSecure).Error()
-	want := `registry "no.io:8443" not allowed by whitelist: "q.io:443", "h.io:80", "*:5000", "reg:5000"`
+	want := `registry "no.io:8443" not allowed by whitelist: "q.io:443", "h.io:80", "*:5000", "reg:5000" (imports.allowedRegistries in the server's configuration)`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

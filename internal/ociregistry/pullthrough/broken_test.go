@@ -391,7 +391,7 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		"broken":           {answer(500), ociregistry.CodeUnavailable, "because"},
 		"down for a while": {answer(503, "Retry-After", "33"), ociregistry.CodeUnavailable, "because"},
 		"senseless":        {answer(204), ociregistry.CodeUnavailable, "204"},
-		"hangs up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ociregistry.CodeUnavailable, "EOF"},
+		"hangs up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ociregistry.CodeUnavailable, "no answer"},
 		"goes in a ring": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
 		}, ociregistry.CodeUnavailable, "redirects"},

@@ -87,6 +87,15 @@ location = "%[2]s/mirrored"
 insecure = true
 
 [[registry]]
+location = "%[1]s/behind-a-dead-one"
+[[registry.mirror]]
+location = "%[1]s/dead"
+insecure = true
+[[registry.mirror]]
+location = "%[2]s/mirrored"
+insecure = true
+
+[[registry]]
 location = "%[1]s/never-the-source"
 blocked = true
 [[registry.mirror]]

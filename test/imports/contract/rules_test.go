@@ -3,6 +3,7 @@ package contract_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,14 +22,14 @@ func TestRegistriesConf(t *testing.T) {
 		text string
 	}{
 		{unreachable + "/by-digest/x@" + name, "", ""},
-		{unreachable + "/by-digest/x:1", metav1.StatusReasonInternalError, "refused"},
+		{unreachable + "/by-digest/x:1", metav1.StatusReasonInternalError, "no answer"},
 		{unreachable + "/by-tag/x:1", "", ""},
-		{unreachable + "/by-tag/x@" + name, metav1.StatusReasonInternalError, "refused"},
+		{unreachable + "/by-tag/x@" + name, metav1.StatusReasonInternalError, "no answer"},
 		{unreachable + "/in-order/x:1", "", ""},
 		{unreachable + "/in-order/x:gone", metav1.StatusReasonInternalError, "also tried: " + mirror.Host + "/nothing-here/x"},
 		{unreachable + "/never-the-source/x:1", "", ""},
 		{unreachable + "/never-the-source/x:gone", metav1.StatusReasonNotFound, "not found"},
-		{unreachable + "/no-rule/x:1", metav1.StatusReasonInternalError, "refused"},
+		{unreachable + "/no-rule/x:1", metav1.StatusReasonInternalError, "no answer"},
 	} {
 		t.Run(test.from, func(t *testing.T) {
 			spec := image(test.from, "")
@@ -50,6 +51,29 @@ func TestRegistriesConf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A mirror that is out of order is told although the import succeeds.
+func TestFailedMirrorIsReported(t *testing.T) {
+	t.Parallel()
+	ns := env.Namespace(t, "rules")
+	name := mirror.Push(t, "mirrored/x:1", testenv.Image(t, "linux/amd64"))
+	isi := importing("s", image(unreachable+"/behind-a-dead-one/x:1", "a"))
+	isi.Spec.Images[0].ImportPolicy.Insecure = false
+	wantSuccess(t, post(t, ns, isi).Status.Images[0], name)
+	testenv.Eventually(t, "an Event on the stream", func() error {
+		found, err := env.Kube.EventsV1().Events(ns).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for i := range found.Items {
+			if e := &found.Items[i]; e.Reason == "SourceFailed" && e.Regarding.Kind == "ImageStream" && e.Regarding.Name == "s" &&
+				strings.HasPrefix(e.Note, "127.0.0.1:1/dead/x failed, and one image came from another source: ") {
+				return nil
+			}
+		}
+		return fmt.Errorf("%d Events", len(found.Items))
+	})
 }
 
 // unreachablePath is a pull spec without tag and digest.
@@ -96,7 +120,7 @@ func TestRulesOfClusterObjects(t *testing.T) {
 	byDigest, byTag := image(unreachable+"/idms/x@"+name, ""), image(unreachable+"/itms/x:1", "")
 	both := looking(byDigest, byTag)
 	for _, status := range post(t, ns, both).Status.Images {
-		wantFailure(t, status.Status, metav1.StatusReasonInternalError, "refused")
+		wantFailure(t, status.Status, metav1.StatusReasonInternalError, "no answer")
 	}
 	const api = "/apis/config.openshift.io/v1/"
 	customResource(t, "ImageDigestMirrorSet", "imagedigestmirrorsets")
@@ -125,7 +149,7 @@ func TestRulesOfClusterObjects(t *testing.T) {
 	// IDMS mirrors are for digests, ITMS mirrors for tags.
 	swapped := post(t, ns, looking(image(unreachable+"/idms/x:1", ""), image(unreachable+"/itms/x@"+name, "")))
 	for _, status := range swapped.Status.Images {
-		wantFailure(t, status.Status, metav1.StatusReasonInternalError, "refused")
+		wantFailure(t, status.Status, metav1.StatusReasonInternalError, "no answer")
 	}
 	if err := env.Kube.Discovery().RESTClient().Delete().AbsPath(api + "imagetagmirrorsets/m").Do(t.Context()).Error(); err != nil {
 		t.Fatal(err)
