@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/BurntSushi/toml"
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
 	"go.podman.io/image/v5/types"
 )
@@ -20,15 +21,19 @@ type RegistriesConf struct {
 // cache of the process, which has to be empty for a changed file to be seen.
 var readConf sync.Mutex
 
-// ReadRegistriesConf reads a registries.conf (version 2; version 1 is
-// converted by the library). Only this file is read: neither the host's
-// defaults nor any registries.conf.d. Errors name the file.
+// ReadRegistriesConf reads a registries.conf of version 2. Only this file is
+// read: neither the host's defaults nor any registries.conf.d. Keys that are
+// unknown, or of version 1, are errors: a mirror that is misspelt is none. Errors
+// name the file.
 //
 // What concerns short names (unqualified-search-registries, aliases) and
 // credential helpers has no meaning here and is ignored.
 func ReadRegistriesConf(path string) (*RegistriesConf, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
+		return nil, fmt.Errorf("registries.conf %s: %w", path, err)
+	}
+	if err := checkKeys(abs); err != nil {
 		return nil, fmt.Errorf("registries.conf %s: %w", path, err)
 	}
 	registries, err := readRegistries(abs)
@@ -44,6 +49,32 @@ func ReadRegistriesConf(path string) (*RegistriesConf, error) {
 		conf.entries = append(conf.entries, entry)
 	}
 	return conf, nil
+}
+
+// maxUnknownKeys is how many unknown keys an error names.
+const maxUnknownKeys = 10
+
+// checkKeys refuses keys that the library that reads the file would pass over.
+func checkKeys(path string) error {
+	meta, err := toml.DecodeFile(path, &sysregistriesv2.V2RegistriesConf{})
+	if err != nil {
+		return err
+	}
+	var unknown []string
+	for _, key := range meta.Undecoded() {
+		if key[0] == "registries" {
+			return fmt.Errorf("the key %s is of version 1, which is not read: write [[registry]] tables as in version 2", clean(key.String()))
+		}
+		unknown = append(unknown, clean(key.String()))
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	more := ""
+	if len(unknown) > maxUnknownKeys {
+		unknown, more = unknown[:maxUnknownKeys], ", …"
+	}
+	return fmt.Errorf("unknown keys: %s%s", strings.Join(unknown, ", "), more)
 }
 
 func readRegistries(path string) ([]sysregistriesv2.Registry, error) {

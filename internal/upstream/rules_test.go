@@ -468,3 +468,24 @@ func TestInsecureReachesMirrors(t *testing.T) {
 		})
 	}
 }
+
+// What the library that reads the file passes over is said.
+func TestUnknownKeysOfRegistriesConf(t *testing.T) {
+	for text, want := range map[string]string{
+		"[registries.search]\nregistries = ['docker.io']\n":                                                               "registries.search",
+		"[registries.insecure]\nregistries = ['x.test']\n[[registry]]\nlocation = 'x.test'\n":                             "version 1",
+		"[[registry]]\nlocation = 'x.test'\n[[registry.mirrors]]\nlocation = 'y.test'\n":                                  "registry.mirrors",
+		"[[registry]]\nlocation = 'x.test'\nblock = true\n":                                                               "registry.block",
+		"[[registry]]\nlocation = 'x.test'\n[[registry.mirror]]\nlocation = 'y.test'\npull_from_mirror = 'digest-only'\n": "registry.mirror.pull_from_mirror",
+		"Registry = 1\nunknown = 2\n":                                                                                     "",
+	} {
+		path := filepath.Join(t.TempDir(), "registries.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadRegistriesConf(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want an error with the file and %s", text, err, want)
+		}
+	}
+	conf(t, "unqualified-search-registries = ['x.test']\nshort-name-mode = 'disabled'\ncredential-helpers = ['x']\n[aliases]\na = 'x.test/a'\n[[registry]]\nlocation = 'x.test'\n")
+}

@@ -40,8 +40,10 @@ type Post struct {
 // World holds image streams. Its methods are safe for concurrent use.
 type World struct {
 	Informer cache.SharedIndexInformer
+	// Secrets is an informer of the metadata of pull secrets.
+	Secrets cache.SharedIndexInformer
 
-	source *cachetesting.FakeControllerSource
+	source, secrets *cachetesting.FakeControllerSource
 
 	mu       sync.Mutex
 	streams  map[types.NamespacedName]*imagev1.ImageStream
@@ -58,17 +60,28 @@ type World struct {
 func New() *World {
 	w := &World{
 		source:   cachetesting.NewFakeControllerSource(),
+		secrets:  cachetesting.NewFakeControllerSource(),
 		streams:  map[types.NamespacedName]*imagev1.ImageStream{},
 		upstream: func(ref string) (string, *metav1.Status) { return Image(ref), nil },
 	}
 	w.Informer = cache.NewSharedIndexInformer(listWatch{w.source}, &imagev1.ImageStream{}, 0, cache.Indexers{})
+	w.Secrets = cache.NewSharedIndexInformer(listWatch{w.secrets}, &metav1.PartialObjectMetadata{}, 0, cache.Indexers{})
 	return w
 }
 
-// Run runs the informer until ctx ends and nothing of the world is left running.
+// Run runs the informers until ctx ends and nothing of the world is left running.
 func (w *World) Run(ctx context.Context) {
-	w.Informer.RunWithContext(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { w.Informer.RunWithContext(ctx) })
+	running.Go(func() { w.Secrets.RunWithContext(ctx) })
+	running.Wait()
 	w.source.Broadcaster.Shutdown()
+	w.secrets.Broadcaster.Shutdown()
+}
+
+// WriteSecret makes a pull secret, or changes it.
+func (w *World) WriteSecret(namespace, name string) {
+	w.secrets.Modify(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
 }
 
 // Image is the name of the image that a new world's upstream has for a pull spec.
@@ -180,6 +193,19 @@ func (w *World) Stream(namespace, name string) (*imagev1.ImageStream, error) {
 		return nil, apierrors.NewNotFound(imageapi.Resource(imageapi.ImageStreams), name)
 	}
 	return s.DeepCopy(), nil
+}
+
+// StreamsOf are those of a namespace.
+func (w *World) StreamsOf(namespace string) ([]*imagev1.ImageStream, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*imagev1.ImageStream
+	for key, s := range w.streams {
+		if key.Namespace == namespace {
+			all = append(all, s.DeepCopy())
+		}
+	}
+	return all, nil
 }
 
 // Live is Stream with the signature of a client.

@@ -1,6 +1,7 @@
 package imageimport
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,23 @@ func classOf(reason metav1.StatusReason, message string) retryClass {
 		return retryLater
 	}
 	return retrySoon
+}
+
+// refusedSecret is in the message of a failure for which the registry refused a pull secret.
+const refusedSecret = "; the registry refused the credentials of "
+
+// refusals are words of registries that deny access with a reason of InternalError.
+var refusals = []string{"denied", "unauthorized", "403 Forbidden"}
+
+// isRefusal reports whether another pull secret may mend a failure.
+func isRefusal(reason metav1.StatusReason, message string) bool {
+	switch {
+	case reason == metav1.StatusReasonUnauthorized, strings.Contains(message, refusedSecret):
+		return true
+	case reason != metav1.StatusReasonInternalError:
+		return false
+	}
+	return slices.ContainsFunc(refusals, func(words string) bool { return strings.Contains(message, words) })
 }
 
 // pause is how long to wait after the given number of failed attempts: twice as long

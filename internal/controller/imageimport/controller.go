@@ -10,6 +10,7 @@ import (
 	imageclient "github.com/openshift/client-go/image/clientset/versioned/typed/image/v1"
 	imageinformers "github.com/openshift/client-go/image/informers/externalversions/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
@@ -26,6 +27,7 @@ const Name = "import"
 type Controller struct {
 	options  Options
 	informer cache.SharedIndexInformer
+	secrets  []cache.SharedIndexInformer
 	effects  effects
 }
 
@@ -34,6 +36,8 @@ type effects struct {
 	// stream reads the cache. What it returns must not be changed. NotFound when there
 	// is no such stream.
 	stream func(namespace, name string) (*imagev1.ImageStream, error)
+	// streams reads all of a namespace from the cache, in no order.
+	streams func(namespace string) ([]*imagev1.ImageStream, error)
 	// live reads the API.
 	live func(ctx context.Context, namespace, name string) (*imagev1.ImageStream, error)
 	// post makes an import; see importrequest.Client.Post.
@@ -47,11 +51,12 @@ type effects struct {
 	random func() float64
 }
 
-// New makes a controller over a client of the image API, an informer that somebody else
-// starts, and a recorder of Events. The client needs the rights to get image streams,
+// New makes a controller over a client of the image API, an informer of streams, a recorder of
+// Events, and informers of pull secrets, of which SecretMetadata is enough. The caller starts
+// the informers. The client needs the rights to get image streams,
 // to update imagestreams/status and to create imagestreamimports; its configuration
 // must neither set a Timeout nor bound requests per second below what Workers can do.
-func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStreamInformer, recorder events.EventRecorder, o Options) (*Controller, error) {
+func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStreamInformer, recorder events.EventRecorder, o Options, secrets ...cache.SharedIndexInformer) (*Controller, error) {
 	if errs := o.Validate(field.NewPath("import")); len(errs) > 0 {
 		return nil, fmt.Errorf("options of the import controller: %w", errs.ToAggregate())
 	}
@@ -60,9 +65,13 @@ func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStream
 	return &Controller{
 		options:  o,
 		informer: streams.Informer(),
+		secrets:  secrets,
 		effects: effects{
 			stream: func(namespace, name string) (*imagev1.ImageStream, error) {
 				return lister.ImageStreams(namespace).Get(name)
+			},
+			streams: func(namespace string) ([]*imagev1.ImageStream, error) {
+				return lister.ImageStreams(namespace).List(labels.Everything())
 			},
 			live: func(ctx context.Context, namespace, name string) (*imagev1.ImageStream, error) {
 				return images.ImageStreams(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -93,6 +102,11 @@ func (c *Controller) Run(ctx context.Context) error {
 			logger.Error(err, "Giving up the watch of image streams")
 		}
 	}()
+	stopSecrets, err := c.watchSecrets(r)
+	if err != nil {
+		return err
+	}
+	defer stopSecrets()
 	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		r.stop()
 		return nil // ctx ended first

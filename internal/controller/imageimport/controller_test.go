@@ -433,3 +433,80 @@ func TestEventsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+func refusedBy(secret string) controllertest.Upstream {
+	return func(string) (string, *metav1.Status) {
+		return "", controllertest.Failure(metav1.StatusReasonUnauthorized, "you may not have access"+secret, 0)
+	}
+}
+
+// A person who mends a pull secret does not have to wait for the pauses of the tags that
+// failed for it.
+func TestChangedSecretRetriesRefusedTags(t *testing.T) {
+	bubble(t, func(t *testing.T, w *controllertest.World) {
+		h := start(t, w)
+		defer func() { h.stop() }()
+		h.WriteSecret("ns", "pull")
+		h.SetUpstream(0, func(spec string) (string, *metav1.Status) {
+			if spec == "q.io/missing:1" {
+				return missing(spec)
+			}
+			return refusedBy("")(spec)
+		})
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/private:1"), controllertest.Tag("b", "q.io/missing:1")))
+		pass(10 * time.Second)
+		if got := len(h.Posts()); got != 1 {
+			t.Fatalf("%d imports before the secret changed, want one", got)
+		}
+		h.WriteSecret("other", "pull")
+		pass(10 * time.Second)
+		if got := len(h.Posts()); got != 1 {
+			t.Fatalf("a secret of another namespace: %d imports", got)
+		}
+		for range 100 { // a client that writes it again and again
+			h.WriteSecret("ns", "pull")
+			pass(10 * time.Millisecond)
+		}
+		pass(4 * time.Second)
+		posts := h.Posts()
+		if len(posts) != 2 || !slices.Equal(posts[1].Tags, []string{"a"}) {
+			t.Fatalf("imports %+v, want another one of the refused tag", posts)
+		}
+		if retry, _ := stream.RetryOf(h.stream("s"), "a"); retry.Attempt != 2 {
+			t.Errorf("after it: %+v", retry)
+		}
+		h.SetUpstream(0, func(spec string) (string, *metav1.Status) { return controllertest.Image(spec), nil })
+		h.WriteSecret("ns", "pull")
+		pass(10 * time.Second)
+		if slices.ContainsFunc(h.Posts()[2:], func(p controllertest.Post) bool { return slices.Contains(p.Tags, "a") }) {
+			t.Errorf("imports within the interval of a namespace: %+v", h.Posts())
+		}
+		pass(secretInterval - 10*time.Second)
+		if stream.LatestEvent(h.stream("s"), "a") == nil {
+			t.Error("not imported after the secret was right")
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	for message, want := range map[string]bool{
+		"denied: no": true, "received unexpected HTTP status: 403 Forbidden": true, "timed out": false,
+		"not found; the registry refused the credentials of secret a/b: correct them": true,
+	} {
+		if got := isRefusal(metav1.StatusReasonInternalError, message); got != want {
+			t.Errorf("%q: %t", message, got)
+		}
+	}
+	if !isRefusal(metav1.StatusReasonUnauthorized, "") || isRefusal(metav1.StatusReasonNotFound, "denied") {
+		t.Error("reasons are told apart wrongly")
+	}
+}
+
+func TestSecretMetadataKeepsNoSecret(t *testing.T) {
+	kept, err := SecretMetadata(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "ns", Name: "pull", ResourceVersion: "7", Annotations: map[string]string{"last-applied": "password"}, Labels: map[string]string{"l": "password"},
+	}})
+	if err != nil || strings.Contains(fmt.Sprint(kept), "password") || kept.(metav1.Object).GetResourceVersion() != "7" {
+		t.Errorf("%v, %v", kept, err)
+	}
+}

@@ -123,7 +123,7 @@ func TestPlanRetries(t *testing.T) {
 		{"nothing", controllertest.ImageStream("s"), retryPlan{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, planRetries(test.stream, now)); diff != "" {
+			if diff := cmp.Diff(test.want, planRetries(test.stream, now, nil)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -135,7 +135,7 @@ func TestPlanRetries(t *testing.T) {
 		stream.SetRetry(s, "b", stream.Retry{Attempt: 1, Next: now.Add(time.Hour)}, metav1.NewTime(now))
 		stream.SetRetry(s, "d", stream.Retry{Attempt: 1, Next: now}, metav1.NewTime(now))
 		want := retryPlan{Start: []string{"c"}, Due: []string{"d"}, Waiting: 2, Next: now.Add(time.Hour)}
-		if diff := cmp.Diff(want, planRetries(s, now)); diff != "" {
+		if diff := cmp.Diff(want, planRetries(s, now, nil)); diff != "" {
 			t.Error(diff)
 		}
 	})

@@ -15,6 +15,9 @@
 // goes on where the conditions say. A series of attempts ends when the tag is
 // imported, goes away, or its spec moves on; the server drops the condition then.
 //
+// A changed pull secret ends the pauses of the tags in its namespace whose failure another
+// secret may mend. Only the metadata of secrets is watched.
+//
 // A failed image is not an error of the controller: its condition answers the
 // generation of its spec tag, as clients of the reference know it. Errors of the
 // import as a whole (a conflict above all) put the stream back into the queue with

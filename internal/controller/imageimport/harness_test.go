@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/component-base/metrics/testutil"
 
 	"weir.dev/weir/internal/controller/controllertest"
@@ -53,8 +54,9 @@ func start(t *testing.T, w *controllertest.World, change ...func(*Options)) *har
 		f(&o)
 	}
 	h := &harness{World: w, t: t, events: &written{}}
-	h.c = &Controller{options: o, informer: w.Informer, effects: effects{
+	h.c = &Controller{options: o, informer: w.Informer, secrets: []cache.SharedIndexInformer{w.Secrets}, effects: effects{
 		stream:      w.Stream,
+		streams:     w.StreamsOf,
 		live:        w.Live,
 		post:        w.Import,
 		writeStatus: w.WriteStatus,

@@ -21,6 +21,8 @@ type memory struct {
 	asked map[types.NamespacedName]map[string]time.Duration
 	// unwritten are notes that still have to be written.
 	unwritten map[types.NamespacedName]notes
+	// hurried are tags that are tried again before their pause is over.
+	hurried map[types.NamespacedName]map[string]bool
 	// waiting counts the tags in a series.
 	waiting map[types.NamespacedName]int
 	closed  bool
@@ -31,6 +33,7 @@ func newMemory() *memory {
 		importing: map[types.NamespacedName]int{},
 		asked:     map[types.NamespacedName]map[string]time.Duration{},
 		unwritten: map[types.NamespacedName]notes{},
+		hurried:   map[types.NamespacedName]map[string]bool{},
 		waiting:   map[types.NamespacedName]int{},
 	}
 }
@@ -106,6 +109,35 @@ func (m *memory) dropNotes(key types.NamespacedName) {
 	delete(m.unwritten, key)
 }
 
+func (m *memory) hurry(key types.NamespacedName, tags []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hurried[key] == nil {
+		m.hurried[key] = map[string]bool{}
+	}
+	for _, tag := range tags {
+		m.hurried[key][tag] = true
+	}
+}
+
+func (m *memory) hurriedTags(key types.NamespacedName) map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.hurried[key])
+}
+
+// dropHurried forgets tags that were tried; without tags, all of the stream.
+func (m *memory) dropHurried(key types.NamespacedName, tags []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, tag := range tags {
+		delete(m.hurried[key], tag)
+	}
+	if len(tags) == 0 || len(m.hurried[key]) == 0 {
+		delete(m.hurried, key)
+	}
+}
+
 // setWaiting keeps the gauge, which all controllers of the process share.
 func (m *memory) setWaiting(key types.NamespacedName, n int) {
 	m.mu.Lock()
@@ -126,6 +158,7 @@ func (m *memory) forget(key types.NamespacedName) {
 	m.setWaiting(key, 0)
 	m.dropAsked(key)
 	m.dropNotes(key)
+	m.dropHurried(key, nil)
 }
 
 // close takes what this run counted out of the gauge.

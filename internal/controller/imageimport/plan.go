@@ -22,8 +22,9 @@ type retryPlan struct {
 }
 
 // planRetries decides about every spec tag whose current generation was answered by a
-// failure. Tags that wait for an answer are none of its business.
-func planRetries(s *imagev1.ImageStream, now time.Time) retryPlan {
+// failure. Tags that wait for an answer are none of its business; hurried ones do not wait
+// for their pause.
+func planRetries(s *imagev1.ImageStream, now time.Time, hurried map[string]bool) retryPlan {
 	var plan retryPlan
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
@@ -35,7 +36,7 @@ func planRetries(s *imagev1.ImageStream, now time.Time) retryPlan {
 		switch {
 		case !ok:
 			plan.Start = append(plan.Start, tag.Name)
-		case !retry.Next.After(now):
+		case !retry.Next.After(now), hurried[tag.Name]:
 			plan.Due = append(plan.Due, tag.Name)
 		default:
 			plan.Waiting++
@@ -45,6 +46,23 @@ func planRetries(s *imagev1.ImageStream, now time.Time) retryPlan {
 		}
 	}
 	return plan
+}
+
+// refusedTags are the tags in a series of attempts whose failure another pull secret may
+// mend.
+func refusedTags(s *imagev1.ImageStream) []string {
+	var tags []string
+	for i := range s.Spec.Tags {
+		tag := &s.Spec.Tags[i]
+		failure := failureOf(s, tag)
+		if failure == nil || !isRefusal(metav1.StatusReason(failure.Reason), failure.Message) {
+			continue
+		}
+		if _, waits := stream.RetryOf(s, tag.Name); waits {
+			tags = append(tags, tag.Name)
+		}
+	}
+	return tags
 }
 
 // failureOf is the condition that answers the spec tag's generation with a failure, or

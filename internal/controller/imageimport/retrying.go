@@ -42,12 +42,12 @@ func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 	if s, err = r.writeLeftover(ctx, key, s); err != nil {
 		return err
 	}
-	plan := planRetries(s, r.now())
+	plan := planRetries(s, r.now(), r.memory.hurriedTags(key))
 	if len(plan.Start) > 0 {
 		if s, err = r.begin(ctx, key, s, plan.Start); err != nil {
 			return err
 		}
-		plan = planRetries(s, r.now())
+		plan = planRetries(s, r.now(), r.memory.hurriedTags(key))
 	}
 	due, giveBack := r.takeTurns(s, plan.Due)
 	defer giveBack()
@@ -55,7 +55,7 @@ func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 		if s, err = r.attempt(ctx, key, s, due); err != nil {
 			return err
 		}
-		plan = planRetries(s, r.now())
+		plan = planRetries(s, r.now(), r.memory.hurriedTags(key))
 	}
 	r.memory.setWaiting(key, plan.Waiting+len(plan.Due))
 	if len(plan.Due) > 0 {
@@ -118,6 +118,7 @@ func (r *run) attempt(ctx context.Context, key types.NamespacedName, s *imagev1.
 	default:
 		klog.FromContext(ctx).Error(err, "Retrying the import of tags", "tags", tags)
 	}
+	r.memory.dropHurried(key, tags)
 	failures := failuresOf(isi, answer, err)
 	for tag, status := range failures {
 		before, _ := stream.RetryOf(s, tag)

@@ -43,21 +43,29 @@ type run struct {
 	effects
 	imports queue[importKey]
 	retries queue[types.NamespacedName]
-	memory  *memory
-	turns   *turns
+	// secrets are namespaces whose pull secrets changed. One worker looks at them, which
+	// alone uses lastSecrets: when that last ended pauses.
+	secrets     queue[string]
+	lastSecrets map[string]time.Time
+
+	memory *memory
+	turns  *turns
 	// retryTurns are those of the retries' own workers.
 	retryTurns *importrequest.Turns
 }
 
 func newRun(o Options, e effects) *run {
 	return &run{
-		options:    o,
-		effects:    e,
-		imports:    newQueue[importKey]("weir_import"),
-		retries:    newQueue[types.NamespacedName]("weir_import_retry"),
-		memory:     newMemory(),
-		turns:      newTurns(o.Workers),
-		retryTurns: importrequest.NewTurns(o.Retry.Workers),
+		options: o,
+		effects: e,
+		imports: newQueue[importKey]("weir_import"),
+		retries: newQueue[types.NamespacedName]("weir_import_retry"),
+		secrets: newQueue[string]("weir_import_secret"),
+		memory:  newMemory(),
+
+		lastSecrets: map[string]time.Time{},
+		turns:       newTurns(o.Workers),
+		retryTurns:  importrequest.NewTurns(o.Retry.Workers),
 	}
 }
 
@@ -71,6 +79,7 @@ func (r *run) work(ctx context.Context) {
 		for range r.options.Retry.Workers {
 			workers.Go(func() { drain(ctx, r.retries, logged, r.syncRetries) })
 		}
+		workers.Go(func() { drain(ctx, r.secrets, loggedNamespace, r.syncSecrets) })
 	}
 	<-ctx.Done()
 	r.stop()
@@ -81,6 +90,7 @@ func (r *run) work(ctx context.Context) {
 func (r *run) stop() {
 	r.imports.ShutDown()
 	r.retries.ShutDown()
+	r.secrets.ShutDown()
 }
 
 // drain hands the items of a queue to sync until the queue is shut down. One whose
