@@ -10,8 +10,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 .PHONY: build
-build: ## bin/weir
-	$(GO) build -trimpath -o bin/weir ./cmd/weir
+build: ## bin/weir, as a release with VERSION=v1.2.3
+	$(GO) build -trimpath -ldflags '$(VERSION:%=-X weir.dev/weir/internal/buildinfo.version=%)' -o bin/weir ./cmd/weir
 
 .PHONY: test
 test: ## all tests

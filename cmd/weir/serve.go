@@ -13,8 +13,9 @@ import (
 	"k8s.io/component-base/cli/globalflag"
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
-	"k8s.io/component-base/term"
+	_ "k8s.io/component-base/logs/json/register" // --logging-format json
 
+	"weir.dev/weir/internal/quietlog"
 	"weir.dev/weir/internal/standalone"
 )
 
@@ -25,8 +26,11 @@ func newServeCommand() *cobra.Command {
 		Short: "Serve image streams from this machine, with everything around them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wantsHelp(cmd) {
+				return nil
+			}
 			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // the process's own requests warn nobody
-			if err := logsapi.ValidateAndApply(o.Host.ControlPlane.Logs, utilfeature.DefaultFeatureGate); err != nil {
+			if err := startLog(o.Host.ControlPlane.Logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				return err
 			}
 			standalone.CollectSooner()
@@ -42,16 +46,21 @@ func newServeCommand() *cobra.Command {
 	var sections cliflag.NamedFlagSets
 	o.AddFlags(&sections)
 	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
-	for _, fs := range sections.FlagSets {
-		cmd.Flags().AddFlagSet(fs)
-	}
-	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
-	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+	addSections(cmd, sections)
 	return cmd
 }
 
-// greet tells, once the server is ready, where it is, how to log in and what to
-// try.
+// startLog sets the log up. At the default verbosity it leaves out what the libraries say
+// when all is well.
+func startLog(settings *logsapi.LoggingConfiguration, stdout, stderr io.Writer) error {
+	if settings.Verbosity == 0 {
+		stderr = quietlog.Writer(stderr)
+	}
+	return logsapi.ValidateAndApplyWithOptions(settings, &logsapi.LoggingOptions{ErrorStream: stderr, InfoStream: stdout}, utilfeature.DefaultFeatureGate)
+}
+
+// greet tells, once the server is ready, where it is and how to log in, and after the first
+// start what to try.
 func greet(ctx context.Context, out io.Writer, server *standalone.Server) {
 	if server.WaitReady(ctx) != nil {
 		return // it is stopping
@@ -60,18 +69,22 @@ func greet(ctx context.Context, out io.Writer, server *standalone.Server) {
 	if url := server.RegistryURL(); url != "" {
 		registry = " and a registry at " + url
 	}
-	fmt.Fprintf(out, `
-Weir serves image streams at %[1]s%[3]s
-
-Log in as its administrator:
-  export KUBECONFIG=%[2]s
-
+	try := ""
+	if server.First() {
+		try = `
 Then try:
   kubectl api-resources --api-group=image.openshift.io
   kubectl create namespace shop
   kubectl -n shop apply -f examples/imagestream.yaml
   kubectl -n shop get imagestreams,imagestreamtags
+`
+	}
+	fmt.Fprintf(out, `
+Weir serves image streams at %[1]s%[3]s
 
+Log in as its administrator:
+  export KUBECONFIG=%[2]s
+%[4]s
 Stop it with Ctrl-C. A restart over the same --data-dir finds everything again.
-`, server.URL(), server.Kubeconfig(), registry)
+`, server.URL(), server.Kubeconfig(), registry, try)
 }

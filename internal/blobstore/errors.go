@@ -73,9 +73,21 @@ func failure(err error, tried, path string) error {
 	case hasCause(err, isLocked):
 		return fmt.Errorf("%s %s: %w: %w", tried, path, ErrBusy, opened(err))
 	default:
-		return fmt.Errorf("%s %s: %w", tried, path, opened(err))
+		return &FailedError{tried: tried, path: path, err: opened(err)}
 	}
 }
+
+// FailedError is storage that does not do what it should: it is away, or refuses.
+type FailedError struct {
+	tried, path string
+	err         error
+}
+
+// Error says what was tried on which path.
+func (e *FailedError) Error() string { return e.tried + " " + e.path + ": " + e.err.Error() }
+
+// Unwrap is the driver's error.
+func (e *FailedError) Unwrap() error { return e.err }
 
 // opened makes an error of the drivers' own kind one that errors.Is looks into.
 func opened(err error) error {

@@ -10,7 +10,8 @@ import (
 
 // writeKubeconfig writes a kubeconfig (mode 0600) that carries everything a
 // client needs to be the cluster-admin: address, authority, certificate, key.
-func (p pki) writeKubeconfig(path, server string) error {
+// tlsName is the name to ask the server's certificate for, "" for that in server.
+func (p pki) writeKubeconfig(path, server, tlsName string) error {
 	files := map[string][]byte{}
 	for _, name := range []string{"ca.crt", "admin.crt", "admin.key"} {
 		data, err := os.ReadFile(p.path(name))
@@ -21,7 +22,7 @@ func (p pki) writeKubeconfig(path, server string) error {
 	}
 	const cluster, user, kubeContext = "weir", "weir-admin", "weir"
 	data, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{cluster: {Server: server, CertificateAuthorityData: files["ca.crt"]}},
+		Clusters:       map[string]*clientcmdapi.Cluster{cluster: {Server: server, TLSServerName: tlsName, CertificateAuthorityData: files["ca.crt"]}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{user: {ClientCertificateData: files["admin.crt"], ClientKeyData: files["admin.key"]}},
 		Contexts:       map[string]*clientcmdapi.Context{kubeContext: {Cluster: cluster, AuthInfo: user, Namespace: "default"}},
 		CurrentContext: kubeContext,

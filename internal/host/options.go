@@ -112,6 +112,9 @@ type Completed struct {
 	pki     pki
 	bind    net.IP
 	server  string
+	// tlsName is the name by which admin.kubeconfig asks for Weir's own certificate, "" where
+	// it gets that anyway.
+	tlsName string
 	serving servingCertificates
 	room    Room
 	// maxConnections is that of the options.
@@ -131,7 +134,8 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 	if err := p.ensure(servingNames(address.IP)); err != nil {
 		return nil, errors.Join(err, cp.SecureServing.Listener.Close())
 	}
-	if err := o.useKeys(p); err != nil {
+	tlsName, err := o.useKeys(p)
+	if err != nil {
 		return nil, errors.Join(err, cp.SecureServing.Listener.Close())
 	}
 	if cp.GenericServerRunOptions.ExternalHost == "" {
@@ -150,6 +154,7 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 	return &Completed{
 		CompletedOptions: completed,
 		room:             o.Room,
+		tlsName:          tlsName,
 		dataDir:          o.DataDir,
 		pki:              p,
 		bind:             address.IP,
@@ -186,7 +191,9 @@ func (c *Completed) Server() string { return c.server }
 func (c *Completed) Kubeconfig() string { return filepath.Join(c.dataDir, KubeconfigName) }
 
 // WriteKubeconfig puts the admin's kubeconfig in place, for the address in use.
-func (c *Completed) WriteKubeconfig() error { return c.pki.writeKubeconfig(c.Kubeconfig(), c.server) }
+func (c *Completed) WriteKubeconfig() error {
+	return c.pki.writeKubeconfig(c.Kubeconfig(), c.server, c.tlsName)
+}
 
 func listen(cp *controlplaneoptions.Options) error {
 	s := cp.SecureServing
@@ -202,8 +209,12 @@ func listen(cp *controlplaneoptions.Options) error {
 	return nil
 }
 
-// useKeys points every flag that was left empty at the files of p.
-func (o *Options) useKeys(p pki) error {
+// ownName is a name that Weir's own certificate has and no other certificate needs.
+const ownName = "kubernetes.default.svc"
+
+// useKeys points every flag that was left empty at the files of p. tlsName is the name under
+// which the server shows Weir's own certificate where it has another one beside it.
+func (o *Options) useKeys(p pki) (tlsName string, err error) {
 	cp := o.ControlPlane
 	setDefault := func(field *string, name string) {
 		if *field == "" {
@@ -214,12 +225,18 @@ func (o *Options) useKeys(p pki) error {
 	own := genericoptions.CertKey{CertFile: p.path("apiserver.crt"), KeyFile: p.path("apiserver.key")}
 	if certKey.CertFile == "" && certKey.KeyFile == "" {
 		*certKey = own
-	} else if host := reachableHost(cp.SecureServing.BindAddress); net.ParseIP(host).IsLoopback() {
-		// The admin's kubeconfig goes on to work: nobody else's certificate is for this name.
-		cp.SecureServing.SNICertKeys = append(cp.SecureServing.SNICertKeys, cliflag.NamedCertKey{Names: []string{host}, CertFile: own.CertFile, KeyFile: own.KeyFile})
+	} else {
+		// The admin's kubeconfig goes on to work. By address, which asks for no name, the other
+		// certificate is shown, unless the address is loopback, for which there is none.
+		tlsName = ownName
+		names := []string{ownName}
+		if host := reachableHost(cp.SecureServing.BindAddress); net.ParseIP(host).IsLoopback() {
+			names = append(names, host)
+		}
+		cp.SecureServing.SNICertKeys = append(cp.SecureServing.SNICertKeys, cliflag.NamedCertKey{Names: names, CertFile: own.CertFile, KeyFile: own.KeyFile})
 	}
 	if err := p.trustOwnClients(&cp.Authentication.ClientCert.ClientCA); err != nil {
-		return err
+		return "", err
 	}
 	setDefault(&cp.ServiceAccountSigningKeyFile, "service-account.key")
 	if len(cp.Authentication.ServiceAccounts.KeyFiles) == 0 {
@@ -236,12 +253,12 @@ func (o *Options) useKeys(p pki) error {
 	if cp.ProxyClientCertFile == "" && cp.ProxyClientKeyFile == "" {
 		cp.ProxyClientCertFile, cp.ProxyClientKeyFile = p.path("front-proxy-client.crt"), p.path("front-proxy-client.key")
 	}
-	return nil
+	return tlsName, nil
 }
 
 // servingNames are the names and addresses a client may use for this server.
 func servingNames(bind net.IP) ([]string, []net.IP) {
-	names := []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
+	names := []string{"localhost", "kubernetes", "kubernetes.default", ownName}
 	if host, err := os.Hostname(); err == nil && host != "" {
 		names = append(names, host)
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -234,8 +235,14 @@ func (p pki) writeKey(path string, key crypto.Signer) error {
 	return writeFile(path, data)
 }
 
-// writeFile puts a private file in place as a whole or not at all.
+// writeFile puts a private file in place as a whole or not at all. One that is as it should
+// be is left alone: a disk may be full.
 func writeFile(path string, data []byte) error {
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, data) {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm() == 0o600 {
+			return nil
+		}
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

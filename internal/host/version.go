@@ -1,17 +1,15 @@
 package host
 
 import (
-	"runtime/debug"
-
 	apiversion "k8s.io/apimachinery/pkg/version"
 	basecompatibility "k8s.io/component-base/compatibility"
 	baseversion "k8s.io/component-base/version"
+
+	"weir.dev/weir/internal/buildinfo"
 )
 
-const kubernetesModule = "k8s.io/kubernetes"
-
-// versioned tells, at /version, which Kubernetes this host is built from.
-// Kubernetes' own builds have that stamped in by the linker; `go run` and
+// versioned tells, at /version, which Kubernetes this host is built from, and from which
+// commit of Weir. Kubernetes' own builds have that stamped in by the linker; `go run` and
 // `go build` have not.
 type versioned struct {
 	basecompatibility.EffectiveVersion
@@ -19,21 +17,12 @@ type versioned struct {
 
 // Info implements basecompatibility.EffectiveVersion.
 func (v versioned) Info() *apiversion.Info {
-	info := *v.EffectiveVersion.Info()
-	info.GitVersion, info.GitCommit = "v"+baseversion.DefaultKubeBinaryVersion+".0+weir", ""
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return &info
+	info, build := *v.EffectiveVersion.Info(), buildinfo.Get()
+	info.GitVersion = "v" + baseversion.DefaultKubeBinaryVersion + ".0+weir"
+	if build.Kubernetes = buildinfo.Known(build.Kubernetes); build.Kubernetes != "" {
+		info.GitVersion = build.Kubernetes + "+weir"
 	}
-	for _, module := range build.Deps {
-		if module.Path == kubernetesModule {
-			info.GitVersion = module.Version + "+weir"
-		}
-	}
-	for _, setting := range build.Settings {
-		if setting.Key == "vcs.revision" {
-			info.GitCommit = setting.Value
-		}
-	}
+	info.GitCommit, info.BuildDate = buildinfo.Known(build.Commit), buildinfo.Known(build.Date)
+	info.GitTreeState = "" // it is in the commit
 	return &info
 }

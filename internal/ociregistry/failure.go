@@ -54,7 +54,21 @@ func (x *exchange) explain(err error) Errors {
 		return Errors{e}
 	}
 	x.logFailure(err)
+	var failed *blobstore.FailedError
+	if errors.As(err, &failed) {
+		return Errors{storageFailed(x.requestName())}
+	}
 	return Errors{internalError(x.requestName())}
+}
+
+// storageFailed is what is said of storage that does not answer as it should: it may again
+// in a moment, so that clients try again.
+func storageFailed(request string) *Error {
+	return &Error{
+		Code: CodeUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter,
+		Message: "the registry's storage does not answer as expected; its log says why under the request's name",
+		Detail:  map[string]string{"request": request},
+	}
 }
 
 // storageError is what clients are told of an error of the store, nil where that is

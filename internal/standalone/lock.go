@@ -22,8 +22,11 @@ func lockData(dir string) (*dataLock, error) {
 		return nil, fmt.Errorf("locking the data folder %s: %w", dir, err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		err = errors.Join(err, f.Close())
-		return nil, fmt.Errorf("the data folder %s is in use by another weir; stop that one or choose another --data-dir: %w", dir, err)
+		closed := f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the data folder %s is in use by another weir; stop that one or choose another --data-dir", dir)
+		}
+		return nil, fmt.Errorf("locking the data folder %s: %w", dir, errors.Join(err, closed))
 	}
 	return &dataLock{f}, nil
 }

@@ -92,24 +92,25 @@ func (o *Options) complete() error {
 		}
 	}
 	if o.InternalHostname != "" {
-		errs = append(errs, named("--internal-registry-hostname", config.CheckHostname(o.InternalHostname)))
+		errs = append(errs, named("--internal-registry-hostname", o.InternalHostname, config.CheckHostname(o.InternalHostname)))
 		o.Config.Registry.InternalHostname = o.InternalHostname
 	}
 	if o.ExternalHostname != "" {
-		errs = append(errs, named("--external-registry-hostname", config.CheckHostname(o.ExternalHostname)))
+		errs = append(errs, named("--external-registry-hostname", o.ExternalHostname, config.CheckHostname(o.ExternalHostname)))
 		o.Config.Registry.ExternalHostnames = []string{o.ExternalHostname}
 	}
 	errs = append(errs, o.validateControllers()...)
 	errs = append(errs, o.Registry.validate()...)
+	errs = append(errs, o.Host.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }
 
-// named puts the flag before a mistake in its value.
-func named(flag string, err error) error {
+// named puts the flag and its value before a mistake in it.
+func named(flag, value string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", flag, err)
+	return fmt.Errorf("%s %q: %w", flag, value, err)
 }
 
 func (o *Options) validateControllers() []error {
@@ -137,6 +138,15 @@ func (o *Options) runs(name string) bool {
 // loopback.
 func (o *Options) reachableFromElsewhere() bool {
 	return !o.Host.ControlPlane.SecureServing.BindAddress.IsLoopback() || o.Registry.Enabled && !o.Registry.BindAddress.IsLoopback()
+}
+
+// explain names the etcd that did not answer while the servers were made.
+func (o *Options) explain(err error) error {
+	if o.embedsEtcd() || !strings.Contains(err.Error(), "etcd grpc connection not ready") { // not all of it is wrapped
+		return err
+	}
+	servers := strings.Join(o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList, ",")
+	return fmt.Errorf("the etcd at --etcd-servers %s does not answer; see also --etcd-cafile, --etcd-certfile and --etcd-keyfile: %w", servers, err)
 }
 
 // embedsEtcd tells whether no etcd was named.

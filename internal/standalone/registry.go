@@ -79,6 +79,7 @@ type registry struct {
 	// ownsStorage is true once the storage is known to belong to the API of this server.
 	ownsStorage atomic.Bool
 	stopping    sync.Once
+	health      storageHealth
 }
 
 // newRegistry opens the port and the storage, so that an error of either is reported before
@@ -118,7 +119,7 @@ func newRegistry(ctx context.Context, o *Options, maxConnections int) (_ *regist
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the registry's storage: %w", err), r.listener.Close())
 	}
-	if err := r.rememberNames(ctx); err != nil {
+	if err := r.openNames(ctx); err != nil {
 		return nil, errors.Join(err, r.listener.Close())
 	}
 	return r, nil
@@ -283,6 +284,7 @@ func (r *registry) start(s *Server) error {
 	s.parts.start("registry comparison", s.compareContent)
 	s.parts.start("registry names", r.keepNames)
 	s.parts.start("registry keeper", r.handler.RunKeeper)
+	s.parts.start("registry storage", r.watchStorage)
 	return s.startScrubber()
 }
 

@@ -9,6 +9,7 @@ import (
 
 	cliflag "k8s.io/component-base/cli/flag"
 
+	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/ociregistry/accesslog"
 )
 
@@ -64,9 +65,7 @@ func (o *RegistryOptions) validate() []error {
 	if o.BindAddress == nil {
 		errs = append(errs, errors.New("--registry-bind-address must be an IP address"))
 	}
-	if (o.CertFile == "") != (o.KeyFile == "") {
-		errs = append(errs, errors.New("--registry-tls-cert-file and --registry-tls-private-key-file go together"))
-	}
+	errs = append(errs, host.CheckCertificate("--registry-tls-cert-file", o.CertFile, "--registry-tls-private-key-file", o.KeyFile))
 	if l := o.AccessLog; l.MaxSize < 0 || l.MaxBackups < 0 || l.MaxAge < 0 {
 		errs = append(errs, errors.New("--registry-access-log-maxsize, --registry-access-log-maxbackup and --registry-access-log-maxage must not be negative"))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -46,6 +48,7 @@ type Server struct {
 	imports  *imports
 	registry *registry
 	parts    *parts
+	first    bool
 }
 
 // New starts what the rest needs (the data folder's lock, etcd), opens the port
@@ -63,6 +66,8 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if s.lock, err = lockData(o.DataDir); err != nil {
 		return nil, err
 	}
+	_, missing := os.Stat(filepath.Join(o.DataDir, host.KubeconfigName))
+	s.first = errors.Is(missing, os.ErrNotExist)
 	perListener, err := o.connections()
 	if err != nil {
 		return nil, err
@@ -86,7 +91,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	if s.host, err = host.New(s.control, extension); err != nil {
-		return nil, err
+		return nil, o.explain(err)
 	}
 	if err := s.addParts(); err != nil {
 		return nil, err
@@ -94,6 +99,9 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	allRooms.add(s)
 	return s, s.control.WriteKubeconfig()
 }
+
+// First reports whether this is the first start over the data folder.
+func (s *Server) First() bool { return s.first }
 
 // URL is where the API is served.
 func (s *Server) URL() string { return s.control.Server() }
@@ -215,7 +223,7 @@ func (s *Server) addParts() error {
 		return err
 	}
 	if s.registry != nil {
-		if err := s.host.AddReadyzCheck(s.registry); err != nil {
+		if err := errors.Join(s.host.AddReadyzCheck(s.registry), s.host.AddReadyzCheck(&s.registry.health)); err != nil {
 			return err
 		}
 	}

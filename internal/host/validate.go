@@ -1,0 +1,61 @@
+package host
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	auditpolicy "k8s.io/apiserver/pkg/audit/policy"
+)
+
+// Validate reports what is wrong with flags that Kubernetes takes without a word, or refuses
+// without their names.
+func (o *Options) Validate() []error {
+	cp := o.ControlPlane
+	serving := cp.SecureServing.ServerCert.CertKey
+	errs := []error{
+		CheckCertificate("--tls-cert-file", serving.CertFile, "--tls-private-key-file", serving.KeyFile),
+		CheckCertificate("--proxy-client-cert-file", cp.ProxyClientCertFile, "--proxy-client-key-file", cp.ProxyClientKeyFile),
+		o.validateAudit(),
+	}
+	transport := cp.Etcd.StorageConfig.Transport
+	errs = append(errs, CheckCertificate("--etcd-certfile", transport.CertFile, "--etcd-keyfile", transport.KeyFile))
+	for _, pair := range cp.SecureServing.SNICertKeys {
+		errs = append(errs, CheckCertificate("--tls-sni-cert-key", pair.CertFile, "its key", pair.KeyFile))
+	}
+	return errs
+}
+
+// CheckCertificate reports a certificate without its key, or one that cannot be used. Both
+// are files, or both "".
+func CheckCertificate(certFlag, cert, keyFlag, key string) error {
+	if cert == "" && key == "" {
+		return nil
+	}
+	if cert == "" || key == "" {
+		return fmt.Errorf("%s and %s go together", certFlag, keyFlag)
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		return fmt.Errorf("%s %s, %s %s: %w", certFlag, cert, keyFlag, key, err)
+	}
+	return nil
+}
+
+// validateAudit wants a policy for every audit log: without one nothing is written to it.
+func (o *Options) validateAudit() error {
+	audit := o.ControlPlane.Audit
+	switch {
+	case audit == nil:
+		return nil
+	case audit.PolicyFile != "":
+		if _, err := auditpolicy.LoadPolicyFromFile(audit.PolicyFile); err != nil {
+			return fmt.Errorf("--audit-policy-file: %w", err)
+		}
+		return nil
+	case audit.LogOptions.Path != "":
+		return errors.New("--audit-log-path needs --audit-policy-file: without a policy nothing is written to the audit log")
+	case audit.WebhookOptions.ConfigFile != "":
+		return errors.New("--audit-webhook-config-file needs --audit-policy-file: without a policy nothing is sent")
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package standalone
+
+import (
+	"errors"
+
+	"weir.dev/weir/internal/blobstore/drivers"
+)
+
+// Check reports everything that is wrong with the options and with the files that they name.
+// It starts nothing, writes nothing and asks nobody: neither etcd nor the registry's storage
+// have to be there.
+func Check(o *Options) error {
+	if err := o.complete(); err != nil {
+		return err
+	}
+	storage := o.Config.Registry.Storage
+	errs := []error{drivers.Validate(storage.Driver, storage.Parameters)}
+	if _, err := o.Config.Registry.Metrics.Secret(); err != nil {
+		errs = append(errs, err)
+	}
+	imports, err := newImports(o, nil) // there is no port to allow
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	imports.close()
+	return errors.Join(errs...)
+}
