@@ -9,6 +9,7 @@ import (
 	imageclient "github.com/openshift/client-go/image/clientset/versioned/typed/image/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -63,17 +64,22 @@ func newAPI(config *rest.Config, identity user.Info) (*api, error) {
 
 // as is the image API as a user sees it.
 func (a *api) as(u user.Info) (imageclient.ImageV1Interface, error) {
+	images, err := imageclient.NewForConfigAndClient(a.config, a.impersonating(u))
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the image API as user %q: %w", u.GetName(), err)
+	}
+	return images, nil
+}
+
+// impersonating is the client of the API as a user.
+func (a *api) impersonating(u user.Info) *http.Client {
 	impersonate := transport.ImpersonationConfig{UserName: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra()}
 	client := *a.http
 	if client.Transport == nil {
 		client.Transport = http.DefaultTransport
 	}
 	client.Transport = transport.NewImpersonatingRoundTripper(impersonate, client.Transport)
-	images, err := imageclient.NewForConfigAndClient(a.config, &client)
-	if err != nil {
-		return nil, fmt.Errorf("making a client of the image API as user %q: %w", u.GetName(), err)
-	}
-	return images, nil
+	return &client
 }
 
 // stream reads a stream. The error is the API's.
@@ -93,6 +99,23 @@ func (a *api) review(ctx context.Context, spec authorizationv1.SubjectAccessRevi
 		return false, err
 	}
 	return answer.Status.Allowed, nil
+}
+
+// rules returns what a user sees of a namespace by the rules there. Users who may not read their
+// own rules, as those who are not logged in, have none that say everything.
+func (a *api) rules(ctx context.Context, u user.Info, namespace string) (sight, error) {
+	review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
+	authorization, err := authorizationclient.NewForConfigAndClient(a.config, a.impersonating(u))
+	if err == nil {
+		review, err = authorization.SelfSubjectRulesReviews().Create(ctx, review, metav1.CreateOptions{})
+	}
+	if apierrors.IsForbidden(err) {
+		return sight{unsure: true}, nil
+	}
+	if err != nil {
+		return sight{}, fmt.Errorf("reading the rules of user %q in namespace %s: %w", u.GetName(), namespace, err)
+	}
+	return sightBy(review.Status), nil
 }
 
 func unlessMissing(err error, name string) error {

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -70,7 +72,12 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 		part := rest[:min(chunk, len(rest))]
 		rest = rest[len(part):]
 		seen, err := v.see(ctx, part, all)
-		if err != nil {
+		switch {
+		case errors.Is(err, errManyReviews) && len(names) > 0:
+			return names, true, nil
+		case errors.Is(err, errManyReviews):
+			return nil, false, tooManyNamespaces()
+		case err != nil:
 			return nil, false, trouble(err, "listing repositories")
 		}
 		for i, repo := range part {
@@ -86,22 +93,36 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 	return names, false, nil
 }
 
-// see tells which repositories the user may see.
+func tooManyNamespaces() *ociregistry.Error {
+	e := ociregistry.NewError(ociregistry.CodeTooManyRequests, "there are too many namespaces to find the repositories that you may see at once; try again: the next request looks through more of them")
+	e.RetryAfter = retryAfter
+	return e
+}
+
+// see tells which repositories the user may see. They are sorted, so that those of a namespace
+// follow each other.
 func (v viewer) see(ctx context.Context, repos []named, all bool) ([]bool, error) {
 	seen := make([]bool, len(repos))
-	if all {
-		for i := range seen {
-			seen[i] = true
-		}
-		return seen, nil
-	}
 	questions, ctx := errgroup.WithContext(ctx)
 	questions.SetLimit(maxConcurrentReviews)
-	for i, repo := range repos {
-		questions.Go(func() (err error) {
-			seen[i], err = v.stream(ctx, repo.Namespace, repo.Stream)
-			return err
-		})
+	for i := 0; i < len(repos); {
+		first := i
+		for i < len(repos) && repos[i].Namespace == repos[first].Namespace {
+			seen[i] = all
+			i++
+		}
+		if !all {
+			questions.Go(func() error { return v.seeIn(ctx, repos[first:i], seen[first:i]) })
+		}
 	}
 	return seen, questions.Wait()
+}
+
+// seeIn is see for repositories of one namespace.
+func (v viewer) seeIn(ctx context.Context, repos []named, seen []bool) error {
+	s, err := v.sight(ctx, repos[0].Namespace)
+	for i := 0; i < len(repos) && err == nil; i++ {
+		seen[i], err = v.stream(ctx, s, repos[i].Namespace, repos[i].Stream)
+	}
+	return err
 }

@@ -99,7 +99,7 @@ func New(o Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api.review, o.Now)}
+	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api, o.Now)}
 	d.known = newKnown(o.Now)
 	d.live = newLiveReads(api.stream, d.known, o.Now)
 	d.images = newImages(api.image, o.Now)

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"weir.dev/weir/internal/ociregistry"
 )
 
 // store is the API's: one stream, or none, and a count of who asked.
@@ -188,9 +191,39 @@ type rights struct {
 	granted map[string]bool
 	asked   []string
 	broken  error
+	// unsure has rules say nothing.
+	unsure bool
 }
 
-func (r *rights) ask(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
+// rules are those that the grants make in a namespace.
+func (r *rights) rules(_ context.Context, u user.Info, namespace string) (sight, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = append(r.asked, u.GetName()+" rules "+namespace+"/")
+	if r.unsure || r.broken != nil {
+		return sight{unsure: true}, r.broken
+	}
+	var rules authorizationv1.SubjectRulesReviewStatus
+	for grant, is := range r.granted {
+		words := strings.Fields(grant)
+		in, name, _ := strings.Cut(words[2], "/")
+		if !is || words[0] != u.GetName() || in != namespace && in != "" {
+			continue
+		}
+		verb, subresource, _ := strings.Cut(words[1], "/")
+		rule := authorizationv1.ResourceRule{APIGroups: []string{"image.openshift.io"}, Verbs: []string{verb}, Resources: []string{"imagestreams"}}
+		if subresource != "" {
+			rule.Resources[0] += "/" + subresource
+		}
+		if name != "" {
+			rule.ResourceNames = []string{name}
+		}
+		rules.ResourceRules = append(rules.ResourceRules, rule)
+	}
+	return sightBy(rules), nil
+}
+
+func (r *rights) review(_ context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
 	a := spec.ResourceAttributes
 	text := spec.User + " " + a.Verb
 	if a.Subresource != "" {
@@ -223,7 +256,7 @@ func catalog(names []string, granted ...string) (*Directory, *rights, *clock) {
 	for _, g := range granted {
 		r.granted[g] = true
 	}
-	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r.ask, c.Now)}
+	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r, c.Now)}
 	d.listing = newListing(d.known)
 	var list []any
 	for _, name := range names {
@@ -259,12 +292,137 @@ func TestRepositories(t *testing.T) {
 		"somebody else":           {[]string{"other list /"}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, _, _ := catalog(streams, test.granted...)
-			got, more, err := d.Repositories(t.Context(), &user.DefaultInfo{Name: "u"}, "", 100)
-			if err != nil || more || !slices.Equal(got, test.want) || got == nil {
-				t.Errorf("%q, more %v, %v; want %q", got, more, err, test.want)
+			for _, unsure := range []bool{false, true} {
+				d, r, _ := catalog(streams, test.granted...)
+				r.unsure = unsure
+				got, more, err := d.Repositories(t.Context(), &user.DefaultInfo{Name: "u"}, "", 100)
+				if err != nil || more || !slices.Equal(got, test.want) || got == nil {
+					t.Errorf("rules unsure %t: %q, more %v, %v; want %q", unsure, got, more, err, test.want)
+				}
 			}
 		})
+	}
+}
+
+// TestReviewsFollowNamespaces holds that a listing asks once for a namespace, not for each stream,
+// and remembers for longer where nothing is seen.
+func TestReviewsFollowNamespaces(t *testing.T) {
+	var names []string
+	for i := range 5 {
+		names = append(names, numbered("n"+strconv.Itoa(i)+"/s", 300)...)
+	}
+	d, r, c := catalog(names, "u get/layers n3/s7")
+	list := func(want int) {
+		t.Helper()
+		got, _, err := d.Repositories(t.Context(), &user.DefaultInfo{Name: "u"}, "", 1000)
+		if err != nil || !slices.Equal(got, []string{"n3/s7"}) {
+			t.Errorf("%q, %v", got, err)
+		}
+		if asked := r.requests(); len(asked) != want {
+			t.Errorf("asked %d times, want %d: %q", len(asked), want, asked)
+		}
+	}
+	list(2 + 5)
+	list(0)
+	c.pass(reviewFor)
+	list(2 + 1)
+	c.pass(nothingFor)
+	list(2 + 5)
+}
+
+// TestReviewsOfARequestAreBounded holds that a listing ends where it would cost too many, that the
+// next one goes on from there, and that nothing is left out.
+func TestReviewsOfARequestAreBounded(t *testing.T) {
+	for name, test := range map[string]struct {
+		granted []string
+		want    []string
+	}{
+		"nothing is seen":       {nil, nil},
+		"one at the end":        {[]string{"u list n999/"}, []string{"n999/app"}},
+		"one at the beginning":  {[]string{"u list n0/"}, []string{"n0/app"}},
+		"one at each end":       {[]string{"u list n0/", "u list n999/"}, []string{"n0/app", "n999/app"}},
+		"one in the middle too": {[]string{"u list n0/", "u list n50/", "u list n999/"}, []string{"n0/app", "n50/app", "n999/app"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var names []string
+			for i := range 2500 {
+				names = append(names, "n"+strconv.Itoa(i)+"/app")
+			}
+			d, r, _ := catalog(names, test.granted...)
+			var got []string
+			last := ""
+			for more, requests := true, 0; more && requests < 10; requests++ {
+				var page []string
+				var err error
+				page, more, err = d.Repositories(t.Context(), &user.DefaultInfo{Name: "u"}, last, 100)
+				if n := len(r.requests()); n > maxRequestReviews {
+					t.Fatalf("one request asked %d times", n)
+				}
+				if refusal := (*ociregistry.Error)(nil); errors.As(err, &refusal) {
+					if refusal.Code != ociregistry.CodeTooManyRequests || refusal.RetryAfter == 0 || len(page) > 0 {
+						t.Fatalf("%v with %q", err, page)
+					}
+					more = true
+					continue
+				}
+				fatal(t, err)
+				if got = append(got, page...); more {
+					last = page[len(page)-1]
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestSight holds what rules say of the streams of a namespace.
+func TestSight(t *testing.T) {
+	rule := func(group, verb, resource string, names ...string) authorizationv1.ResourceRule {
+		return authorizationv1.ResourceRule{APIGroups: []string{group}, Verbs: []string{verb}, Resources: []string{resource}, ResourceNames: names}
+	}
+	const group = "image.openshift.io"
+	for name, test := range map[string]struct {
+		rules      []authorizationv1.ResourceRule
+		incomplete bool
+		want       sight
+	}{
+		"no rules":              {nil, false, sight{}},
+		"lists":                 {[]authorizationv1.ResourceRule{rule(group, "list", "imagestreams")}, true, sight{all: true}},
+		"everything":            {[]authorizationv1.ResourceRule{rule("*", "*", "*")}, false, sight{all: true}},
+		"pulls":                 {[]authorizationv1.ResourceRule{rule(group, "get", "imagestreams/layers")}, false, sight{all: true}},
+		"layers of anything":    {[]authorizationv1.ResourceRule{rule(group, "get", "*/layers")}, false, sight{all: true}},
+		"pulls some":            {[]authorizationv1.ResourceRule{rule(group, "get", "imagestreams/layers", "b"), rule(group, "*", "*", "a")}, false, sight{names: []string{"a", "b"}}},
+		"lists by name":         {[]authorizationv1.ResourceRule{rule(group, "list", "imagestreams", "a")}, false, sight{}},
+		"reads streams":         {[]authorizationv1.ResourceRule{rule(group, "get", "imagestreams")}, false, sight{}},
+		"pushes":                {[]authorizationv1.ResourceRule{rule(group, "update", "imagestreams/layers")}, false, sight{}},
+		"another group":         {[]authorizationv1.ResourceRule{rule("", "list", "imagestreams")}, false, sight{}},
+		"incomplete":            {[]authorizationv1.ResourceRule{rule(group, "get", "imagestreams/layers", "b")}, true, sight{names: []string{"b"}, unsure: true}},
+		"more than are counted": {[]authorizationv1.ResourceRule{rule(group, "get", "imagestreams/layers", numbered("s", maxSightNames+1)...)}, false, sight{unsure: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := sightBy(authorizationv1.SubjectRulesReviewStatus{ResourceRules: test.rules, Incomplete: test.incomplete})
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("%+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+// TestSightsAreBounded holds that names are bounded over all users.
+func TestSightsAreBounded(t *testing.T) {
+	s := newSights()
+	many := sight{names: numbered("s", maxSightNames)}
+	for i := range 100 {
+		s.put(sightKey{"u", strconv.Itoa(i)}, many, epoch)
+		s.put(sightKey{"u", strconv.Itoa(i)}, many, epoch)
+	}
+	if s.names > maxRememberedNames || s.lru.Len() != maxRememberedNames/maxSightNames {
+		t.Errorf("%d names of %d namespaces", s.names, s.lru.Len())
+	}
+	if _, found := s.get(sightKey{"u", "99"}, epoch); !found {
+		t.Error("the newest is forgotten")
 	}
 }
 

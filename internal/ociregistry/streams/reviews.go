@@ -2,7 +2,10 @@ package streams
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -22,6 +25,8 @@ const (
 	maxReviews = 1 << 15
 	// maxConcurrentReviews bounds the reviews of all listings together.
 	maxConcurrentReviews = 16
+	// maxRequestReviews bounds those of one listing. The next one goes on from what is remembered.
+	maxRequestReviews = 1000
 )
 
 // question is what is asked of a user: list or get imagestreams or their layers, in a
@@ -37,37 +42,54 @@ type answer struct {
 	at      time.Time
 }
 
-// reviews asks what users may do, each question once in a while.
+// reviews finds out what users may do, each once in a while.
 type reviews struct {
 	ask     func(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, error)
+	rules   func(ctx context.Context, u user.Info, namespace string) (sight, error)
 	now     func() time.Time
 	answers *lru.Cache[question, answer]
+	sights  *sights
 	flights singleflight.Group
 	asking  chan struct{}
 }
 
-func newReviews(ask func(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, error), now func() time.Time) *reviews {
-	return &reviews{ask: ask, now: now, answers: newLRU[question, answer](maxReviews), asking: make(chan struct{}, maxConcurrentReviews)}
+func newReviews(a reviewer, now func() time.Time) *reviews {
+	return &reviews{
+		ask: a.review, rules: a.rules, now: now, answers: newLRU[question, answer](maxReviews), sights: newSights(),
+		asking: make(chan struct{}, maxConcurrentReviews),
+	}
 }
 
-// viewer is a user whose view of the streams is asked for.
+// reviewer is the API, which reviews.
+type reviewer interface {
+	review(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, error)
+	rules(ctx context.Context, u user.Info, namespace string) (sight, error)
+}
+
+// viewer is a user whose view of the streams one request asks for.
 type viewer struct {
 	reviews *reviews
 	user    user.Info
 	id      string
+	// left is how many reviews the request may cost yet.
+	left *atomic.Int64
 }
 
 func (r *reviews) viewer(u user.Info) viewer {
-	return viewer{reviews: r, user: u, id: identityOf(u)}
+	v := viewer{reviews: r, user: u, id: identityOf(u), left: &atomic.Int64{}}
+	v.left.Store(maxRequestReviews)
+	return v
 }
 
-// identityOf is a text that two users share only if they may do the same.
+// identityOf is a text that two users share only if they may do the same. It is short, whatever
+// groups and extras they have.
 func identityOf(u user.Info) string {
 	text, err := json.Marshal([]any{u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra()})
 	if err != nil {
 		panic(err) // strings, and lists and maps of strings
 	}
-	return string(text)
+	sum := sha256.Sum256(text)
+	return string(sum[:])
 }
 
 // everything tells whether the user may list, or pull from, all streams of a namespace,
@@ -77,16 +99,12 @@ func (v viewer) everything(ctx context.Context, namespace string) (bool, error) 
 	if allowed || err != nil {
 		return allowed, err
 	}
-	return v.may(ctx, question{verb: "get", subresource: imageapi.SubresourceLayers, namespace: namespace})
+	return v.may(ctx, questionAbout(namespace, ""))
 }
 
-// stream tells whether the user may see one stream.
-func (v viewer) stream(ctx context.Context, namespace, name string) (bool, error) {
-	allowed, err := v.everything(ctx, namespace)
-	if allowed || err != nil {
-		return allowed, err
-	}
-	return v.may(ctx, question{verb: "get", subresource: imageapi.SubresourceLayers, namespace: namespace, stream: name})
+// questionAbout is whether a user may pull from a stream, or from all of a namespace.
+func questionAbout(namespace, stream string) question {
+	return question{verb: "get", subresource: imageapi.SubresourceLayers, namespace: namespace, stream: stream}
 }
 
 func (v viewer) may(ctx context.Context, q question) (bool, error) {
@@ -95,40 +113,49 @@ func (v viewer) may(ctx context.Context, q question) (bool, error) {
 	if a, found := r.answers.Get(q); found && r.now().Sub(a.at) < reviewFor {
 		return a.allowed, nil
 	}
-	flight := r.flights.DoChan(q.key(), func() (any, error) {
-		allowed, err := v.review(context.WithoutCancel(ctx), q)
+	found, err := v.once(ctx, q.key(), func(ctx context.Context) (any, error) {
+		at := r.now()
+		allowed, err := r.ask(ctx, q.spec(v.user))
+		if err == nil {
+			r.answers.Add(q, answer{allowed: allowed, at: at})
+		}
 		return allowed, err
+	})
+	allowed, _ := found.(bool)
+	return allowed, err
+}
+
+// errManyReviews ends a request that has cost as many reviews as it may.
+var errManyReviews = errors.New("too many reviews for one request")
+
+// once asks the API for something about the user, unless another request is asking for it, with a
+// bound for all that ask.
+func (v viewer) once(ctx context.Context, key string, ask func(context.Context) (any, error)) (any, error) {
+	if v.left.Add(-1) < 0 {
+		return nil, errManyReviews
+	}
+	flight := v.reviews.flights.DoChan(v.id+key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		defer cancel()
+		select {
+		case v.reviews.asking <- struct{}{}:
+			defer func() { <-v.reviews.asking }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return ask(ctx)
 	})
 	select {
 	case done := <-flight:
-		allowed, _ := done.Val.(bool)
-		return allowed, done.Err
+		return done.Val, done.Err
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return nil, ctx.Err()
 	}
-}
-
-func (v viewer) review(ctx context.Context, q question) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	r := v.reviews
-	select {
-	case r.asking <- struct{}{}:
-		defer func() { <-r.asking }()
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	at := r.now()
-	allowed, err := r.ask(ctx, q.spec(v.user))
-	if err == nil {
-		r.answers.Add(q, answer{allowed: allowed, at: at})
-	}
-	return allowed, err
 }
 
 // key has no part that can be taken for another: names hold no NUL.
 func (q question) key() string {
-	return q.verb + "\x00" + q.subresource + "\x00" + q.namespace + "\x00" + q.stream + "\x00" + q.user
+	return q.verb + "\x00" + q.subresource + "\x00" + q.namespace + "\x00" + q.stream
 }
 
 func (q question) spec(u user.Info) authorizationv1.SubjectAccessReviewSpec {
