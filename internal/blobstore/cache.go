@@ -17,6 +17,9 @@ type cache[K comparable, V any] struct {
 	entries *simplelru.LRU[K, cached[V]]
 	// dropped counts removals, so that what was read before one is not remembered after.
 	dropped uint64
+	// groupOf tells which entries are dropped together; nil if none are.
+	groupOf func(K) string
+	groups  map[string]map[K]struct{}
 }
 
 type cached[V any] struct {
@@ -25,8 +28,37 @@ type cached[V any] struct {
 }
 
 func newCache[K comparable, V any](size int, life time.Duration, now func() time.Time) (*cache[K, V], error) {
-	entries, err := simplelru.NewLRU[K, cached[V]](size, nil)
-	return &cache[K, V]{life: life, now: now, entries: entries}, err
+	c := &cache[K, V]{life: life, now: now}
+	var err error
+	c.entries, err = simplelru.NewLRU(size, func(key K, _ cached[V]) { c.leaveGroup(key) })
+	return c, err
+}
+
+// group has entries dropped together, at a cost of those alone. It is called before all others.
+func (c *cache[K, V]) group(of func(K) string) {
+	c.groupOf, c.groups = of, map[string]map[K]struct{}{}
+}
+
+// joinGroup and leaveGroup are called under the lock.
+func (c *cache[K, V]) joinGroup(key K) {
+	if c.groupOf == nil {
+		return
+	}
+	name := c.groupOf(key)
+	if c.groups[name] == nil {
+		c.groups[name] = map[K]struct{}{}
+	}
+	c.groups[name][key] = struct{}{}
+}
+
+func (c *cache[K, V]) leaveGroup(key K) {
+	if c.groupOf == nil {
+		return
+	}
+	name := c.groupOf(key)
+	if delete(c.groups[name], key); len(c.groups[name]) == 0 {
+		delete(c.groups, name)
+	}
 }
 
 // get returns what is remembered, and otherwise the mark to give to add.
@@ -58,6 +90,7 @@ func (c *cache[K, V]) add(mark uint64, key K, value V) {
 	defer c.mu.Unlock()
 	if c.dropped == mark {
 		c.entries.Add(key, cached[V]{value, c.now().Add(c.life)})
+		c.joinGroup(key)
 	}
 }
 
@@ -80,12 +113,12 @@ func (c *cache[K, V]) forget(key K) {
 	}
 }
 
-// dropAll forgets all of a kind.
-func (c *cache[K, V]) dropAll(is func(K) bool) {
+// dropGroup forgets those of a group that are of a kind.
+func (c *cache[K, V]) dropGroup(name string, is func(K) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropped++
-	for _, key := range c.entries.Keys() {
+	for key := range c.groups[name] {
 		if is(key) {
 			c.entries.Remove(key)
 		}

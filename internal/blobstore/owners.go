@@ -139,7 +139,7 @@ func (s *Store) RemoveOwner(ctx context.Context, repo, uid string, before time.T
 }
 
 func (s *Store) removeOwner(ctx context.Context, repo, uid string, before time.Time) error {
-	defer s.links.dropAll(func(k linkKey) bool { return k.repo == repo && k.owner == uid })
+	defer s.links.dropGroup(repo, func(k linkKey) bool { return k.owner == uid })
 	adopter, err := s.unownedOf(ctx, repo)
 	if err != nil {
 		return err

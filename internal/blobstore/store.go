@@ -67,6 +67,10 @@ type diskDriver interface {
 	MoveUnsynced(ctx context.Context, from, to string) error
 	// SyncFolders returns when the names in the folders are on the disk.
 	SyncFolders(ctx context.Context, paths ...string) error
+	// RemoveFolder removes a folder if it is empty, and RemoveEmpty a folder and those below it as far as they are empty, and is no error
+	// for those that are not.
+	RemoveFolder(ctx context.Context, path string) error
+	RemoveEmpty(ctx context.Context, path string) error
 	// ReadFolder is List and Stat of what is in a folder, sorted by name.
 	ReadFolder(ctx context.Context, path string) ([]storagedriver.FileInfo, error)
 }
@@ -96,6 +100,7 @@ func New(o Options) (*Store, error) {
 	if s.links, err = newCache[linkKey, struct{}](o.CacheEntries, o.CacheFor, o.Now); err != nil {
 		return nil, fmt.Errorf("making the cache of links: %w", err)
 	}
+	s.links.group(func(k linkKey) string { return k.repo })
 	if s.provenances, err = newCache[digest.Digest, []string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
 		return nil, fmt.Errorf("making the cache of provenances: %w", err)
 	}

@@ -212,6 +212,7 @@ func TestCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.group(func(key string) string { return key })
 	want := func(key string, value int, there bool) {
 		t.Helper()
 		if got, _, ok := c.get(key); got != value || ok != there {
@@ -237,7 +238,12 @@ func TestCache(t *testing.T) {
 	c.forget("a")
 	c.add(mark, "a", 4)
 	want("a", 0, false)
-	c.dropAll(func(key string) bool { return key == "c" })
+	if len(c.groups) != c.entries.Len() {
+		t.Errorf("%d entries are in %d groups", c.entries.Len(), len(c.groups))
+	}
+	c.dropGroup("c", func(string) bool { return false })
+	want("c", 3, true)
+	c.dropGroup("c", func(string) bool { return true })
 	want("c", 0, false)
 	c.add(c.mark(), "d", 5)
 	now = now.Add(time.Minute)

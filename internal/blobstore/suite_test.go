@@ -182,6 +182,7 @@ func suite(t *testing.T, open func(t *testing.T) storage) {
 		"walk ends":          testWalkEnds,
 		"walk repositories":  testRepositories,
 		"released links":     testReleased,
+		"usage":              testUsage,
 		"binding":            testBinding,
 		"redirects":          testRedirects,
 		"stale cache of add": testDeleteWhileReading,

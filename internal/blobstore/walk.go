@@ -44,17 +44,28 @@ func (s *Store) Repositories(ctx context.Context, visit func(name string) error)
 		if checkComponent(namespace) != nil {
 			continue
 		}
-		streams, err := s.list(ctx, namespaceFolder(namespace))
-		if err != nil {
+		if err := s.RepositoriesOf(ctx, namespace, visit); err != nil {
 			return err
 		}
-		for _, stream := range streams {
-			if checkComponent(stream) != nil {
-				continue
-			}
-			if err := visit(namespace + "/" + stream); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// RepositoriesOf is Repositories for those of a namespace.
+func (s *Store) RepositoriesOf(ctx context.Context, namespace string, visit func(name string) error) error {
+	if err := checkComponent(namespace); err != nil {
+		return err
+	}
+	streams, err := s.list(ctx, namespaceFolder(namespace))
+	if err != nil {
+		return err
+	}
+	for _, stream := range streams {
+		if checkComponent(stream) != nil {
+			continue
+		}
+		if err := visit(namespace + "/" + stream); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
@@ -112,29 +113,55 @@ func (h *Handler) remove(ctx context.Context, gone blobstore.Repository, uploads
 	return h.Store.RemoveOwner(ctx, gone.Name, s.Repository().Namespace, uploadsBefore)
 }
 
-// Reconcile removes the links of all streams and namespaces that are gone, in repositories
-// whose name begins with a prefix: those that were deleted while the registry did not run,
-// or just before it was killed. It also removes links that were released, and gives links
-// without an owner to the stream that is there. It goes on after an error.
-func (h *Handler) Reconcile(ctx context.Context, prefix string) error {
+// reconciledAtOnce is how many repositories are looked at a time.
+const reconciledAtOnce = 4
+
+// Reconcile removes the links of all streams and namespaces that are gone: those that were deleted
+// while the registry did not run, or just before it was killed. It also removes links that were
+// released, gives links without an owner to the stream that is there, and removes what is left of
+// repositories without links. It goes on after an error.
+func (h *Handler) Reconcile(ctx context.Context) error {
+	return h.reconcileEach(ctx, h.Now().Add(-orphanGrace), h.Store.Repositories)
+}
+
+// ReconcileNamespace is Reconcile for the repositories of a namespace that is gone, as was seen at a
+// time. What is left of them is removed if it is from before.
+func (h *Handler) ReconcileNamespace(ctx context.Context, namespace string, seen time.Time) error {
+	return h.reconcileEach(ctx, seen, func(ctx context.Context, visit func(string) error) error {
+		return h.Store.RepositoriesOf(ctx, namespace, visit)
+	})
+}
+
+// reconcileEach reconciles all repositories that a function visits.
+func (h *Handler) reconcileEach(ctx context.Context, leftBefore time.Time, each func(context.Context, func(name string) error) error) error {
+	var mu sync.Mutex
 	var first error
-	err := h.Store.Repositories(ctx, func(name string) error {
-		if !strings.HasPrefix(name, prefix) {
-			return nil
-		}
-		if err := h.reconcile(ctx, name); err != nil {
+	var group errgroup.Group
+	group.SetLimit(reconciledAtOnce)
+	err := each(ctx, func(name string) error {
+		group.Go(func() error {
+			err := h.reconcile(ctx, name, leftBefore)
+			if err == nil {
+				return nil
+			}
 			klog.ErrorS(err, "Removing the links of deleted image streams failed", "repository", name)
-			first = err
-		}
+			mu.Lock()
+			defer mu.Unlock()
+			if first == nil {
+				first = err
+			}
+			return nil
+		})
 		return ctx.Err()
 	})
+	_ = group.Wait() // its errors are in first
 	if err != nil {
 		return fmt.Errorf("looking for repositories of deleted image streams: %w", err)
 	}
 	return first
 }
 
-func (h *Handler) reconcile(ctx context.Context, name string) error {
+func (h *Handler) reconcile(ctx context.Context, name string, leftBefore time.Time) error {
 	repo, err := reference.ParseRepository(name)
 	if err != nil {
 		return nil // a folder that is no repository's
@@ -152,9 +179,23 @@ func (h *Handler) reconcile(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if !slices.ContainsFunc(owners, func(uid string) bool { return !isOwner(known.Repository(), uid) }) {
-		return nil
+	if slices.ContainsFunc(owners, func(uid string) bool { return !isOwner(known.Repository(), uid) }) {
+		if err := h.reconcileOwners(ctx, repo, known, owners); err != nil {
+			return err
+		}
 	}
+	switch now := known.Repository(); {
+	case now.Stream != "":
+		return nil
+	case now.Namespace == "":
+		if err := h.Store.RemoveUploads(ctx, name, leftBefore); err != nil {
+			return err
+		}
+	}
+	return h.Store.RemoveLeftovers(ctx, name, leftBefore)
+}
+
+func (h *Handler) reconcileOwners(ctx context.Context, repo reference.Repository, known Stream, owners []string) error {
 	// The API is asked after storage: a stream that had links then is known by now.
 	s, err := h.Directory.Fresh(ctx, repo)
 	if err != nil {

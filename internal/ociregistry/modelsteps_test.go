@@ -308,7 +308,7 @@ func (w *world) cleanUp() {
 		return
 	}
 	w.note("reconcile")
-	if err := w.handler().Reconcile(w.t.Context(), ""); err != nil {
+	if err := w.handler().Reconcile(w.t.Context()); err != nil {
 		w.t.Error(err)
 	}
 	for repo := range w.oracle.folders { // the stream takes links without an owner

@@ -36,7 +36,7 @@ func (r *registry) disown(repo string) {
 func TestUnownedLinksOfTheStreamBefore(t *testing.T) {
 	for name, end := range map[string]func(*registry){
 		"a reconciliation while the stream is there": func(r *registry) {
-			r.fatal(r.handler.Reconcile(context.Background(), ""))
+			r.fatal(r.handler.Reconcile(context.Background()))
 			r.directory.deleted(parse(r.t, "a/app"))
 		},
 		"the release of the stream": func(r *registry) {

@@ -35,7 +35,7 @@ func (s *Server) reconcileRegistry(ctx context.Context) error {
 	ticks := time.NewTicker(reconcileInterval)
 	defer ticks.Stop()
 	for {
-		if err := s.registry.handler.Reconcile(ctx, ""); err != nil && ctx.Err() == nil {
+		if err := s.registry.handler.Reconcile(ctx); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Removing the links of deleted image streams failed, trying again", "in", reconcileInterval)
 		}
 		select {

@@ -157,11 +157,11 @@ func (r *registry) compose(s *Server) (err error) {
 		OnReleased: func(ctx context.Context, from blobstore.Repository, seen time.Time) error {
 			return r.handler.RemoveReleased(ctx, from, seen)
 		},
-		OnNamespaceDeleted: func(ctx context.Context, namespace string) error {
+		OnNamespaceDeleted: func(ctx context.Context, namespace string, seen time.Time) error {
 			if !r.ownsStorage.Load() {
 				return nil // the reconciliation at the start has it all, or must not run
 			}
-			return r.handler.Reconcile(ctx, namespace+"/")
+			return r.handler.ReconcileNamespace(ctx, namespace, seen)
 		},
 	}); err != nil {
 		return fmt.Errorf("making the registry's view of streams: %w", err)
@@ -282,6 +282,7 @@ func (r *registry) start(s *Server) error {
 	s.parts.start("abandoned uploads", r.collectUploads)
 	s.parts.start("registry reconciliation", s.reconcileRegistry)
 	s.parts.start("registry comparison", s.compareContent)
+	s.parts.start("registry storage usage", r.measureUsage)
 	s.parts.start("registry names", r.keepNames)
 	s.parts.start("registry keeper", r.handler.RunKeeper)
 	s.parts.start("registry storage", r.watchStorage)

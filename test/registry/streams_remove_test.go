@@ -221,7 +221,9 @@ func TestStreamsReportRemovals(t *testing.T) {
 		o.OnDeleted = func(_ context.Context, gone blobstore.Repository, seen time.Time) error {
 			return removed.add(gone.Name+" "+gone.Stream, seen)
 		}
-		o.OnNamespaceDeleted = func(_ context.Context, namespace string) error { return removed.add(namespace, time.Time{}) }
+		o.OnNamespaceDeleted = func(_ context.Context, namespace string, _ time.Time) error {
+			return removed.add(namespace, time.Time{})
+		}
 	})
 	uids, began := map[string]string{}, time.Now()
 	for _, name := range []string{"gone", "back", "with-the-namespace"} {

@@ -75,11 +75,10 @@ func Open(root string, maxThreads int) (*Driver, error) {
 		return nil, fmt.Errorf("making the registry's folder: %w", err)
 	}
 	return &Driver{
-		Driver:  filesystem.New(filesystem.DriverParameters{RootDirectory: abs, MaxThreads: uint64(maxThreads)}),
-		root:    abs,
-		slots:   make(chan struct{}, maxThreads),
-		durable: folderSet{known: map[string]struct{}{}},
-		fsync:   (*os.File).Sync,
+		Driver: filesystem.New(filesystem.DriverParameters{RootDirectory: abs, MaxThreads: uint64(maxThreads)}),
+		root:   abs,
+		slots:  make(chan struct{}, maxThreads),
+		fsync:  (*os.File).Sync,
 	}, nil
 }
 

@@ -7,58 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"golang.org/x/sync/errgroup"
 )
 
-// maxKnownFolders bounds the set of folders that are known to be on the disk. Forgetting
-// them costs a sync each.
-const maxKnownFolders = 1 << 15
-
 // parallelSyncs is how many folders are synced at a time.
 const parallelSyncs = 8
-
-// folderSet are folders whose own names are known to be on the disk: their parent was
-// synced by this process after they were made. With a folder, all above it are in the set.
-type folderSet struct {
-	mu    sync.Mutex
-	known map[string]struct{}
-}
-
-func (s *folderSet) has(folder string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.known[folder]
-	return ok
-}
-
-func (s *folderSet) add(folders []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.known)+len(folders) > maxKnownFolders {
-		clear(s.known)
-	}
-	for _, folder := range folders {
-		s.known[folder] = struct{}{}
-	}
-}
-
-// forget takes a folder that goes, or was made anew, out of the set with all below it.
-func (s *folderSet) forget(folder string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.known[folder]; !ok {
-		return // and so is none below it
-	}
-	for f := range s.known {
-		if f == folder || strings.HasPrefix(f, folder+"/") {
-			delete(s.known, f)
-		}
-	}
-}
 
 // SyncFolders returns when the names of all files that were put into the folders are on
 // the disk, and the folders' own. A folder that is gone has nothing to lose.

@@ -55,11 +55,11 @@ type Options struct {
 	OnImported func(repo reference.Repository)
 	// OnDeleted is called for each stream that is gone, with its UID, OnReleased for each
 	// that released links, and OnNamespaceDeleted for each namespace that is gone, at least
-	// removalGrace after that was seen. Each may be nil. They are called one at a time, by
-	// Run, and again after a while when they fail.
+	// removalGrace after that was seen, for a namespace a second time after another. Each may be
+	// nil. They are called by Run, a few at a time, and again after a while when they fail.
 	OnDeleted          func(ctx context.Context, r blobstore.Repository, seen time.Time) error
 	OnReleased         func(ctx context.Context, r blobstore.Repository, seen time.Time) error
-	OnNamespaceDeleted func(ctx context.Context, namespace string) error
+	OnNamespaceDeleted func(ctx context.Context, namespace string, seen time.Time) error
 
 	// Now is the clock; nil is time.Now.
 	Now ociregistry.Clock

@@ -48,6 +48,7 @@ type known struct {
 
 	mu      sync.RWMutex
 	streams map[types.NamespacedName]*version
+	copiers copiers
 	seq     uint64
 
 	complete atomic.Bool   // the watch has told of all streams
@@ -55,7 +56,7 @@ type known struct {
 }
 
 func newKnown(now func() time.Time) *known {
-	return &known{now: now, streams: map[types.NamespacedName]*version{}, removed: func(types.NamespacedName, types.UID) {}, changed: func(types.NamespacedName, *version) {}}
+	return &known{now: now, streams: map[types.NamespacedName]*version{}, copiers: copiers{}, removed: func(types.NamespacedName, types.UID) {}, changed: func(types.NamespacedName, *version) {}}
 }
 
 func (k *known) synced() bool { return k.complete.Load() }
@@ -135,6 +136,19 @@ func (k *known) all(f func(types.NamespacedName, *imagev1.ImageStream)) {
 	}
 }
 
+// copiersOf are the streams that have copies from a repository, in no order.
+func (k *known) copiersOf(repository string) []*imagev1.ImageStream {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	var streams []*imagev1.ImageStream
+	for id := range k.copiers[repository] {
+		if v := k.streams[id]; v != nil {
+			streams = append(streams, v.stream)
+		}
+	}
+	return streams
+}
+
 // set makes s the version of the stream; the lock is held. read is zero for what the
 // watch tells. A version that is there already stays the same object, so that what was
 // derived from it need not be derived again. Doubts end when the API was asked. replaced is
@@ -160,12 +174,18 @@ func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.T
 	if old != nil && old.stream.UID != s.UID {
 		replaced = old.stream.UID
 	}
+	var before *imagev1.ImageStream
+	if old != nil {
+		before = old.stream
+	}
+	k.copiers.replace(id, before, v.stream)
 	k.streams[id] = v
 	return replaced
 }
 
 func (k *known) remove(id types.NamespacedName) types.UID {
 	uid := k.streams[id].stream.UID
+	k.copiers.replace(id, k.streams[id].stream, nil)
 	delete(k.streams, id)
 	k.names.Add(1)
 	return uid

@@ -19,6 +19,8 @@ const (
 	removalGrace = 10 * time.Second
 	// releaseSpan is the time of which all links that a stream releases are removed at once.
 	releaseSpan = time.Second
+	// removalWorkers is how many streams are removed at a time.
+	removalWorkers = 4
 	// Pauses between attempts at a removal that fails.
 	removalBase = 100 * time.Millisecond
 	removalMax  = 10 * time.Minute
@@ -40,6 +42,8 @@ type removal struct {
 	uid      types.UID
 	released bool
 	seen     time.Time
+	// again is true for the second look at a namespace, at what was written during the first.
+	again bool
 }
 
 type removalQueue struct {
@@ -81,16 +85,18 @@ func (r *removals) run(ctx context.Context) {
 	q := &removalQueue{workqueue.NewTypedRateLimitingQueue(limiter)}
 	r.queue.Store(q)
 	var working sync.WaitGroup
-	working.Go(func() {
-		for {
-			gone, shutdown := q.Get()
-			if shutdown {
-				return
+	for range removalWorkers {
+		working.Go(func() {
+			for {
+				gone, shutdown := q.Get()
+				if shutdown {
+					return
+				}
+				r.handle(ctx, q, gone)
+				q.Done(gone)
 			}
-			r.handle(ctx, q, gone)
-			q.Done(gone)
-		}
-	})
+		})
+	}
 	<-ctx.Done()
 	q.ShutDown()
 	working.Wait()
@@ -101,6 +107,10 @@ func (r *removals) handle(ctx context.Context, q *removalQueue, gone removal) {
 	switch {
 	case err == nil:
 		q.Forget(gone)
+		if gone.id.Name == "" && !gone.again {
+			gone.again, gone.seen = true, r.options.Now()
+			q.AddAfter(gone, r.grace)
+		}
 	case ctx.Err() == nil:
 		klog.FromContext(ctx).Error(err, "Removing the links of a deleted image stream or namespace failed, trying again",
 			"namespace", gone.id.Namespace, "imageStream", gone.id.Name)
@@ -113,7 +123,7 @@ func (r *removals) remove(ctx context.Context, gone removal) error {
 	repository := blobstore.Repository{Name: gone.id.String(), Stream: string(gone.uid)}
 	switch {
 	case gone.id.Name == "":
-		return r.options.OnNamespaceDeleted(ctx, gone.id.Namespace)
+		return r.options.OnNamespaceDeleted(ctx, gone.id.Namespace, gone.seen)
 	case gone.released:
 		return r.options.OnReleased(ctx, repository, gone.seen)
 	}

@@ -69,7 +69,9 @@ func removing(t *testing.T, api http.HandlerFunc, grace time.Duration) (*Directo
 		o.OnReleased = func(_ context.Context, r blobstore.Repository, before time.Time) error {
 			return e.add(ending{Repository: r, seen: before, released: true})
 		}
-		o.OnNamespaceDeleted = func(_ context.Context, namespace string) error { return e.add(ending{namespace: namespace}) }
+		o.OnNamespaceDeleted = func(_ context.Context, namespace string, _ time.Time) error {
+			return e.add(ending{namespace: namespace})
+		}
 	})
 	if d.removals.grace != removalGrace {
 		t.Errorf("removals wait for %v, want %v", d.removals.grace, removalGrace)

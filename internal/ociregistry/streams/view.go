@@ -158,15 +158,8 @@ func (d *Directory) copySource(from blobstore.Repository) blobstore.Repository {
 
 // CopiesOf implements ociregistry.Directory.
 func (d *Directory) CopiesOf(from blobstore.Repository) []ociregistry.Copy {
-	// What streams list is read when known is not locked any more: that takes a while.
-	var candidates []*imagev1.ImageStream
-	d.known.all(func(_ types.NamespacedName, s *imagev1.ImageStream) {
-		if s.Annotations[stream.AnnotationCopiedFrom] != "" {
-			candidates = append(candidates, s)
-		}
-	})
 	var copies []ociregistry.Copy
-	for _, s := range candidates {
+	for _, s := range d.known.copiersOf(from.Name) {
 		if images := copiedFrom(s, from); len(images) > 0 {
 			to := blobstore.Repository{Name: idOfStream(s).String(), Stream: string(s.UID)}
 			copies = append(copies, ociregistry.Copy{To: to, Images: images})
