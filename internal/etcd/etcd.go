@@ -220,6 +220,7 @@ func (s *Server) config(dir, socket string) *embed.Config {
 	cfg.QuotaBackendBytes = -1 // the guard has its own
 	cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.guard.intercept)}
 	cfg.MaxRequestBytes = 4 << 20 // above the API server's 3 MiB body limit: it decides, not etcd
+	boundLog(cfg)
 	cfg.LogLevel = "warn"
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger())
 	return cfg
