@@ -216,14 +216,22 @@ func (d *directory) CopiesOf(from blobstore.Repository) []ociregistry.Copy {
 	return copies
 }
 
-func (d *directory) Tags(_ context.Context, repo reference.Repository) ([]string, error) {
+func (d *directory) Tags(_ context.Context, repo reference.Repository, last string, n int) (tags []string, more bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s, err := d.find(repo)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return slices.Sorted(maps.Keys(s.tags)), nil
+	for _, tag := range slices.Sorted(maps.Keys(s.tags)) {
+		if tag > last {
+			tags = append(tags, tag)
+		}
+	}
+	if n < 0 || n >= len(tags) {
+		return tags, false, nil
+	}
+	return tags[:n], n > 0, nil
 }
 
 func (d *directory) Record(_ context.Context, p ociregistry.Push) (ociregistry.Stream, error) {

@@ -7,12 +7,11 @@ func (x *exchange) listTags() error {
 	if err != nil {
 		return err
 	}
-	all, err := x.Directory.Tags(x.context(), x.repo)
+	tags, more, err := x.Directory.Tags(x.context(), x.repo, p.last, p.n)
 	if err != nil {
 		return err
 	}
-	tags, more := p.cut(all)
-	if more {
+	if more && len(tags) > 0 {
 		p.link(x.w.Header(), versionPrefix+x.repo.String()+"/tags/list", tags[len(tags)-1])
 	}
 	if tags == nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 )
 
@@ -29,21 +28,6 @@ func parsePage(query url.Values, preset int) (page, error) {
 	}
 	p.n = n
 	return p, nil
-}
-
-// cut takes the page out of a sorted list. more tells whether others follow.
-func (p page) cut(sorted []string) (entries []string, more bool) {
-	if p.last != "" {
-		i, found := slices.BinarySearch(sorted, p.last)
-		if found {
-			i++
-		}
-		sorted = sorted[i:]
-	}
-	if p.n < 0 || p.n >= len(sorted) {
-		return sorted, false
-	}
-	return sorted[:p.n], p.n > 0
 }
 
 // link sets the header that leads to the next page.

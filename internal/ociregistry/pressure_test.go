@@ -108,7 +108,9 @@ func TestPanic(t *testing.T) {
 
 type panicking struct{ *directory }
 
-func (p *panicking) Tags(context.Context, reference.Repository) ([]string, error) { panic("a secret") }
+func (p *panicking) Tags(context.Context, reference.Repository, string, int) ([]string, bool, error) {
+	panic("a secret")
+}
 
 // TestAbort holds that net/http's way to cut a connection passes through.
 func TestAbort(t *testing.T) {

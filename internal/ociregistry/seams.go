@@ -171,9 +171,10 @@ type Directory interface {
 	// Contents are the images that were pushed to this registry or copied within it, for all
 	// streams that are known.
 	Contents() iter.Seq[Content]
-	// Tags lists the tags that Resolve knows, sorted bytewise. CodeNameUnknown
+	// Tags lists the tags that Resolve knows, sorted bytewise: at most n, or all if n is
+	// negative, of those after last. more reports whether others follow. CodeNameUnknown
 	// without the stream.
-	Tags(ctx context.Context, repo reference.Repository) ([]string, error)
+	Tags(ctx context.Context, repo reference.Repository, last string, n int) (tags []string, more bool, err error)
 	// Record makes the Image of a pushed manifest and moves the tags to it. If there is no
 	// stream, it makes one as the user. It returns the stream after that.
 	Record(ctx context.Context, p Push) (Stream, error)

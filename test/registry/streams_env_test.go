@@ -337,3 +337,9 @@ func limit(t testing.TB, namespace string, kind corev1.LimitType, name corev1.Re
 	fatal(t, err)
 	testenv.Eventually(t, "the limit to be in force", inForce)
 }
+
+// tags are all tags of a repository.
+func (r *replica) tags(ctx context.Context, in reference.Repository) ([]string, error) {
+	tags, _, err := r.Tags(ctx, in, "", -1)
+	return tags, err
+}

@@ -117,7 +117,7 @@ func TestStreamsPushOfSeveralTags(t *testing.T) {
 	in, m := repo(t, ns, "app"), newManifest(t, 1)
 	r.pushed(t, m.to(in, admin, "a", "b", "c"))
 	r.wantRequests(t, "a push of three tags", "POST imagestreammappings=2", "POST imagestreams=1", "GET imagestreams=1")
-	tags, err := r.Tags(t.Context(), in)
+	tags, err := r.tags(t.Context(), in)
 	if err != nil || !slices.Equal(tags, []string{"a", "b", "c"}) {
 		t.Errorf("tags %q, %v", tags, err)
 	}
@@ -290,7 +290,7 @@ func TestStreamsConcurrentPushesLoseNothing(t *testing.T) {
 			}
 			r.wantTag(t, in, tag, m.Digest)
 			r.wantDescribed(t, m)
-			if tags, err := r.Tags(t.Context(), in); err != nil || !slices.Contains(tags, tag) {
+			if tags, err := r.tags(t.Context(), in); err != nil || !slices.Contains(tags, tag) {
 				t.Errorf("push %d is not listed: %v", i, err)
 			}
 		})

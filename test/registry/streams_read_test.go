@@ -122,7 +122,7 @@ func TestStreamsThatGoAndComeBack(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := r.Tags(t.Context(), in); refused(err) != "404 NAME_UNKNOWN" {
+	if _, err := r.tags(t.Context(), in); refused(err) != "404 NAME_UNKNOWN" {
 		t.Errorf("tags: %v", err)
 	}
 	next := r.pushed(t, newManifest(t, 1).to(in, admin, "2")).Repository()

@@ -42,7 +42,7 @@ func TestStreamsDeleteTag(t *testing.T) {
 	r.wantTag(t, in, "2", m.Digest)
 	fatal(t, r.DeleteTag(t.Context(), in, "2"))
 	r.wantTag(t, in, "2", "")
-	if tags, err := r.Tags(t.Context(), in); err != nil || !slices.Equal(tags, []string{"3"}) {
+	if tags, err := r.tags(t.Context(), in); err != nil || !slices.Equal(tags, []string{"3"}) {
 		t.Errorf("tags %v, %v", tags, err)
 	}
 	testenv.Eventually(t, "the other replica to know", func() error { return other.leadsNowhere(t.Context(), in, "2") })

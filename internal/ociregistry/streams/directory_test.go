@@ -61,7 +61,7 @@ func calls(d *Directory) map[string]func(context.Context) error {
 	pushTag.Tags = []string{"1"}
 	return map[string]func(context.Context) error{
 		"Resolve":        func(ctx context.Context) error { _, err := d.Resolve(ctx, repository, "1"); return err },
-		"Tags":           func(ctx context.Context) error { _, err := d.Tags(ctx, repository); return err },
+		"Tags":           func(ctx context.Context) error { _, _, err := d.Tags(ctx, repository, "", -1); return err },
 		"Stream":         func(ctx context.Context) error { _, err := d.Stream(ctx, repository, false); return err },
 		"Stream, live":   func(ctx context.Context) error { _, err := d.Stream(ctx, repository, true); return err },
 		"Fresh":          func(ctx context.Context) error { _, err := d.Fresh(ctx, repository); return err },
@@ -233,7 +233,7 @@ func TestWarmAnswersAskNobody(t *testing.T) {
 	if head, err := d.Resolve(t.Context(), repository, "latest"); err != nil || head != id("image0") {
 		t.Errorf("%s, %v", head, err)
 	}
-	if tags, err := d.Tags(t.Context(), repository); err != nil || !slices.Equal(tags, []string{"imported", "latest"}) {
+	if tags, _, err := d.Tags(t.Context(), repository, "", -1); err != nil || !slices.Equal(tags, []string{"imported", "latest"}) {
 		t.Errorf("%s, %v", tags, err)
 	}
 	for _, name := range []string{"image0", "image999"} {

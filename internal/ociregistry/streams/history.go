@@ -111,15 +111,31 @@ func headOf(s *imagev1.ImageStream, tag string) digest.Digest {
 	return digest.Digest(newest.Image)
 }
 
-// tagsOf are the tags with a head, sorted bytewise.
-func tagsOf(s *imagev1.ImageStream) []string {
-	tags := make([]string, 0, len(s.Status.Tags))
-	for i := range s.Status.Tags {
-		if headOf(s, s.Status.Tags[i].Tag) != "" {
-			tags = append(tags, s.Status.Tags[i].Tag)
+// tagsOf are the tags with a head, sorted bytewise: at most n, or all if n is negative, of
+// those after last. more reports whether others follow. The cost is that of the page.
+func tagsOf(s *imagev1.ImageStream, last string, n int) (tags []string, more bool) {
+	after := s.Status.Tags // sorted
+	if last != "" {
+		i, found := slices.BinarySearchFunc(after, last, func(t imagev1.NamedTagEventList, name string) int { return strings.Compare(t.Tag, name) })
+		if found {
+			i++
 		}
+		after = after[i:]
 	}
-	return tags
+	tags = []string{}
+	if n == 0 {
+		return tags, false
+	}
+	for i := range after {
+		if t := &after[i]; len(t.Items) == 0 || !reference.ValidDigest(t.Items[0].Image) {
+			continue
+		}
+		if len(tags) == n {
+			return tags, true
+		}
+		tags = append(tags, after[i].Tag)
+	}
+	return tags, false
 }
 
 // newHistory reads the history of a version.

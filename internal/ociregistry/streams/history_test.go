@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -25,15 +26,33 @@ func TestHeadsAndTags(t *testing.T) {
 		tagged("misnamed", []imagev1.TagEvent{{DockerImageReference: "quay.io/x/y:1", Image: "latest"}}),
 		tagged("misnamed now", append([]imagev1.TagEvent{{Image: "sha256:12"}}, items(1, "a")...)),
 	)
-	if diff := cmp.Diff([]string{"A", "a-", "b"}, tagsOf(s)); diff != "" {
-		t.Error(diff)
+	for _, test := range []struct {
+		last string
+		n    int
+		want []string
+		more bool
+	}{
+		{"", -1, []string{"A", "a-", "b"}, false},
+		{"", 2, []string{"A", "a-"}, true},
+		{"", 3, []string{"A", "a-", "b"}, false}, // what follows has no head
+		{"", 40, []string{"A", "a-", "b"}, false},
+		{"", 0, []string{}, false},
+		{"A", 1, []string{"a-"}, true},
+		{"A", 2, []string{"a-", "b"}, false},
+		{"a", -1, []string{"a-", "b"}, false},
+		{"b", -1, []string{}, false},
+		{"z", 5, []string{}, false},
+	} {
+		if got, more := tagsOf(s, test.last, test.n); !slices.Equal(got, test.want) || got == nil || more != test.more {
+			t.Errorf("%d tags after %q: %q, more %t; want %q, %t", test.n, test.last, got, more, test.want, test.more)
+		}
 	}
 	for tag, want := range map[string]digest.Digest{"b": id("new"), "a-": id("a"), "failed": "", "reference": "", "misnamed": "", "misnamed now": "", "none": ""} {
 		if got := headOf(s, tag); got != want {
 			t.Errorf("head of %q is %q, want %q", tag, got, want)
 		}
 	}
-	if tags := tagsOf(imageStream()); tags == nil || len(tags) != 0 {
+	if tags, _ := tagsOf(imageStream(), "", -1); tags == nil || len(tags) != 0 {
 		t.Errorf("tags of an empty stream are %v, want an empty list", tags)
 	}
 }
@@ -154,5 +173,22 @@ func TestRepositoryOf(t *testing.T) {
 		if got := repositoryOf(s); got.String() != test.want || got.Stream != test.stream {
 			t.Errorf("%s: %+v, want %s", name, got, test.want)
 		}
+	}
+}
+
+// BenchmarkPageOfTags: a page costs the same whatever the number of tags.
+func BenchmarkPageOfTags(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		var tags []imagev1.NamedTagEventList
+		for i := range n {
+			tags = append(tags, tagged(fmt.Sprintf("v%05d", i), items(1, "x")))
+		}
+		s := imageStream(tags...)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				tagsOf(s, "v00010", 50)
+			}
+		})
 	}
 }

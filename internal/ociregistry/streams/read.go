@@ -27,15 +27,16 @@ func (d *Directory) Resolve(ctx context.Context, repo reference.Repository, tag 
 }
 
 // Tags implements ociregistry.Directory.
-func (d *Directory) Tags(ctx context.Context, repo reference.Repository) ([]string, error) {
+func (d *Directory) Tags(ctx context.Context, repo reference.Repository, last string, n int) (tags []string, more bool, err error) {
 	v, err := d.seek(ctx, idOf(repo), func(*version) bool { return true })
 	switch {
 	case err != nil:
-		return nil, trouble(err, "listing the tags of "+repo.String())
+		return nil, false, trouble(err, "listing the tags of "+repo.String())
 	case v == nil:
-		return nil, nameUnknown(repo)
+		return nil, false, nameUnknown(repo)
 	}
-	return tagsOf(v.stream), nil
+	tags, more = tagsOf(v.stream, last, n)
+	return tags, more, nil
 }
 
 // seek is the stream in a version that has what is sought, if there is one; else as it
