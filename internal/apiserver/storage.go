@@ -80,6 +80,9 @@ func (c completingCodec) Decode(data []byte, defaults *schema.GroupVersionKind, 
 		stream.SetRepositories(stored, c.hosts)
 		stream.TrimRepositories(stored)
 		stream.ShowCurrentNames(stored, c.hosts)
+		if into == nil { // from etcd's watch, for the watch cache, which keeps many versions
+			stream.ShareEvents(stored)
+		}
 	case *imagev1.Image:
 		stream.ShowCurrentName(stored, c.hosts)
 	}

@@ -56,6 +56,7 @@ func trim(s *imagev1.ImageStream) {
 		s.Status.Tags[i].Conditions = nil
 	}
 	stream.Normalize(s)
+	stream.ShareEvents(s) // with the watch cache of the API server
 }
 
 // ofInterest are the annotations that the registry reads.
