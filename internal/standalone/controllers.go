@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 
+	"weir.dev/weir/internal/controller/history"
 	"weir.dev/weir/internal/controller/imageimport"
 	"weir.dev/weir/internal/controller/schedule"
 )
@@ -118,6 +119,7 @@ func (s *Server) controllers(images imageclient.Interface, host kubernetes.Inter
 			}
 			return c.Run, nil
 		}},
+		{ControllerHistory, func() (func(context.Context) error, error) { return history.New(streams, recorder).Run, nil }},
 	}
 	var enabled []controller
 	for _, entry := range table {

@@ -22,9 +22,10 @@ import (
 const (
 	ControllerImport   = "import"
 	ControllerSchedule = "schedule"
+	ControllerHistory  = "history"
 )
 
-var controllerNames = []string{ControllerImport, ControllerSchedule}
+var controllerNames = []string{ControllerImport, ControllerSchedule, ControllerHistory}
 
 // noControllers is the value of --controllers that runs none.
 const noControllers = "none"

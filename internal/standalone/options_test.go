@@ -15,8 +15,8 @@ func TestControllersFlag(t *testing.T) {
 		on       []string
 		mistaken bool
 	}{
-		{flag: "*", on: []string{ControllerImport, ControllerSchedule}},
-		{flag: "*,-import", on: []string{ControllerSchedule}},
+		{flag: "*", on: []string{ControllerImport, ControllerSchedule, ControllerHistory}},
+		{flag: "*,-import", on: []string{ControllerSchedule, ControllerHistory}},
 		{flag: "import", on: []string{ControllerImport}},
 		{flag: "-schedule,import", on: []string{ControllerImport}},
 		{flag: "none"},

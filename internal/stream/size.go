@@ -13,6 +13,8 @@ const (
 	// conditionBytes is how much more it can take with its conditions, so that a refusal can
 	// be recorded on a full stream.
 	conditionBytes = 3 << 17 // 384 KiB; with MaxBytes 128 KiB less than etcd's client sends
+	// LargeBytes is the size from which on a history should be shortened.
+	LargeBytes = 256 << 10
 )
 
 // SizeError says that a write would make a stream larger than Max bytes. Clients recognise it as

@@ -1,0 +1,32 @@
+package history
+
+import (
+	"sync"
+
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/legacyregistry"
+)
+
+var (
+	largeStreams = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace:      "weir",
+		Subsystem:      "controller",
+		Name:           "large_streams",
+		Help:           "Image streams that take 256 KiB or more, whose history should be shortened.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	largeBytes = metrics.NewGauge(&metrics.GaugeOpts{
+		Namespace:      "weir",
+		Subsystem:      "controller",
+		Name:           "large_streams_bytes",
+		Help:           "Bytes that these image streams take in storage.",
+		StabilityLevel: metrics.ALPHA,
+	})
+	register sync.Once
+)
+
+// registerMetrics puts the metrics into the process's registry, once however many
+// controllers there are.
+func registerMetrics() {
+	register.Do(func() { legacyregistry.MustRegister(largeStreams, largeBytes) })
+}
