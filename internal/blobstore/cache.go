@@ -7,14 +7,26 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// cache remembers, for a while and up to a number of entries, that something is in
-// storage. What is not there is never remembered.
+const (
+	// entryBytes is about what an entry of a cache takes beside its texts.
+	entryBytes = 200
+	// sweptEntries is how many entries each new one checks for their age, the longest unused
+	// first: more than one, so that a cache shrinks to what is in use.
+	sweptEntries = 3
+)
+
+// cache remembers, for a while and up to a number of entries and of bytes, that something is in
+// storage. What is not there is never remembered. Entries that are too old to count leave as new
+// ones come.
 type cache[K comparable, V any] struct {
 	life time.Duration
 	now  func() time.Time
+	cost func(K, V) int
+	most int
 
 	mu      sync.Mutex
 	entries *simplelru.LRU[K, cached[V]]
+	bytes   int
 	// dropped counts removals, so that what was read before one is not remembered after.
 	dropped uint64
 	// groupOf tells which entries are dropped together; nil if none are.
@@ -27,10 +39,20 @@ type cached[V any] struct {
 	until time.Time
 }
 
-func newCache[K comparable, V any](size int, life time.Duration, now func() time.Time) (*cache[K, V], error) {
-	c := &cache[K, V]{life: life, now: now}
+// bounds are those of a cache.
+type bounds struct {
+	entries, bytes int
+	life           time.Duration
+}
+
+// newCache makes a cache. cost are the bytes of an entry's texts.
+func newCache[K comparable, V any](b bounds, now func() time.Time, cost func(K, V) int) (*cache[K, V], error) {
+	c := &cache[K, V]{life: b.life, now: now, cost: cost, most: b.bytes}
 	var err error
-	c.entries, err = simplelru.NewLRU(size, func(key K, _ cached[V]) { c.leaveGroup(key) })
+	c.entries, err = simplelru.NewLRU(b.entries, func(key K, entry cached[V]) {
+		c.bytes -= cost(key, entry.value) + entryBytes
+		c.leaveGroup(key)
+	})
 	return c, err
 }
 
@@ -88,9 +110,27 @@ func (c *cache[K, V]) mark() uint64 {
 func (c *cache[K, V]) add(mark uint64, key K, value V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dropped == mark {
-		c.entries.Add(key, cached[V]{value, c.now().Add(c.life)})
-		c.joinGroup(key)
+	if c.dropped != mark {
+		return
+	}
+	c.sweep()
+	c.entries.Remove(key) // replacing a value does not tell of it
+	c.bytes += c.cost(key, value) + entryBytes
+	c.entries.Add(key, cached[V]{value, c.now().Add(c.life)})
+	c.joinGroup(key)
+	for c.bytes > c.most && c.entries.Len() > 0 {
+		c.entries.RemoveOldest()
+	}
+}
+
+// sweep removes some of the longest unused entries if they are too old. The lock is held.
+func (c *cache[K, V]) sweep() {
+	for range sweptEntries {
+		_, entry, found := c.entries.GetOldest()
+		if !found || !c.now().After(entry.until) {
+			return
+		}
+		c.entries.RemoveOldest()
 	}
 }
 

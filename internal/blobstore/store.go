@@ -25,8 +25,10 @@ type Options struct {
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 	// CacheEntries bounds how many blobs, how many links and how many provenances are
-	// remembered as being there; default 32,768 of each, about 15 MB together.
+	// remembered as being there; default 32,768 of each.
 	CacheEntries int
+	// CacheBytes bounds what all of these take together; default 32 MiB.
+	CacheBytes int
 	// CacheFor is how long they are remembered, and so how long this process may say
 	// of a blob or link which another replica removed that it is there; default one
 	// minute. What this process removes is gone at once.
@@ -88,23 +90,25 @@ func New(o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	o.CacheEntries = cmp.Or(o.CacheEntries, 1<<15)
+	o.CacheBytes = cmp.Or(o.CacheBytes, 32<<20)
 	o.MaxUploads = cmp.Or(o.MaxUploads, DefaultMaxUploads)
 	o.CacheFor = cmp.Or(o.CacheFor, time.Minute)
 	s := &Store{driver: o.Driver, now: o.Now, reserve: o.Reserve, object: slices.Contains(objectStores, o.Driver.Name())}
 	s.disk, _ = o.Driver.(diskDriver)
 	s.open = openUploads{most: o.MaxUploads, byNamespace: map[string]map[uploadKey]*openUpload{}}
 	var err error
-	if s.sizes, err = newCache[digest.Digest, int64](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+	each := bounds{entries: o.CacheEntries, bytes: o.CacheBytes / 4, life: o.CacheFor}
+	if s.sizes, err = newCache(each, o.Now, func(d digest.Digest, _ int64) int { return len(d) }); err != nil {
 		return nil, fmt.Errorf("making the cache of blobs: %w", err)
 	}
-	if s.links, err = newCache[linkKey, struct{}](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+	if s.links, err = newCache(each, o.Now, linkBytes); err != nil {
 		return nil, fmt.Errorf("making the cache of links: %w", err)
 	}
 	s.links.group(func(k linkKey) string { return k.repo })
-	if s.provenances, err = newCache[digest.Digest, []string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+	if s.provenances, err = newCache(each, o.Now, provenanceBytes); err != nil {
 		return nil, fmt.Errorf("making the cache of provenances: %w", err)
 	}
-	if s.owners, err = newCache[ownerKey, string](o.CacheEntries, o.CacheFor, o.Now); err != nil {
+	if s.owners, err = newCache(each, o.Now, ownerBytes); err != nil {
 		return nil, fmt.Errorf("making the cache of owners: %w", err)
 	}
 	return s, errors.Join(s.recent.init(o.CacheEntries), s.pending.init(o.CacheEntries), s.uploads.init())

@@ -208,7 +208,7 @@ func TestPendingFoldersTogether(t *testing.T) {
 
 func TestCache(t *testing.T) {
 	now := time.Now()
-	c, err := newCache[string, int](2, time.Minute, func() time.Time { return now })
+	c, err := newCache(bounds{2, 1 << 20, time.Minute}, func() time.Time { return now }, keyBytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +250,59 @@ func TestCache(t *testing.T) {
 	want("d", 5, true)
 	now = now.Add(time.Second)
 	want("d", 0, false)
+}
+
+func keyBytes(key string, _ int) int { return len(key) }
+
+// TestCacheIsBoundedInBytes: whatever was taken out of it and in which way.
+func TestCacheIsBoundedInBytes(t *testing.T) {
+	now := time.Now()
+	const most = 100 * (entryBytes + 100)
+	c, err := newCache(bounds{1000, most, time.Minute}, func() time.Time { return now }, keyBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.group(func(string) string { return "all" })
+	key := func(i int) string { return fmt.Sprintf("%0100d", i) }
+	want := func(entries int, when string) {
+		t.Helper()
+		if n := c.entries.Len(); n != entries || c.bytes != n*(entryBytes+100) {
+			t.Errorf("%s: %d entries of %d bytes, want %d", when, n, c.bytes, entries)
+		}
+	}
+	for i := range 1000 {
+		c.add(c.mark(), key(i), i)
+		c.add(c.mark(), key(i), i) // again
+	}
+	want(100, "full")
+	c.drop(key(999))
+	c.forget(key(998))
+	c.dropGroup("all", func(k string) bool { return k >= key(990) })
+	want(90, "after removals")
+	now = now.Add(2 * time.Minute)
+	c.get(key(989))
+	want(89, "after some time")
+	c.add(c.mark(), strings.Repeat("x", most), 1)
+	want(0, "with an entry that is larger than the cache")
+}
+
+// TestCacheShrinksToWhatIsInUse: what is too old to count leaves as new entries come.
+func TestCacheShrinksToWhatIsInUse(t *testing.T) {
+	now := time.Now()
+	c, err := newCache(bounds{10000, 1 << 30, time.Minute}, func() time.Time { return now }, keyBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 1000 {
+		c.add(c.mark(), fmt.Sprint("old ", i), i)
+	}
+	now = now.Add(2 * time.Minute)
+	for i := range 500 {
+		c.add(c.mark(), fmt.Sprint("new ", i), i)
+	}
+	if n := c.entries.Len(); n != 500 {
+		t.Errorf("%d entries, want the 500 that count", n)
+	}
 }
 
 // codeError is as the S3 client's errors are.

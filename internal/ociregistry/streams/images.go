@@ -18,6 +18,8 @@ import (
 const (
 	// maxImages bounds the images whose facts are kept; those of ten layers take 2 KiB.
 	maxImages = 16384
+	// maxParts bounds the parts of all of them, of about 200 bytes each.
+	maxParts = 200_000
 	// maxAbsent bounds the names of which is remembered that there is no such Image.
 	maxAbsent = 8192
 	// absentFor is how long that is believed. An Image that this process makes is known
@@ -59,7 +61,7 @@ type images struct {
 	read  func(ctx context.Context, name string) (*imagev1.Image, error)
 	clock func() time.Time
 
-	known   *lru.Cache[digest.Digest, *ociregistry.Image]
+	known   *weighed[digest.Digest, *ociregistry.Image]
 	absent  *lru.Cache[digest.Digest, time.Time]
 	flights singleflight.Group
 }
@@ -67,7 +69,7 @@ type images struct {
 func newImages(read func(ctx context.Context, name string) (*imagev1.Image, error), now func() time.Time) *images {
 	return &images{
 		read: read, clock: now,
-		known:  newLRU[digest.Digest, *ociregistry.Image](maxImages),
+		known:  newWeighed[digest.Digest](maxImages, maxParts, func(f *ociregistry.Image) int { return len(f.Blobs) + len(f.Children) }),
 		absent: newLRU[digest.Digest, time.Time](maxAbsent),
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,16 +18,20 @@ import (
 
 // maxHistories bounds the histories that are kept. Reading one anew takes some
 // microseconds for each tag event.
-const maxHistories = 2048
+const (
+	maxHistories = 2048
+	// maxEvents bounds the tag events of all of them, of about 200 bytes each.
+	maxEvents = 200_000
+)
 
 // histories keeps the histories of the streams that were read last.
 type histories struct {
 	policy policy
-	kept   *lru.Cache[types.NamespacedName, *history]
+	kept   *weighed[types.NamespacedName, *history]
 }
 
 func newHistories(p policy) *histories {
-	return &histories{policy: p, kept: newLRU[types.NamespacedName, *history](maxHistories)}
+	return &histories{policy: p, kept: newWeighed[types.NamespacedName](maxHistories, maxEvents, func(h *history) int { return len(h.events) })}
 }
 
 // of returns the history of a version.
