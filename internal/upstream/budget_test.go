@@ -316,8 +316,7 @@ func TestPauseEndsWithOneProbe(t *testing.T) {
 		}
 		only := func(when string) *turn {
 			t.Helper()
-			time.Sleep(10 * time.Second)
-			synctest.Wait()
+			elapse(10 * time.Second)
 			if len(turns) != 1 {
 				t.Fatalf("%s: %d requests, want one probe", when, len(turns))
 			}
@@ -349,7 +348,7 @@ func TestProbeThatGivesUpLeavesItToTheNext(t *testing.T) {
 		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 1 })
 		alice := &Credential{Username: "alice"}
 		refuse(t, h, alice, time.Second)
-		time.Sleep(2 * time.Second)
+		elapse(2 * time.Second)
 		busy := take(t, h, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan *Error)
@@ -425,4 +424,10 @@ func TestRetryAfterParsing(t *testing.T) {
 			t.Errorf("%q: %s, want %s", value, got, want)
 		}
 	}
+}
+
+// elapse lets time pass in a bubble of synctest.
+func elapse(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }

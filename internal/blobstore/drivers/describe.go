@@ -1,7 +1,7 @@
 package drivers
 
 import (
-	"path/filepath"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -18,21 +18,30 @@ func Describe(name string, parameters map[string]any, dataDir string) string {
 	}
 	switch name {
 	case "filesystem":
-		root := text("rootdirectory")
-		if root == "" {
-			root = filepath.Join(dataDir, "registry")
-		}
-		add(", folder ", root)
+		add(", folder ", Folder(name, parameters, dataDir))
 	case "azure":
 		add(", container ", quoted(text("container")))
 		add(" of account ", quoted(text("accountname")))
-		add(" at ", text("serviceurl"))
+		add(" at ", shown(text("serviceurl")))
 	default:
 		add(", bucket ", quoted(text("bucket")))
-		add(" at ", text("regionendpoint"))
+		add(" at ", shown(text("regionendpoint")))
 		add(" in region ", text("region"))
 	}
 	return words
+}
+
+// shown is a URL without user, password and query, which may be secret.
+func shown(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" {
+		_, host, found := strings.Cut(endpoint, "@")
+		if !found {
+			return endpoint
+		}
+		return host
+	}
+	return u.Scheme + "://" + u.Host + u.Path
 }
 
 func quoted(s string) string {

@@ -47,7 +47,7 @@ func (f *fleet) stream(_, name string) (*imagev1.ImageStream, error) {
 }
 
 func (f *fleet) post(_ context.Context, isi *imagev1.ImageStreamImport, _ importrequest.Why) (*imagev1.ImageStreamImport, error) {
-	time.Sleep(200 * time.Millisecond) // of the bubble's clock
+	<-time.After(200 * time.Millisecond) // of the bubble's clock
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fail != nil {
@@ -121,7 +121,7 @@ func TestRestartsReachEveryStream(t *testing.T) {
 		f.options.MaxPerMinute = 60 // of the 200 that are needed
 		for range 12 {
 			f.runFor(t, 5*time.Minute)
-			time.Sleep(30 * time.Second)
+			pass(30 * time.Second)
 		}
 		if n, one := f.missing(1); n > 0 {
 			t.Errorf("%d of 3000 streams, %s among them, were never checked in an hour", n, one)
@@ -137,7 +137,7 @@ func TestStopsAtTheSameTimeOfDay(t *testing.T) {
 		f.interval = "24h"
 		for range 3 {
 			f.runFor(t, 16*time.Hour)
-			time.Sleep(8 * time.Hour)
+			pass(8 * time.Hour)
 		}
 		if n, one := f.missing(2); n > 0 {
 			t.Errorf("%d of 200 streams, %s among them, were not checked twice in three days", n, one)
