@@ -76,7 +76,7 @@ func TestParseManifest(t *testing.T) {
 		"layer of half a size":        {strings.Replace(image1, `"size":2}]`, `"size":2.5}]`, 1), image, "", "layers.size:"},
 		"child of a bad digest":       {strings.Replace(index1, hexA, hexA[1:], 1), index, "", "manifests[0].digest"},
 		"subject of a bad digest":     {strings.Replace(image1, `{`, `{"subject":{"digest":"x"},`, 1), image, "", "subject.digest"},
-		"annotations of a wrong kind": {strings.Replace(image1, `{`, `{"annotations":{"a":1},`, 1), image, "", "annotations:"},
+		"annotations of a wrong kind": {strings.Replace(image1, `{`, `{"annotations":{"a":1},`, 1), image, image, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := parseManifest([]byte(c.content), c.contentType)

@@ -197,7 +197,7 @@ func TestStorageAway(t *testing.T) {
 		r.do("POST", "/v2/shop/web/blobs/uploads/", nil),
 		r.do("DELETE", "/v2/shop/web/blobs/"+d.String(), nil),
 	} {
-		r.want(500, ociregistry.CodeUnknown, got)
+		r.want(503, ociregistry.CodeUnavailable, got)
 		if strings.Contains(string(got.body), "secret") {
 			t.Errorf("the answer is %s", got.body)
 		}
