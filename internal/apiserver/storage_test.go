@@ -33,7 +33,9 @@ func TestWatchedVersionsShareTheirEvents(t *testing.T) {
 	if first := watched(nil); watched(nil) != first {
 		t.Error("two versions have the text of an event twice")
 	}
-	if into := &(imagev1.ImageStream{}); watched(into) == watched(into) {
+	into := &imagev1.ImageStream{}
+	once, again := watched(into), watched(into)
+	if once == again {
 		t.Error("what is read for one request is shared, which takes time and saves nothing")
 	}
 }

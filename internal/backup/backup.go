@@ -17,6 +17,8 @@ const (
 	etcdFile     = "etcd.db"
 	keysName     = "pki"
 	registryName = "registry"
+	// markFile marks a folder that is being written.
+	markFile = ".weir-partial"
 	// partial ends the name of a folder that is being written. It gets its own name when it
 	// is complete.
 	partial = ".partial"
@@ -34,7 +36,11 @@ type info struct {
 }
 
 // place is a folder that appears under its name once it is complete.
-type place struct{ name, building string }
+type place struct {
+	name, building string
+	// lock keeps another process from building the same.
+	lock *os.File
+}
 
 // build makes the folder that becomes name, which must not exist, or be an empty folder.
 // What an attempt that was killed left there is removed.
@@ -46,20 +52,58 @@ func build(name string) (place, error) {
 		return place{}, fmt.Errorf("looking into the folder %s: %w", name, err)
 	}
 	p := place{name: filepath.Clean(name), building: filepath.Clean(name) + partial}
-	if err := os.RemoveAll(p.building); err != nil {
-		return place{}, fmt.Errorf("removing what an earlier attempt left: %w", err)
-	}
 	if err := os.MkdirAll(p.building, 0o700); err != nil {
 		return place{}, fmt.Errorf("making the folder: %w", err)
 	}
+	if err := p.take(); err != nil {
+		p.release()
+		return place{}, err
+	}
 	return p, nil
+}
+
+// take locks the folder, which the kernel does until the process ends, and empties it. Only what
+// has the mark of an earlier attempt is removed.
+func (p *place) take() (err error) {
+	if p.lock, err = os.Open(p.building); err != nil {
+		return fmt.Errorf("locking the folder: %w", err)
+	}
+	if err := syscall.Flock(int(p.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another process writes to %s", p.building)
+	}
+	entries, err := os.ReadDir(p.building)
+	if err != nil {
+		return fmt.Errorf("looking into the folder: %w", err)
+	}
+	if len(entries) > 0 && !exists(p.path(markFile)) {
+		return fmt.Errorf("the folder %s is in the way", p.building)
+	}
+	for _, entry := range entries {
+		if entry.Name() == markFile {
+			continue
+		}
+		if err := os.RemoveAll(p.path(entry.Name())); err != nil {
+			return fmt.Errorf("removing what an earlier attempt left: %w", err)
+		}
+	}
+	return os.WriteFile(p.path(markFile), nil, 0o600)
 }
 
 // path is a file or folder in it.
 func (p place) path(name string) string { return filepath.Join(p.building, name) }
 
+// release ends the lock.
+func (p place) release() {
+	if p.lock != nil {
+		_ = p.lock.Close() // nothing is written to it
+	}
+}
+
 // done gives the folder its name, after its files are on the disk.
 func (p place) done() error {
+	if err := os.Remove(p.path(markFile)); err != nil {
+		return fmt.Errorf("finishing %s: %w", p.name, err)
+	}
 	syscall.Sync()
 	if err := os.Rename(p.building, p.name); err != nil {
 		return fmt.Errorf("finishing %s: %w", p.name, err)

@@ -48,6 +48,7 @@ func Restore(ctx context.Context, o RestoreOptions) error {
 	if err != nil {
 		return fmt.Errorf("restoring the data folder: %w", err)
 	}
+	defer to.release()
 	if err := (copier{}).tree(ctx, filepath.Join(o.Folder, keysName), to.path(keysName)); err != nil {
 		return fmt.Errorf("restoring the keys: %w", err)
 	}
@@ -63,6 +64,7 @@ func Restore(ctx context.Context, o RestoreOptions) error {
 	if err != nil {
 		return fmt.Errorf("restoring the registry's storage: %w", err)
 	}
+	defer registry.release()
 	if err := (copier{}).tree(ctx, filepath.Join(o.Folder, registryName), registry.building); err != nil {
 		return fmt.Errorf("restoring the registry's storage: %w", err)
 	}

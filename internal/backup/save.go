@@ -54,6 +54,7 @@ func Save(ctx context.Context, o SaveOptions) error {
 	if err != nil {
 		return fmt.Errorf("making a backup: %w", err)
 	}
+	defer to.release()
 	i := info{Version: infoVersion, Began: time.Now().UTC().Truncate(time.Second)}
 	if err := saveEtcd(ctx, o, to.path(etcdFile)); err != nil {
 		return fmt.Errorf("making a backup of etcd: %w", err)
@@ -111,8 +112,12 @@ func saveRegistry(ctx context.Context, o SaveOptions, to string) error {
 	if err := os.MkdirAll(filepath.Join(to, linksFolder), 0o700); err != nil {
 		return err
 	}
-	if err := c.at(linksFolder).tree(ctx, filepath.Join(root, linksFolder), filepath.Join(to, linksFolder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // without any link there is no folder of them
+	// Twice: before the links of a deleted stream are removed, those with copies of its images get
+	// links of their own, perhaps in folders that were copied already.
+	for range 2 {
+		if err := c.at(linksFolder).tree(ctx, filepath.Join(root, linksFolder), filepath.Join(to, linksFolder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // without any link there is no folder of them
+		}
 	}
 	return c.without(linksFolder).tree(ctx, root, to)
 }

@@ -122,7 +122,9 @@ func heap() int64 {
 func TestStreamedListIsTheWholeList(t *testing.T) {
 	list := imageList(3)
 	list.ResourceVersion = "7"
-	body, err := io.ReadAll(get(t, serveList(t, list, true), "application/json").Body)
+	response := get(t, serveList(t, list, true), "application/json")
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,14 +113,14 @@ func TestFailingHeadIsNotTheStatus(t *testing.T) {
 	i := newImporter(t)
 	req := importer.ImageRequest{Ref: s.ref("x:1")}
 	req.Known = knownOf(mustImport(t, i, req).Image)
-	new := s.push("x:1", platformImage(t, "linux", "arm64"))
+	moved := s.push("x:1", platformImage(t, "linux", "arm64"))
 	s.on(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead {
 			w.WriteHeader(http.StatusForbidden)
 		}
 		return r.Method == http.MethodHead
 	})
-	if result := importOne(t, i, req); result.Image == nil || result.Image.Name != new {
+	if result := importOne(t, i, req); result.Image == nil || result.Image.Name != moved {
 		t.Errorf("status %s", asJSON(t, result.Status))
 	}
 	s.reset()

@@ -28,7 +28,7 @@ func Files() (uint64, error) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("reading the limit of open files: %w", err)
 	}
-	return uint64(limit.Cur), nil
+	return uint64(limit.Cur), nil //nolint:unconvert // it has a sign elsewhere
 }
 
 // PerListener is how many connections each of some listeners may accept in a process with that

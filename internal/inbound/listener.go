@@ -69,7 +69,7 @@ func (l *Listener) admit(c *conn) (closed *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.conns) >= l.max {
-		if closed = l.leastNeeded(); closed == nil {
+		if closed = cmp.Or(l.leastNeeded(), l.crowding(c.host)); closed == nil {
 			return c, false
 		}
 		l.forget(closed)
@@ -82,9 +82,9 @@ func (l *Listener) admit(c *conn) (closed *conn, ok bool) {
 	return closed, true
 }
 
-// leastNeeded is the connection to close first: one that never had an answer before one that
-// rests between requests, of the host with the most connections, the oldest. It is nil if all
-// serve a request.
+// leastNeeded is the connection to close first: of the host with the most connections, one that
+// never had an answer before one that rests between requests, the oldest. It is nil if all serve
+// a request.
 func (l *Listener) leastNeeded() *conn {
 	var least *conn
 	for _, c := range l.conns {
@@ -96,13 +96,38 @@ func (l *Listener) leastNeeded() *conn {
 }
 
 func (l *Listener) compare(a, b *conn) int {
-	if a.answered != b.answered {
-		if b.answered {
-			return -1
-		}
-		return 1
+	return cmp.Or(cmp.Compare(l.hosts[b.host], l.hosts[a.host]), compareFlags(a.answered, b.answered), cmp.Compare(a.number, b.number))
+}
+
+func compareFlags(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
 	}
-	return cmp.Or(cmp.Compare(l.hosts[b.host], l.hosts[a.host]), cmp.Compare(a.number, b.number))
+	return 1
+}
+
+// crowding is the oldest connection of the host with the most, all of which serve, if that host has
+// more than twice as many as another one would have with one more. The machine itself is never
+// crowded out by others.
+func (l *Listener) crowding(newcomer string) *conn {
+	var oldest *conn
+	for _, c := range l.conns {
+		if oldest == nil || cmp.Or(cmp.Compare(l.hosts[c.host], l.hosts[oldest.host]), cmp.Compare(oldest.number, c.number)) > 0 {
+			oldest = c
+		}
+	}
+	if oldest == nil || isLoopback(oldest.host) || l.hosts[oldest.host] <= 2*(l.hosts[newcomer]+1) {
+		return nil
+	}
+	return oldest
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
 }
 
 // forget takes a connection off the books; it may be off already. The caller holds the lock.

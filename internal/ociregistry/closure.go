@@ -246,8 +246,11 @@ func (c *closures) readStored(ctx context.Context, m digest.Digest) (content []b
 		return content, release, err
 	}
 	size, err := c.store.Stat(ctx, m)
-	if err != nil || size > maxStoredManifestBytes {
-		return nil, release, errors.Join(err, &blobstore.SizeMismatch{Want: maxStoredManifestBytes, Got: size})
+	if err != nil {
+		return nil, release, err
+	}
+	if size > maxStoredManifestBytes {
+		return nil, release, &blobstore.SizeMismatch{Want: maxStoredManifestBytes, Got: size}
 	}
 	held, err := c.memory.take(ctx, "", pushWeight*size, true)
 	if err != nil {

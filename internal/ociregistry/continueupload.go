@@ -23,8 +23,11 @@ func (x *exchange) upload() (*blobstore.Upload, error) {
 	for {
 		u, err := x.Store.Upload(ctx, x.repo.Key(), x.at.reference)
 		if !errors.Is(err, blobstore.ErrBusy) || waited >= busyWait {
-			if err == nil {
+			switch {
+			case err == nil:
 				x.sessions.used(x.callerName(), u.ID())
+			case errors.Is(err, blobstore.ErrUnknown):
+				x.sessions.ended(x.callerName(), x.at.reference)
 			}
 			return u, x.uploadFailure("finding", err)
 		}
@@ -94,6 +97,9 @@ func (x *exchange) putUpload() error {
 		return err
 	}
 	if _, err := u.Commit(x.context(), to, want); err != nil {
+		if mismatch := (*blobstore.DigestMismatch)(nil); errors.As(err, &mismatch) {
+			x.sessions.ended(x.callerName(), u.ID()) // storage has removed it
+		}
 		return x.refuseContent(want, x.uploadFailure("completing", err))
 	}
 	x.sessions.ended(x.callerName(), u.ID())

@@ -27,8 +27,12 @@ import (
 // they are imported (Stream.KeptAtImport).
 
 const (
-	// keepWorkers is how many images are completed at a time.
-	keepWorkers = 2
+	// keepWorkers is how many jobs are done at a time, of each namespace one: a registry that is
+	// slow holds up no other namespace. keepTime bounds a job; another attempt goes on with what is
+	// missing then. A job of a namespace whose turn it is not waits for keepTurn.
+	keepWorkers = 4
+	keepTime    = time.Hour
+	keepTurn    = time.Second
 	// maxKeepQueue bounds the images that wait. More are left to the next pull.
 	maxKeepQueue = 4096
 	// manifestsOfARepo and maxReadRepos bound the manifests that are remembered as read by
@@ -61,6 +65,8 @@ type keeper struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[keepJob]
 	early map[keepJob]struct{}
+	// busy are the namespaces with a job that runs.
+	busy map[string]bool
 	// done are keepJobs and keptImages that are complete.
 	done *utilcache.LRUExpireCache
 	read readManifests
@@ -77,7 +83,7 @@ func newKeeper(h *Handler) *keeper {
 	if err != nil {
 		panic(err) // for a size below 1
 	}
-	return &keeper{h: h, early: map[keepJob]struct{}{}, done: utilcache.NewLRUExpireCache(maxKept), read: readManifests{repos: read, now: h.Now}}
+	return &keeper{h: h, early: map[keepJob]struct{}{}, busy: map[string]bool{}, done: utilcache.NewLRUExpireCache(maxKept), read: readManifests{repos: read, now: h.Now}}
 }
 
 // add has a job done. Jobs for a pull are left out while too many wait.
@@ -184,14 +190,38 @@ func (k *keeper) next(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return true
 	}
+	if !k.enter(job.repo.Namespace) {
+		k.queue.AddAfter(job, keepTurn)
+		return true
+	}
+	defer k.leave(job.repo.Namespace)
+	timed, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
 	var err error
 	if job.blob != "" {
-		err = k.completePulled(ctx, job)
+		err = k.completePulled(timed, job)
 	} else {
-		err = k.keepStream(ctx, job.repo)
+		err = k.keepStream(timed, job.repo)
 	}
 	k.finish(ctx, job, err)
 	return true
+}
+
+// enter reports whether it is the turn of a namespace. leave ends its turn.
+func (k *keeper) enter(namespace string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.busy[namespace] {
+		return false
+	}
+	k.busy[namespace] = true
+	return true
+}
+
+func (k *keeper) leave(namespace string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.busy, namespace)
 }
 
 // finish has a job that failed tried again.

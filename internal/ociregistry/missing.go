@@ -36,8 +36,10 @@ type Missing struct {
 const maxMissingParts = 100
 
 // FindMissing compares the images of all streams with storage. It calls report for each with
-// missing content, and pace before each. It returns how many images it looked at.
+// missing content, and pace before each. It returns how many images it looked at. An image that
+// cannot be looked for is passed over; the error is that of the last one.
 func (h *Handler) FindMissing(ctx context.Context, pace func(context.Context) error, report func(Missing) error) (images int, err error) {
+	var failure error
 	for c := range h.Directory.Contents() {
 		if err := pace(ctx); err != nil {
 			return images, err
@@ -45,7 +47,8 @@ func (h *Handler) FindMissing(ctx context.Context, pace func(context.Context) er
 		images++
 		found, err := h.missing(ctx, c)
 		if err != nil {
-			return images, fmt.Errorf("looking for image %s of %s in storage: %w", c.Image, c.Repository, err)
+			failure = fmt.Errorf("looking for image %s of %s in storage: %w", c.Image, c.Repository, err)
+			continue
 		}
 		if found.Link || len(found.Parts) > 0 {
 			if err := report(found); err != nil {
@@ -53,7 +56,7 @@ func (h *Handler) FindMissing(ctx context.Context, pace func(context.Context) er
 			}
 		}
 	}
-	return images, nil
+	return images, failure
 }
 
 // missing looks for one image. An image that its stream no longer has is not missing, nor is
@@ -94,8 +97,12 @@ func (h *Handler) missing(ctx context.Context, c Content) (Missing, error) {
 		}
 		for _, child := range parts.Children {
 			// A sparse index names manifests that the repository never had.
-			if g, err := h.decide(ctx, s, child.Digest, manifests); err != nil || !g.stored {
+			g, err := h.decide(ctx, s, child.Digest, manifests)
+			if err != nil {
 				return err
+			}
+			if !g.stored || g.fetchable() {
+				continue
 			}
 			if err := look(child.Digest, depth+1); err != nil {
 				return err

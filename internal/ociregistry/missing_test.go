@@ -98,6 +98,20 @@ func TestMissingOfSparseIndexes(t *testing.T) {
 	if found, _ := r.missing(t); len(found) > 0 {
 		t.Errorf("found %+v, want nothing: the manifest was never pushed", found)
 	}
+	// The manifests behind an absent one are looked for all the same.
+	one := r.image("shop/web", "one")
+	r.push("shop/web", digest.FromBytes(one).String(), one)
+	r.push("shop/web", "partial", index(t, []byte(`{"never":"pushed"}`), one))
+	layer := digest.FromString("layer of one")
+	if err := r.store.Delete(t.Context(), layer); err != nil {
+		t.Fatal(err)
+	}
+	found, _ := r.missing(t)
+	if !slices.ContainsFunc(found, func(l missingLine) bool {
+		return slices.Equal(l.Tags, []string{"partial"}) && slices.Equal(l.DataMissing, []digest.Digest{layer})
+	}) {
+		t.Errorf("found %+v, want the layer of the manifest that is there", found)
+	}
 }
 
 func TestMissingIsForAdministrators(t *testing.T) {

@@ -65,15 +65,12 @@ func (r *registry) compare(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
 	missingImages.Set(float64(missing))
 	if missing > 0 {
 		klog.FromContext(ctx).Error(nil, "Content of images is not in the registry's storage. Restore the storage, or push the images again; weir verify lists them",
 			"missing", missing, "images", images)
 	}
-	return nil
+	return err
 }
 
 // reportMissing writes a line of the log and an Event.

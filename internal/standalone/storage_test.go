@@ -35,7 +35,7 @@ func TestWrongStorageDoesNotStart(t *testing.T) {
 			o.DataDir = t.TempDir()
 			o.ConfigFile = filepath.Join(o.DataDir, "weir.yaml")
 			text := fmt.Sprintf("apiVersion: config.weir.dev/v1alpha1\nkind: WeirConfiguration\nregistry: {storage: {driver: s3, parameters: "+
-				"{bucket: regsitry, regionendpoint: '%s', forcepathstyle: true, secure: false, accesskey: AKID, secretkey: a-secret-key}}}\n", test.endpoint)
+				"{bucket: nowhere, regionendpoint: '%s', forcepathstyle: true, secure: false, accesskey: AKID, secretkey: a-secret-key}}}\n", test.endpoint)
 			if err := os.WriteFile(o.ConfigFile, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -46,7 +46,7 @@ func TestWrongStorageDoesNotStart(t *testing.T) {
 				s.Close()
 				t.Fatal("it starts")
 			}
-			for _, want := range []string{"storage s3", `bucket "regsitry" at ` + test.endpoint, test.want} {
+			for _, want := range []string{"storage s3", `bucket "nowhere" at ` + test.endpoint, test.want} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%v\nlacks %q", err, want)
 				}

@@ -211,9 +211,9 @@ func TestImageTagPatches(t *testing.T) {
 // TestImageTagMetadataIsTheStreams patches metadata in all ways, of a tag that is there and of a new one.
 func TestImageTagMetadataIsTheStreams(t *testing.T) {
 	ns := env.Namespace(t, "itag")
-	before := makeManagedStream(t, ns, "s")
+	makeManagedStream(t, ns, "s")
 	patch(t, imageTags(ns, "/s:1"), mergePatch, `{"spec":{"name":"1"}}`).wantCode(t, http.StatusCreated)
-	before = getStream(t, ns, "s")
+	before := getStream(t, ns, "s")
 	for name, test := range map[string]struct{ kind, tag, body string }{
 		"label added":          {mergePatch, "1", `{"metadata":{"labels":{"new":"x"}}}`},
 		"label removed":        {mergePatch, "1", `{"metadata":{"labels":{"l":null}}}`},

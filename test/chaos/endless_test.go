@@ -27,7 +27,7 @@ func TestEndlessTagLists(t *testing.T) {
 			w.Header().Set("Link", fmt.Sprintf(`</v2/team/app/tags/list?page=%d>; rel="next"`, page+1))
 			fmt.Fprintf(w, `{"name":"team/app","tags":["p%d"]}`, page)
 		}},
-		{"the same page for ever", "already read", func(w http.ResponseWriter, _ *http.Request) {
+		{"the same page for ever", "cannot be followed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Link", `</v2/team/app/tags/list>; rel="next"`)
 			fmt.Fprint(w, `{"name":"team/app","tags":["1"]}`)
 		}},
@@ -39,7 +39,7 @@ func TestEndlessTagLists(t *testing.T) {
 				}
 			}
 		}},
-		{"a page on another host", "another host", func(w http.ResponseWriter, _ *http.Request) {
+		{"a page on another host", "cannot be followed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Link", `<http://169.254.169.254/latest/meta-data>; rel="next"`)
 			fmt.Fprint(w, `{"name":"team/app","tags":["1"]}`)
 		}},

@@ -56,6 +56,7 @@ var guardedRoutes = []guarded{
 	{"signaturesResource", "GET", "/extensions/v2/NAME/signatures/DIGEST", "pull"},
 	{"signaturesResource", "PUT", "/extensions/v2/NAME/signatures/DIGEST", "sign"},
 	{"storedBlobResource", "DELETE", "/admin/blobs/BLOB", "cluster"},
+	{"missingResource", "GET", "/admin/missing", "cluster"},
 	{"metricsResource", "GET", "/extensions/v2/metrics", "cluster"},
 }
 

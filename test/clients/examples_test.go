@@ -49,7 +49,7 @@ func TestExamples(t *testing.T) {
 		"pull-access.yaml":       tryPullAccess,
 		"streams.yaml":           tryStreams,
 	}
-	tried := append(slices.Collect(maps.Keys(manifests)), "config.yaml", "registries.conf")
+	tried := append(slices.Collect(maps.Keys(manifests)), "config.yaml", "registries.conf", "weir.service")
 	if diff := cmp.Diff(slices.Sorted(slices.Values(tried)), g.files(t)); diff != "" {
 		t.Errorf("examples (-tried +there):\n%s", diff)
 	}

@@ -31,6 +31,6 @@ func TestDocumentedScraper(t *testing.T) {
 	}
 	scraper := asToken(t, "monitoring", strings.TrimSpace(string(token)))
 	eventually(t, "the right to read metrics", scraper, "get", "--raw", "/metrics")
-	wantPart(t, scraper.Run(t, "get", "--raw", "/metrics"), "\nweir_", "apiserver_storage_size_bytes")
+	wantPart(t, scraper.Run(t, "get", "--raw", "/metrics"), "\nweir_", "\napiserver_request_total")
 	wantPart(t, scraper.Refused(t, "get", "namespaces"), "(Forbidden)")
 }

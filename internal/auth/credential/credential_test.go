@@ -199,6 +199,22 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// What a token says that is not verified, beside a client certificate, leads to no request.
+func TestObjectsOfOthersAreLeftOut(t *testing.T) {
+	client := api(t)
+	objects := NewObjects(client, time.Now)
+	forged := tokens.End{At: at, Bound: []tokens.Object{
+		{Resource: "secrets", Namespace: "shop", Name: "s"}, {Resource: "secrets", Namespace: "other", Name: "s"}, {Resource: "nodes", Name: "../namespaces"},
+	}}
+	got, err := objects.Complete(t.Context(), &user.DefaultInfo{Name: "ann"}, forged)
+	if diff := cmp.Diff(tokens.End{At: at}, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if asked := client.Actions(); len(asked) > 0 {
+		t.Errorf("the API was sent %v", asked)
+	}
+}
+
 func TestAnAPIThatDoesNotAnswer(t *testing.T) {
 	client := api(t)
 	down := errors.New("connection refused")

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/cache"
@@ -98,11 +99,12 @@ func (o *Objects) exists(ctx context.Context, object tokens.Object) error {
 }
 
 // Complete adds the account of a user to the end of a credential, if the user is a service
-// account, and the UIDs that are missing. The error is a *GoneError, or tells that the API
+// account, and the UIDs that are missing. Objects that cannot bound the user's token are left out. The error is a *GoneError, or tells that the API
 // did not answer.
 func (o *Objects) Complete(ctx context.Context, u user.Info, end tokens.End) (tokens.End, error) {
-	bound := slices.Clone(end.Bound)
+	var bound []tokens.Object
 	if account, ok := tokens.AccountOf(u.GetName()); ok {
+		bound = slices.DeleteFunc(slices.Clone(end.Bound), func(o tokens.Object) bool { return !boundsTokensOf(account, o) })
 		if account.UID = u.GetUID(); !slices.Contains(bound, account) {
 			bound = slices.Insert(bound, 0, account)
 		}
@@ -124,6 +126,15 @@ func (o *Objects) Complete(ctx context.Context, u user.Info, end tokens.End) (to
 		bound[i].UID = uid
 	}
 	return tokens.End{At: end.At, Bound: bound}, nil
+}
+
+// boundsTokensOf reports whether a token of a service account can be bound to an object. Beside a
+// client certificate a token is not verified: anything may be written in it.
+func boundsTokensOf(account, o tokens.Object) bool {
+	if o.Resource != tokens.ResourceNodes && o.Namespace != account.Namespace {
+		return false
+	}
+	return len(validation.NameIsDNSSubdomain(o.Name, false)) == 0
 }
 
 // uid is the UID of the object that has the name now, "" if there is none.

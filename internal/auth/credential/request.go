@@ -67,7 +67,9 @@ func NewContext(ctx context.Context, s Shown) context.Context {
 
 // shownBy reads the places that Kubernetes' authenticators read.
 func shownBy(r *http.Request) Shown {
-	s := Shown{others: r.Header.Get("Sec-WebSocket-Protocol") != ""} // a token may be among the protocols
+	// A token may be among the protocols, and a front proxy that names the user does not show the
+	// user's own credential.
+	s := Shown{others: r.Header.Get("Sec-WebSocket-Protocol") != "" || r.Header.Get("X-Remote-User") != ""}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		s.certificate = r.TLS.PeerCertificates[0].NotAfter
 	}

@@ -11,7 +11,7 @@ func TestDescribe(t *testing.T) {
 		parameters parameters
 		want       string
 	}{
-		{"s3", parameters{"bucket": "regsitry", "regionendpoint": "http://s3:9000", "secretkey": "hunter2", "region": "r"}, `storage s3, bucket "regsitry" at http://s3:9000 in region r`},
+		{"s3", parameters{"bucket": "nowhere", "regionendpoint": "http://s3:9000", "secretkey": "hunter2", "region": "r"}, `storage s3, bucket "nowhere" at http://s3:9000 in region r`},
 		{"s3", parameters{"bucket": "b", "regionendpoint": "https://user:hunter2@s3:9000/x?key=hunter2"}, `storage s3, bucket "b" at https://s3:9000/x`},
 		{"s3", parameters{"bucket": "b", "regionendpoint": "user:hunter2@s3:9000"}, `storage s3, bucket "b" at s3:9000`},
 		{"gcs", parameters{"bucket": "b"}, `storage gcs, bucket "b"`},

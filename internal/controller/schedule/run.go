@@ -178,22 +178,25 @@ func (r *run) check(ctx context.Context, e *entry) {
 	err := r.reimport(klog.NewContext(ctx, logger), e)
 	now := r.now()
 	due := e.slot.next(e.key, now)
-	owed := due
+	owed, failures := due, e.failures // which only this check writes
 	switch {
 	case err == nil || apierrors.IsNotFound(err): // a stream that is gone leaves the agenda by its deletion
-		e.failures = 0
+		failures = 0
 	case ctx.Err() != nil:
 		return
 	default:
-		e.failures++
-		pause := backOff << min(e.failures-1, 20)
+		failures++
+		pause := backOff << min(failures-1, 20)
 		pause = pause/2 + time.Duration(r.random()*float64(pause/2))
 		if again := now.Add(pause); again.Before(due) {
 			owed, due = e.owed, again
 		}
-		logger.V(2).Info("Scheduled import failed as a whole", "err", err, "failures", e.failures, "next", due)
+		logger.V(2).Info("Scheduled import failed as a whole", "err", err, "failures", failures, "next", due)
 	}
-	r.change(func() { r.agenda.putBack(e, owed, due) })
+	r.change(func() {
+		e.failures = failures
+		r.agenda.putBack(e, owed, due)
+	})
 }
 
 // errNoTurn is why tags are not checked now: enough checks of their registry are under

@@ -260,10 +260,8 @@ func BenchmarkAgenda(b *testing.B) {
 		a.set(types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}, map[slot][]string{quarter: {"a"}}, at(noon))
 	}
 	b.Run("check", func(b *testing.B) {
-		now := noon
 		for b.Loop() {
-			due, _ := a.soonest()
-			now = due
+			now, _ := a.soonest()
 			e := a.take(now)
 			next := e.slot.next(e.key, now)
 			a.putBack(e, next, next)
