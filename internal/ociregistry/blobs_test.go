@@ -125,7 +125,11 @@ func TestBlobUnknown(t *testing.T) {
 		"/v2/shop/web/blobs/" + digest.SHA512.FromString("none").String(): {404, ociregistry.CodeBlobUnknown},
 	} {
 		r.want(want.status, want.code, r.do("GET", path, nil))
-		r.want(want.status, "", r.do("HEAD", path, nil))
+		head := want.status
+		if want.code == ociregistry.CodeNameInvalid && !strings.Contains(path, "%2F") {
+			head = 404 // it has no body to say why
+		}
+		r.want(head, "", r.do("HEAD", path, nil))
 	}
 }
 

@@ -88,7 +88,7 @@ func (x *exchange) limiter() *limiter {
 func (x *exchange) admit() (err error) {
 	if x.at.name != "" {
 		if x.repo, err = parseName(x.at.name); err != nil {
-			return err
+			return x.unnamed(err)
 		}
 	}
 	if x.at.resource == metricsResource && (x.MetricsOff || x.MetricsSecret != "") {
@@ -110,6 +110,15 @@ func (x *exchange) admit() (err error) {
 		return x.Access.AllowCluster(x.context(), x.caller, needs.verb, needs.resource, needs.subresource)
 	}
 	return nil
+}
+
+// unnamed is the error for a name that no repository has. To HEAD the answer is 404: it has no body
+// to say what is wrong, and after a 404 clients send the request whose answer has one.
+func (x *exchange) unnamed(err error) error {
+	if invalid := (*Error)(nil); x.isHead() && errors.As(err, &invalid) {
+		invalid.Status = http.StatusNotFound
+	}
+	return err
 }
 
 // parseName reads the name of a repository. A name that nothing can have here is one
