@@ -30,6 +30,23 @@ func (f *storageFlags) registry() (folder string, storage config.StorageConfigur
 	return drivers.Folder(storage.Driver, storage.Parameters, f.dataDir), storage, nil
 }
 
+// run does the work of a command over the folder of the registry's storage, and prints that it is
+// done. elsewhere is a format for the driver of a storage that is no folder.
+func (f *storageFlags) run(cmd *cobra.Command, do func(registry string) error, done, elsewhere string) error {
+	registry, storage, err := f.registry()
+	if err != nil {
+		return err
+	}
+	if err := do(registry); err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), done)
+	if registry == "" {
+		fmt.Fprintf(cmd.OutOrStdout(), elsewhere, storage.Driver)
+	}
+	return nil
+}
+
 func newBackupCommand() *cobra.Command {
 	var o backup.SaveOptions
 	var at storageFlags
@@ -45,19 +62,11 @@ and how it is restored.`,
   weir backup --previous /backup/monday /backup/tuesday`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			registry, storage, err := at.registry()
-			if err != nil {
-				return err
-			}
-			o.Folder, o.DataDir, o.Registry = args[0], at.dataDir, registry
-			if err := backup.Save(cmd.Context(), o); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "The backup is complete: %s\n", o.Folder)
-			if registry == "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "It does not have the registry's storage (%s). Copy that now.\n", storage.Driver)
-			}
-			return nil
+			o.Folder, o.DataDir = args[0], at.dataDir
+			return at.run(cmd, func(registry string) error {
+				o.Registry = registry
+				return backup.Save(cmd.Context(), o)
+			}, "The backup is complete: "+o.Folder, "It does not have the registry's storage (%s). Copy that now.\n")
 		},
 	}
 	at.add(cmd)
@@ -81,19 +90,11 @@ Start weir serve over it afterwards.`,
 		Example: `  weir restore --data-dir weir-data /backup/monday`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			registry, storage, err := at.registry()
-			if err != nil {
-				return err
-			}
-			o.Folder, o.DataDir, o.Registry = args[0], at.dataDir, registry
-			if err := backup.Restore(cmd.Context(), o); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "The data folder is restored: %s\n", o.DataDir)
-			if registry == "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "Restore the registry's storage (%s) before weir serve starts.\n", storage.Driver)
-			}
-			return nil
+			o.Folder, o.DataDir = args[0], at.dataDir
+			return at.run(cmd, func(registry string) error {
+				o.Registry = registry
+				return backup.Restore(cmd.Context(), o)
+			}, "The data folder is restored: "+o.DataDir, "Restore the registry's storage (%s) before weir serve starts.\n")
 		},
 	}
 	at.add(cmd)

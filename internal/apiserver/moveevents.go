@@ -48,7 +48,7 @@ func (e *moveEvents) announce(s *imagev1.ImageStream, moves []stream.Move, cause
 	}
 }
 
-// why says what moved a tag.
+// why is the cause of a move, in words.
 func why(m stream.Move, cause string) string {
 	if m.Follows != "" {
 		return fmt.Sprintf("%s, it follows tag %s", cause, m.Follows)

@@ -26,7 +26,7 @@ const (
 	infoVersion = 1
 )
 
-// info says what a backup has. It is written last.
+// info describes a backup. It is written last.
 type info struct {
 	Version int       `json:"version"`
 	Began   time.Time `json:"began"`

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// abandonment says which uploads are abandoned: those whose last write was before a time. Uploads
+// abandonment selects abandoned uploads: those whose last write was before a time. Uploads
 // without data have a time of their own.
 type abandonment struct {
 	before time.Time

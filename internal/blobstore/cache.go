@@ -29,7 +29,7 @@ type cache[K comparable, V any] struct {
 	bytes   int
 	// dropped counts removals, so that what was read before one is not remembered after.
 	dropped uint64
-	// groupOf tells which entries are dropped together; nil if none are.
+	// groupOf is the group of an entry, which is dropped as a whole; nil without groups.
 	groupOf func(K) string
 	groups  map[string]map[K]struct{}
 }

@@ -24,7 +24,7 @@ const (
 
 type causeKey struct{}
 
-// WithCause says what the writes of a context are for, where its request alone does not.
+// WithCause adds the cause of its writes to a context whose request does not show it.
 func WithCause(ctx context.Context, cause string) context.Context {
 	return context.WithValue(ctx, causeKey{}, cause)
 }

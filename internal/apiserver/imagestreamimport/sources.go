@@ -13,7 +13,7 @@ import (
 // maxSourceText bounds what is told of a source, in bytes: the note of an Event takes 1024.
 const maxSourceText = 900
 
-// skippedSources says which sources failed although the images could be had from others: one
+// skippedSources lists the sources that failed although the images could be had from others: one
 // text for each source, in the order in which they were met.
 func skippedSources(result importer.Result) []string {
 	var sources []importer.Skipped

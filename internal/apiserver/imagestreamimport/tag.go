@@ -51,7 +51,7 @@ func (r *REST) tag(ctx context.Context, isi *imagev1.ImageStreamImport, known *i
 	return nil
 }
 
-// causeOf is what moved tags are said to be moved by.
+// causeOf is the cause that Events about moved tags report.
 func causeOf(isi *imagev1.ImageStreamImport) string {
 	if isi.Annotations[imageapi.AnnotationImportCause] == imagestream.CauseSchedule {
 		return imagestream.CauseSchedule

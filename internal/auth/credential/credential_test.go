@@ -26,7 +26,7 @@ import (
 
 var at = time.Unix(1900000000, 0)
 
-// jwt is a token with that content, signed by nobody.
+// jwt is an unsigned token with that content.
 func jwt(payload string) string {
 	return "x." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".y"
 }

@@ -361,6 +361,6 @@ func TestNew(t *testing.T) {
 // elapse lets time pass in a synctest bubble, whose clock jumps once all goroutines wait, and
 // returns when they wait again.
 func elapse(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d) // of the bubble's clock
 	synctest.Wait()
 }
