@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -400,20 +399,13 @@ func TestRemovedInBetween(t *testing.T) {
 			}
 		}
 	})
-	failed := 0
 	for i := range 500 {
 		if err := d.PutUnsynced(ctx, fmt.Sprintf("/a/b/%d/link", i), []byte("x")); err != nil {
-			if !errors.Is(err, fs.ErrNotExist) && !isNotFound(err) {
-				t.Fatal(err)
-			}
-			failed++
+			t.Errorf("file %d: %v", i, err)
 		}
 	}
 	close(done)
 	remover.Wait()
-	if failed > 50 {
-		t.Errorf("%d of 500 gave up", failed)
-	}
 }
 
 func FuzzValid(f *testing.F) {

@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
@@ -56,6 +57,9 @@ type Driver struct {
 	root               string
 	slots              chan struct{}
 	durable            folderSet
+	// removals is read-locked while folders are removed, and locked to make one that others
+	// keep removing.
+	removals sync.RWMutex
 	// fsync is (*os.File).Sync; tests look at what is synced.
 	fsync func(*os.File) error
 }
@@ -234,13 +238,20 @@ func (d *Driver) MoveUnsynced(ctx context.Context, from, to string) error {
 		return storagedriver.InvalidPathError{Path: to, DriverName: d.Name()}
 	}
 	fullTo := d.root + to
-	if err := d.inFolder(filepath.Dir(fullTo), func() error { return os.Rename(fullFrom, fullTo) }); err != nil {
-		if _, missing := os.Lstat(fullFrom); missing != nil {
-			return d.failed(from, missing)
+	var missing error
+	err = d.inFolder(filepath.Dir(fullTo), func() error {
+		err := os.Rename(fullFrom, fullTo)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, missing = os.Lstat(fullFrom); missing != nil {
+				return nil
+			}
 		}
-		return d.failed(to, err)
+		return err
+	})
+	if missing != nil {
+		return d.failed(from, missing)
 	}
-	return nil
+	return d.failed(to, err)
 }
 
 // Delete removes a file, or a folder with all that is in it.
@@ -251,6 +262,8 @@ func (d *Driver) Delete(ctx context.Context, path string) error {
 	}
 	defer d.release()
 	d.durable.forget(full)
+	d.removals.RLock()
+	defer d.removals.RUnlock()
 	err = os.Remove(full)
 	// Somebody may put a file into the folder while it is emptied.
 	for range attempts {

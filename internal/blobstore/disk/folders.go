@@ -82,18 +82,25 @@ func (d *Driver) syncFolder(ctx context.Context, folder string) error {
 }
 
 // inFolder makes a folder and does something in it, again when the folder was removed in
-// between. What fails because the folder is missing for another reason fails in the end.
+// between. After a few attempts it keeps this driver's removals away: removals that are
+// faster than the making of a folder would win each time. What fails because something else is missing
+// fails in the end, and so does a folder that another process goes on removing.
 func (d *Driver) inFolder(folder string, do func() error) error {
-	var err error
 	for range attempts {
-		if err = d.makeFolder(folder); err != nil {
-			return err
-		}
-		if err = do(); !errors.Is(err, fs.ErrNotExist) {
+		if err := d.tryInFolder(folder, do); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return err
+	d.removals.Lock()
+	defer d.removals.Unlock()
+	return d.tryInFolder(folder, do)
+}
+
+func (d *Driver) tryInFolder(folder string, do func() error) error {
+	if err := d.makeFolder(folder); err != nil {
+		return err
+	}
+	return do()
 }
 
 // makeFolder makes a folder and those above it that are missing.

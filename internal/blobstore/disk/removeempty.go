@@ -63,7 +63,9 @@ func (d *Driver) RemoveFolder(ctx context.Context, path string) error {
 // removeFolder reports whether the folder is gone. It is forgotten afterwards: what needs it in
 // between makes it again, which forgets it too.
 func (d *Driver) removeFolder(folder string) (gone bool, err error) {
+	d.removals.RLock()
 	err = os.Remove(folder)
+	d.removals.RUnlock()
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
 		return false, nil
 	}
