@@ -55,6 +55,9 @@ type Config struct {
 	Importer *importer.Importer
 	// ImportIntervals are how often scheduled tags are looked at.
 	ImportIntervals stream.Intervals
+	// CheckedUntil returns the time before which all scheduled checks that were due have been made,
+	// zero where it is not known. Nil if no scheduled imports are made.
+	CheckedUntil func(context.Context) (time.Time, error)
 	// MaxRepositoryTags bounds how many tags an import takes from a repository;
 	// negative is without bound.
 	MaxRepositoryTags int
@@ -97,7 +100,7 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 	})
 	warnings := newImportWarnings(c.Host)
 	server.AddPostStartHookOrDie("weir-secret-warnings", warnings.start)
-	resources, err := c.resources(stopping, scheme, warnings)
+	resources, streams, err := c.resources(stopping, scheme, warnings)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +116,7 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 	if err := server.InstallAPIGroup(&group); err != nil {
 		return nil, fmt.Errorf("installing %s: %w", imagev1.GroupName, err)
 	}
-	if err := c.installWeirGroup(server); err != nil {
+	if err := c.installWeirGroup(server, streams); err != nil {
 		return nil, err
 	}
 	return server, nil

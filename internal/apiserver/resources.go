@@ -22,14 +22,14 @@ import (
 	"weir.dev/weir/internal/auth"
 )
 
-// resources is the table of all that is served. Imports are given up when
-// stopping ends.
-func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warnings *importWarnings) (map[string]rest.Storage, error) {
+// resources is the table of all that is served of image.openshift.io, and the registry of its
+// streams. Imports are given up when stopping ends.
+func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warnings *importWarnings) (map[string]rest.Storage, *imagestream.Registry, error) {
 	getter := c.Generic.RESTOptionsGetter
 	access := auth.New(c.Generic.Authorization.Authorizer)
 	images, err := image.NewStorage(scheme, getter, access.CanUpdateImages)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	policy := imagestream.Policy{
 		Hosts:           c.Hosts,
@@ -42,7 +42,7 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 	}
 	streams, err := imagestream.NewStorage(scheme, getter, policy)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	imports := imagestreamimport.NewREST(scheme, imagestreamimport.Dependencies{
 		Streams:           streams.Registry,
@@ -60,7 +60,7 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 	})
 	secrets, err := imagestreamsecrets.NewREST(scheme, c.pullSecrets)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	return map[string]rest.Storage{
 		"images":               images.Images,
@@ -74,7 +74,7 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 		"imagetags":            imagetag.NewREST(scheme, streams.Registry, images.Registry, c.Allowed),
 		"imagestreams/layers":  imagestreamlayers.NewREST(streams.Registry, images.Registry),
 		"imagestreams/secrets": secrets,
-	}, nil
+	}, streams.Registry, nil
 }
 
 // errLimitsUnknown keeps streams from being written past limits that are still

@@ -9,7 +9,9 @@ import (
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/client-go/metadata"
 
+	"weir.dev/weir/internal/apiserver/imagestream"
 	"weir.dev/weir/internal/apiserver/registrytoken"
+	"weir.dev/weir/internal/apiserver/scheduledtag"
 	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
@@ -17,7 +19,7 @@ import (
 
 // installWeirGroup has the server serve weir.dev, the group of what Weir has beyond the
 // image API.
-func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer) error {
+func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer, streams *imagestream.Registry) error {
 	scheme, codecs := weirv1alpha1.NewScheme()
 	issuer := tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{
 		Secrets:     c.Host.CoreV1().Secrets(cmp.Or(c.RegistryKey.Namespace, tokens.DefaultNamespace)),
@@ -32,6 +34,7 @@ func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer) erro
 		PrioritizedVersions: scheme.PrioritizedVersionsForGroup(weirv1alpha1.GroupName),
 		VersionedResourcesStorageMap: map[string]map[string]rest.Storage{weirv1alpha1.GroupVersion.Version: {
 			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer, credential.NewObjects(objects, nil)),
+			weirv1alpha1.ScheduledTags:  scheduledtag.NewREST(streams, c.ImportIntervals, c.CheckedUntil),
 		}},
 		OptionsExternalVersion: &metaVersion,
 		Scheme:                 scheme,

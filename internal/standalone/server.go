@@ -23,6 +23,7 @@ import (
 
 	"weir.dev/weir/internal/apiserver"
 	imagequota "weir.dev/weir/internal/apiserver/quota"
+	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/imageapi"
@@ -282,12 +283,21 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				Allowed:           allowed,
 				Importer:          s.imports.importer,
 				ImportIntervals:   s.options.Config.ScheduleOptions().Intervals(),
+				CheckedUntil:      s.checkedUntil(client),
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.imports.node,
 				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
 			}, delegate)
 		},
 	}, nil
+}
+
+// checkedUntil reads the progress of scheduled imports, nil if none are made.
+func (s *Server) checkedUntil(host kubernetes.Interface) func(context.Context) (time.Time, error) {
+	if !s.options.runs(ControllerSchedule) || s.options.Config.ScheduleOptions().Disabled {
+		return nil
+	}
+	return schedule.NewProgress(host).Load
 }
 
 // quotaEvaluators ask the API itself whether a stream is there.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,7 @@ type Fields struct {
 
 var (
 	nameField        = fieldpath.MakePathOrDie("name")[0]
+	specTags         = fieldpath.MakePathOrDie("spec", "tags")
 	annotationsField = fieldpath.MakePathOrDie("annotations")[0]
 )
 
@@ -256,4 +258,36 @@ func setFields(entry *metav1.ManagedFieldsEntry, set *fieldpath.Set) error {
 	}
 	entry.FieldsType, entry.FieldsV1 = "FieldsV1", metav1.NewFieldsV1(string(text))
 	return nil
+}
+
+// Written returns when the spec tags of a stream were last written, by tag, as far as managedFields
+// tell: the newest time of those who manage fields of the tag.
+func Written(s *imagev1.ImageStream) map[string]time.Time {
+	written := map[string]time.Time{}
+	for i := range s.ManagedFields {
+		entry := &s.ManagedFields[i]
+		owned, ok := fieldsOf(entry)
+		if !ok || entry.Time == nil {
+			continue
+		}
+		for path := range owned.All() {
+			if tag := tagOf(path); tag != "" && entry.Time.After(written[tag]) {
+				written[tag] = entry.Time.Time
+			}
+		}
+	}
+	return written
+}
+
+// tagOf is the spec tag that a field of a stream is of, "" for none.
+func tagOf(path fieldpath.Path) string {
+	if len(path) <= len(specTags) || !hasPrefix(path, specTags) || path[len(specTags)].Key == nil {
+		return ""
+	}
+	for _, key := range *path[len(specTags)].Key {
+		if key.Name == "name" && key.Value.IsString() {
+			return key.Value.AsString()
+		}
+	}
+	return ""
 }

@@ -55,6 +55,22 @@ func TestViewManagers(t *testing.T) {
 	}
 }
 
+func TestWritten(t *testing.T) {
+	s := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{
+		managed("owner", "", 5, ofTags(wholeTag)),
+		managed("m", appliedTags, 2, ofTags(wholeTag+`,"k:{\"name\":\"2\"}":{".":{},"f:name":{}}`)),
+		managed("status", "status", 9, `{"f:status":{"f:tags":{"k:{\"tag\":\"1\"}":{".":{},"f:tag":{}}}}}`),
+		managed("labels", "", 9, `{"f:metadata":{"f:labels":{"f:a":{}}},"f:spec":{"f:tags":{}}}`),
+		managed("odd", "", 9, `{"f:spec":{"f:tags":{"k:{\"name\":7}":{},"k:{\"other\":\"1\"}":{},"i:1":{}}}}`),
+		managed("broken", appliedTags, 9, `{"f:spec":`),
+		{Manager: "timeless", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(ofTags(wholeTag))},
+	}}}
+	want := map[string]time.Time{"1": s.ManagedFields[0].Time.Time, "2": s.ManagedFields[1].Time.Time}
+	if diff := cmp.Diff(want, Written(s)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestRecordApply(t *testing.T) {
 	other := `,"k:{\"name\":\"2\"}":{".":{},"f:name":{},"f:reference":{}}`
 	stored := func() *imagev1.ImageStream {

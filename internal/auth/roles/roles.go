@@ -46,6 +46,9 @@ var (
 	// eventRule lets users of streams read what imports did.
 	eventRule = rbacv1.PolicyRule{APIGroups: []string{"", "events.k8s.io"}, Resources: []string{"events"}, Verbs: read}
 
+	// scheduleRule shows when the scheduled tags of streams are checked.
+	scheduleRule = rbacv1.PolicyRule{APIGroups: []string{weirv1alpha1.GroupName}, Resources: []string{weirv1alpha1.ScheduledTags}, Verbs: []string{"get", "list"}}
+
 	streamResources = []string{"imagestreams", "imagestreammappings", "imagestreamtags", "imagetags", "imagestreamimages"}
 )
 
@@ -56,6 +59,7 @@ func ClusterRoles() []rbacv1.ClusterRole {
 		{APIGroups: imageGroups, Resources: append(append([]string{}, streamResources...), "imagestreams/secrets"), Verbs: readWrite},
 		pushPull,
 		rule("imagestreamimports", "create"),
+		scheduleRule,
 	}
 	statusRead := rule("imagestreams/status", read...)
 	view := rbacv1.PolicyRule{APIGroups: imageGroups, Resources: streamResources, Verbs: read}
@@ -70,12 +74,12 @@ func ClusterRoles() []rbacv1.ClusterRole {
 		clusterRole(ImagePruner, prunerRules()...),
 		clusterRole(RegistryAdmin, append(edit, namespaceRule("get"), eventRule, registryRoleRule())...),
 		clusterRole(RegistryEditor, append(edit, namespaceRule("get"), eventRule)...),
-		clusterRole(RegistryViewer, view, pull, namespaceRule("get"), eventRule),
+		clusterRole(RegistryViewer, view, scheduleRule, pull, namespaceRule("get"), eventRule),
 		aggregated("weir:aggregate-to-edit", "edit", append(edit, statusRead)...),
 		aggregated("weir:aggregate-to-admin", "admin", append(edit, statusRead)...),
-		aggregated("weir:aggregate-to-view", "view", view, statusRead),
+		aggregated("weir:aggregate-to-view", "view", view, scheduleRule, statusRead),
 		readerRole(),
-		aggregated("weir:aggregate-to-cluster-reader", "cluster-reader", imagesRead, pull, view, statusRead),
+		aggregated("weir:aggregate-to-cluster-reader", "cluster-reader", imagesRead, pull, view, scheduleRule, statusRead),
 		clusterRole(RegistryLogin, rbacv1.PolicyRule{APIGroups: []string{weirv1alpha1.GroupName}, Resources: []string{weirv1alpha1.RegistryTokens}, Verbs: []string{"create"}}),
 	}
 }
@@ -95,6 +99,7 @@ func SharedNamespaceRoles() []rbacv1.Role {
 		ObjectMeta: metav1.ObjectMeta{Name: sharedViewer, Namespace: SharedNamespace},
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: imageGroups, Resources: []string{"imagestreams", "imagestreamtags", "imagetags", "imagestreamimages"}, Verbs: read},
+			scheduleRule,
 			rule("imagestreams/layers", "get"),
 		},
 	}}

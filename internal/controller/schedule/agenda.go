@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"weir.dev/weir/internal/stream"
 )
 
 // entry is a slot of a stream with its next due time.
 type entry struct {
 	key      types.NamespacedName
-	slot     slot
+	slot     stream.Slot
 	owed     time.Time // the time of its slot that has not been checked
 	due      time.Time // owed, or later after a check that failed as a whole
 	failures int       // checks in a row that failed as a whole
@@ -21,18 +23,18 @@ type entry struct {
 // concurrent use.
 type agenda struct {
 	byDue    entryHeap
-	byStream map[types.NamespacedName]map[slot]*entry
+	byStream map[types.NamespacedName]map[stream.Slot]*entry
 	size     int // entries, those being checked included
 	demand   demand
 }
 
 func newAgenda() *agenda {
-	return &agenda{byStream: map[types.NamespacedName]map[slot]*entry{}}
+	return &agenda{byStream: map[types.NamespacedName]map[stream.Slot]*entry{}}
 }
 
 // set makes the slots of a stream those given. Entries that stay keep their due time; others are
 // due at their first time after that of since.
-func (a *agenda) set(key types.NamespacedName, slots map[slot][]string, since func(slot) time.Time) {
+func (a *agenda) set(key types.NamespacedName, slots map[stream.Slot][]string, since func(stream.Slot) time.Time) {
 	known := a.byStream[key]
 	for at, e := range known {
 		if _, wanted := slots[at]; !wanted {
@@ -41,7 +43,7 @@ func (a *agenda) set(key types.NamespacedName, slots map[slot][]string, since fu
 	}
 	for at := range slots {
 		if _, there := known[at]; !there {
-			due := at.next(key, since(at))
+			due := at.Next(key, since(at))
 			a.add(&entry{key: key, slot: at, owed: due, due: due})
 		}
 	}
@@ -49,12 +51,12 @@ func (a *agenda) set(key types.NamespacedName, slots map[slot][]string, since fu
 
 func (a *agenda) add(e *entry) {
 	if a.byStream[e.key] == nil {
-		a.byStream[e.key] = map[slot]*entry{}
+		a.byStream[e.key] = map[stream.Slot]*entry{}
 	}
 	a.byStream[e.key][e.slot] = e
 	heap.Push(&a.byDue, e)
 	a.size++
-	a.demand += demandOf(e.slot.interval)
+	a.demand += demandOf(e.slot.Interval)
 }
 
 func (a *agenda) remove(e *entry) {
@@ -66,7 +68,7 @@ func (a *agenda) remove(e *entry) {
 		delete(a.byStream, e.key)
 	}
 	a.size--
-	a.demand -= demandOf(e.slot.interval)
+	a.demand -= demandOf(e.slot.Interval)
 }
 
 // soonest is when the first entry is due; false when there is none.

@@ -29,7 +29,7 @@ type lateness struct {
 
 // serious reports whether checks fall behind: the latest is late by half of its interval.
 func (l lateness) serious() bool {
-	return l.entry != nil && l.lag >= max(l.entry.slot.interval/2, toleratedLag)
+	return l.entry != nil && l.lag >= max(l.entry.slot.Interval/2, toleratedLag)
 }
 
 // behind finds the lateness. What came due before the start counts from the start: the server was

@@ -109,7 +109,7 @@ func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
 		AddFunc: func(obj any, isInInitialList bool) {
 			s := obj.(*imagev1.ImageStream)
 			if isInInitialList {
-				r.resume(keyOf(s), r.options.slots(s))
+				r.resume(keyOf(s), r.options.Intervals().Slots(s))
 				return
 			}
 			r.track(s)
@@ -130,7 +130,7 @@ func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
 	}
 }
 
-func (r *run) track(s *imagev1.ImageStream) { r.set(keyOf(s), r.options.slots(s)) }
+func (r *run) track(s *imagev1.ImageStream) { r.set(keyOf(s), r.options.Intervals().Slots(s)) }
 
 func keyOf(s *imagev1.ImageStream) types.NamespacedName {
 	return types.NamespacedName{Namespace: s.Namespace, Name: s.Name}

@@ -2,13 +2,11 @@ package schedule
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,85 +27,6 @@ func scheduled(name, from, interval string) imagev1.TagReference {
 		tag.Annotations = map[string]string{stream.AnnotationImportInterval: interval}
 	}
 	return tag
-}
-
-func TestSlots(t *testing.T) {
-	imported := scheduled("d", "q.io/x@sha256:"+strings.Repeat("a", 64), "")
-	imported.Generation = new(int64(2))
-	s := controllertest.ImageStream("s",
-		scheduled("a", "q.io/x:1", ""), scheduled("b", "q.io/x:2", "5m"), scheduled("c", "q.io/x:3", ""), imported,
-		controllertest.Tag("not-scheduled", "q.io/x:4"), scheduled("bad", "A B", ""))
-	quarter, five := slot{interval: 15 * time.Minute, groups: 1}, slot{interval: 5 * time.Minute, groups: 1}
-	want := map[slot][]string{quarter: {"a", "c", "d"}, five: {"b"}}
-	if diff := cmp.Diff(want, DefaultOptions().slots(s), cmp.AllowUnexported(slot{})); diff != "" {
-		t.Error(diff)
-	}
-	s.Status.Tags = []imagev1.NamedTagEventList{{Tag: "d", Items: []imagev1.TagEvent{{Image: "sha256:a", Generation: 2}}}}
-	want[quarter] = []string{"a", "c"}
-	if diff := cmp.Diff(want, DefaultOptions().slots(s), cmp.AllowUnexported(slot{})); diff != "" {
-		t.Error("after the digest was imported:", diff)
-	}
-}
-
-func TestSlotsOfManyTags(t *testing.T) {
-	s := controllertest.ImageStream("s")
-	for i := range 400 {
-		stream.SetSpecTag(s, scheduled(fmt.Sprintf("t%03d", i), "q.io/x:1", ""))
-	}
-	slots := DefaultOptions().slots(s)
-	if len(slots) != 8 {
-		t.Fatalf("%d groups for 400 tags, want 8", len(slots))
-	}
-	due := map[time.Time]bool{}
-	tags := 0
-	for at, names := range slots {
-		if len(names) < 25 || len(names) > 100 {
-			t.Errorf("group %d has %d tags, want about 50", at.group, len(names))
-		}
-		tags += len(names)
-		due[at.next(keyOf(s), noon)] = true
-	}
-	if tags != 400 || len(due) != 8 {
-		t.Errorf("%d tags at %d times, want 400 at 8", tags, len(due))
-	}
-	times := slices.SortedFunc(maps.Keys(due), time.Time.Compare)
-	for i := range 7 {
-		if gap := times[i+1].Sub(times[i]); gap < 112*time.Second || gap > 113*time.Second {
-			t.Errorf("groups are %v apart, want an eighth of the interval", gap)
-		}
-	}
-}
-
-func TestGroupsFor(t *testing.T) {
-	for tags, want := range map[int]uint32{0: 1, 1: 1, 50: 1, 51: 2, 100: 2, 101: 4, 400: 8, 401: 16} {
-		if got := groupsFor(tags); got != want {
-			t.Errorf("groupsFor(%d) = %d, want %d", tags, got, want)
-		}
-	}
-}
-
-func TestNext(t *testing.T) {
-	at := slot{interval: 15 * time.Minute, groups: 1}
-	perMinute := map[time.Duration]int{}
-	for i := range 3000 {
-		key := types.NamespacedName{Namespace: "ns", Name: fmt.Sprintf("s%d", i)}
-		due := at.next(key, noon)
-		if !due.After(noon) || due.After(noon.Add(at.interval)) {
-			t.Fatalf("%s is due at %v, want within an interval", key, due)
-		}
-		if again := at.next(key, noon.Add(due.Sub(noon)/2)); !again.Equal(due) {
-			t.Fatalf("%s is due at %v, and seen later at %v: a restart moves it", key, due, again)
-		}
-		if next := at.next(key, due); next.Sub(due) != at.interval {
-			t.Fatalf("%s comes back after %v, want %v", key, next.Sub(due), at.interval)
-		}
-		perMinute[due.Sub(noon).Truncate(time.Minute)]++
-	}
-	for minute, n := range perMinute {
-		if n < 120 || n > 280 {
-			t.Errorf("%d of 3000 are due in minute %v, want about 200", n, minute)
-		}
-	}
 }
 
 func TestDueTags(t *testing.T) {
@@ -140,7 +59,9 @@ func TestDueTags(t *testing.T) {
 	}
 }
 
-func at(when time.Time) func(slot) time.Time { return func(slot) time.Time { return when } }
+func at(when time.Time) func(stream.Slot) time.Time {
+	return func(stream.Slot) time.Time { return when }
+}
 
 func TestCapFollowsDemand(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -159,7 +80,7 @@ func TestCapFollowsDemand(t *testing.T) {
 	} {
 		a := newAgenda()
 		for i := range test.streams {
-			a.set(types.NamespacedName{Name: fmt.Sprint(i)}, map[slot][]string{{interval: test.interval, groups: 1}: {"a"}}, at(noon))
+			a.set(types.NamespacedName{Name: fmt.Sprint(i)}, map[stream.Slot][]string{{Interval: test.interval, Groups: 1}: {"a"}}, at(noon))
 		}
 		if got := (Options{MaxPerMinute: test.max}).capFor(a.demand); got != test.want {
 			t.Errorf("%s: %d per minute, want %d", name, got, test.want)
@@ -178,15 +99,15 @@ func TestAgenda(t *testing.T) {
 	key := func(i int) types.NamespacedName {
 		return types.NamespacedName{Namespace: "ns", Name: fmt.Sprintf("s%d", i)}
 	}
-	quarter, five := slot{interval: 15 * time.Minute, groups: 1}, slot{interval: 5 * time.Minute, groups: 1}
+	quarter, five := stream.Slot{Interval: 15 * time.Minute, Groups: 1}, stream.Slot{Interval: 5 * time.Minute, Groups: 1}
 	for i := range 100 {
-		a.set(key(i), map[slot][]string{quarter: {"a"}, five: {"b"}}, at(noon))
+		a.set(key(i), map[stream.Slot][]string{quarter: {"a"}, five: {"b"}}, at(noon))
 	}
 	if a.size != 200 {
 		t.Fatalf("size %d, want 200", a.size)
 	}
 	for i := range 50 {
-		a.set(key(i), map[slot][]string{five: {"b"}}, at(noon.Add(time.Hour)))
+		a.set(key(i), map[stream.Slot][]string{five: {"b"}}, at(noon.Add(time.Hour)))
 		a.set(key(i+50), nil, at(noon))
 	}
 	if a.size != 50 || len(a.byStream) != 50 {
@@ -195,7 +116,7 @@ func TestAgenda(t *testing.T) {
 	if e := a.take(noon); e != nil {
 		t.Fatalf("taken before its time: %+v", e)
 	}
-	end := noon.Add(five.interval)
+	end := noon.Add(five.Interval)
 	var last time.Time
 	var taken []*entry
 	for e := a.take(end); e != nil; e = a.take(end) {
@@ -209,7 +130,7 @@ func TestAgenda(t *testing.T) {
 		t.Fatalf("%d taken, size %d, want 50 and 50", len(taken), a.size)
 	}
 	a.set(taken[0].key, nil, at(end)) // goes away while it is being checked
-	a.set(taken[1].key, map[slot][]string{five: {"b", "c"}}, at(end))
+	a.set(taken[1].key, map[stream.Slot][]string{five: {"b", "c"}}, at(end))
 	for _, e := range taken {
 		a.putBack(e, end, end)
 	}

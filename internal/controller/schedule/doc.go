@@ -11,7 +11,7 @@
 //
 // All tags of a stream with the same interval are checked together, by one import; a
 // stream with many is divided into groups. When a group is due follows from the names
-// and the clock alone (see slot.next): checks are spread over the interval. One
+// and the clock alone (see stream.Slot.Next): checks are spread over the interval. One
 // time is kept beside, in a ConfigMap: that before which all checks were made (see
 // Progress). A restart makes up for what came due since, in order, so that a server that is
 // stopped often, or falls behind, reaches every tag.

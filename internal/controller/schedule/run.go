@@ -59,17 +59,17 @@ func (r *run) pace() {
 }
 
 // set brings the agenda up to date with a stream.
-func (r *run) set(key types.NamespacedName, slots map[slot][]string) {
-	r.change(func() { r.agenda.set(key, slots, func(slot) time.Time { return r.now() }) })
+func (r *run) set(key types.NamespacedName, slots map[stream.Slot][]string) {
+	r.change(func() { r.agenda.set(key, slots, func(stream.Slot) time.Time { return r.now() }) })
 }
 
 // resume is set for a stream that was there at the start: what came due since all was checked is
 // due at once. The time since then is not cut, however long it is, since the turns of streams begin
 // at it: a server that is behind and is restarted goes round all of them.
-func (r *run) resume(key types.NamespacedName, slots map[slot][]string) {
+func (r *run) resume(key types.NamespacedName, slots map[stream.Slot][]string) {
 	now := r.now()
 	r.change(func() {
-		r.agenda.set(key, slots, func(slot) time.Time {
+		r.agenda.set(key, slots, func(stream.Slot) time.Time {
 			if r.since.IsZero() {
 				return now
 			}
@@ -177,7 +177,7 @@ func (r *run) check(ctx context.Context, e *entry) {
 	logger := klog.FromContext(ctx).WithValues("imageStream", klog.KRef(e.key.Namespace, e.key.Name))
 	err := r.reimport(klog.NewContext(ctx, logger), e)
 	now := r.now()
-	due := e.slot.next(e.key, now)
+	due := e.slot.Next(e.key, now)
 	owed, failures := due, e.failures // which only this check writes
 	switch {
 	case err == nil || apierrors.IsNotFound(err): // a stream that is gone leaves the agenda by its deletion
@@ -211,7 +211,7 @@ func (r *run) reimport(ctx context.Context, e *entry) error {
 		return err
 	}
 	now := r.now()
-	need := stream.ImportNeed{Tags: dueTags(s, r.options.slots(s)[e.slot], now, e.slot.interval)}
+	need := stream.ImportNeed{Tags: dueTags(s, r.options.Intervals().Slots(s)[e.slot], now, e.slot.Interval)}
 	var posts errgroup.Group
 	for _, host := range importrequest.Hosts(s, need) {
 		if !r.turns.Take(host) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 
 	"weir.dev/weir/internal/controller/controllertest"
 	"weir.dev/weir/internal/controller/importrequest"
+	"weir.dev/weir/internal/stream"
 )
 
 // fleet is a server with many scheduled streams: the schedule without its informer.
@@ -43,7 +45,7 @@ func newFleet(streams int) *fleet {
 }
 
 func (f *fleet) stream(_, name string) (*imagev1.ImageStream, error) {
-	return controllertest.ImageStream(name, scheduled("a", fmt.Sprintf("q%d.io/x:1", hash(name)%20), f.interval)), nil
+	return controllertest.ImageStream(name, scheduled("a", fmt.Sprintf("q%d.io/x:1", crc32.ChecksumIEEE([]byte(name))%20), f.interval)), nil
 }
 
 func (f *fleet) post(_ context.Context, isi *imagev1.ImageStreamImport, _ importrequest.Why) (*imagev1.ImageStreamImport, error) {
@@ -71,7 +73,7 @@ func (f *fleet) runFor(t *testing.T, d time.Duration) {
 	defer r.close()
 	for i := range f.streams {
 		s, _ := f.stream("", fmt.Sprintf("s%d", i))
-		r.resume(keyOf(s), f.options.slots(s))
+		r.resume(keyOf(s), f.options.Intervals().Slots(s))
 	}
 	var parts sync.WaitGroup
 	for _, part := range []func(){func() { r.work(ctx) }, func() { r.keepProgress(ctx, &f.progress) }, func() { r.watchLag(ctx) }} {
@@ -255,15 +257,15 @@ func TestProgressThatCannotBeRead(t *testing.T) {
 
 // BenchmarkAgenda is what a check costs beside the import, with 50,000 streams.
 func BenchmarkAgenda(b *testing.B) {
-	a, quarter := newAgenda(), slot{interval: 15 * time.Minute, groups: 1}
+	a, quarter := newAgenda(), stream.Slot{Interval: 15 * time.Minute, Groups: 1}
 	for i := range 50000 {
-		a.set(types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}, map[slot][]string{quarter: {"a"}}, at(noon))
+		a.set(types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}, map[stream.Slot][]string{quarter: {"a"}}, at(noon))
 	}
 	b.Run("check", func(b *testing.B) {
 		for b.Loop() {
 			now, _ := a.soonest()
 			e := a.take(now)
-			next := e.slot.next(e.key, now)
+			next := e.slot.Next(e.key, now)
 			a.putBack(e, next, next)
 		}
 	})

@@ -116,6 +116,10 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		v1alpha1.RegistryToken{}.OpenAPIModelName():           schema_weir_internal_weirapi_v1alpha1_RegistryToken(ref),
 		v1alpha1.RegistryTokenSpec{}.OpenAPIModelName():       schema_weir_internal_weirapi_v1alpha1_RegistryTokenSpec(ref),
 		v1alpha1.RegistryTokenStatus{}.OpenAPIModelName():     schema_weir_internal_weirapi_v1alpha1_RegistryTokenStatus(ref),
+		v1alpha1.ScheduledTag{}.OpenAPIModelName():            schema_weir_internal_weirapi_v1alpha1_ScheduledTag(ref),
+		v1alpha1.ScheduledTagList{}.OpenAPIModelName():        schema_weir_internal_weirapi_v1alpha1_ScheduledTagList(ref),
+		v1alpha1.ScheduledTagSpec{}.OpenAPIModelName():        schema_weir_internal_weirapi_v1alpha1_ScheduledTagSpec(ref),
+		v1alpha1.ScheduledTagStatus{}.OpenAPIModelName():      schema_weir_internal_weirapi_v1alpha1_ScheduledTagStatus(ref),
 	}
 }
 
@@ -4997,6 +5001,188 @@ func schema_weir_internal_weirapi_v1alpha1_RegistryTokenStatus(ref common.Refere
 						SchemaProps: spec.SchemaProps{
 							Description: "expirationTimestamp is when it ends.",
 							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Time{}.OpenAPIModelName()},
+	}
+}
+
+func schema_weir_internal_weirapi_v1alpha1_ScheduledTag(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ScheduledTag shows when the source of an image stream's tag is checked. There is one for each tag with importPolicy.scheduled, named \"stream:tag\". It can only be read, and is computed when it is: labels and resourceVersion are those of the stream.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata has name, namespace and labels.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ObjectMeta{}.OpenAPIModelName()),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the schedule of the tag.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ScheduledTagSpec{}.OpenAPIModelName()),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is the state of the checks.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(v1alpha1.ScheduledTagStatus{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.ObjectMeta{}.OpenAPIModelName(), v1alpha1.ScheduledTagSpec{}.OpenAPIModelName(), v1alpha1.ScheduledTagStatus{}.OpenAPIModelName()},
+	}
+}
+
+func schema_weir_internal_weirapi_v1alpha1_ScheduledTagList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ScheduledTagList is a list of ScheduledTags.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Description: "metadata is that of lists.",
+							Default:     map[string]interface{}{},
+							Ref:         ref(metav1.ListMeta{}.OpenAPIModelName()),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Description: "items are ordered by stream and tag.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Ref: ref(v1alpha1.ScheduledTag{}.OpenAPIModelName()),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			metav1.ListMeta{}.OpenAPIModelName(), v1alpha1.ScheduledTag{}.OpenAPIModelName()},
+	}
+}
+
+func schema_weir_internal_weirapi_v1alpha1_ScheduledTagSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ScheduledTagSpec is the schedule of a tag.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "from is the pull spec that is checked.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"interval": {
+						SchemaProps: spec.SchemaProps{
+							Description: "interval is the time between two checks, as it is in effect.",
+							Ref:         ref(metav1.Duration{}.OpenAPIModelName()),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			metav1.Duration{}.OpenAPIModelName()},
+	}
+}
+
+func schema_weir_internal_weirapi_v1alpha1_ScheduledTagStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "ScheduledTagStatus is the state of the checks of a tag.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"lastCheckTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastCheckTime is when the source was last known to be checked. It appears up to half a minute later. While imports of the tag fail, it is when the first of them in a row failed.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"nextCheckTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nextCheckTime is when the source is due to be checked, on schedule or because an import failed. It is in the past while the check waits for its turn. Absent where the server makes no scheduled imports.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"image": {
+						SchemaProps: spec.SchemaProps{
+							Description: "image is the digest of the image that the tag serves.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"imageTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "imageTime is when the tag moved to the image.",
+							Ref:         ref(metav1.Time{}.OpenAPIModelName()),
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason is the reason of the newest import's failure, absent where it succeeded.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says what failed.",
+							Type:        []string{"string"},
+							Format:      "",
 						},
 					},
 				},

@@ -35,7 +35,7 @@ func Resource(name string) schema.GroupResource {
 // codecs over them.
 func NewScheme() (*runtime.Scheme, serializer.CodecFactory) {
 	scheme := NewPublishedScheme()
-	scheme.AddKnownTypes(internalGroupVersion, &RegistryToken{})
+	scheme.AddKnownTypes(internalGroupVersion, &RegistryToken{}, &ScheduledTag{}, &ScheduledTagList{})
 	scheme.AddTypeDefaultingFunc(&RegistryToken{}, func(obj any) {
 		if t := obj.(*RegistryToken); t.Spec.ExpirationSeconds == 0 {
 			t.Spec.ExpirationSeconds = DefaultExpirationSeconds
@@ -48,7 +48,7 @@ func NewScheme() (*runtime.Scheme, serializer.CodecFactory) {
 // clients, and for naming OpenAPI definitions.
 func NewPublishedScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	scheme.AddKnownTypes(GroupVersion, &RegistryToken{})
+	scheme.AddKnownTypes(GroupVersion, &RegistryToken{}, &ScheduledTag{}, &ScheduledTagList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	metav1.AddToGroupVersion(scheme, coreV1)
 	scheme.AddUnversionedTypes(coreV1, &metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
