@@ -114,7 +114,8 @@ func (h *Handler) linked(ctx context.Context, r blobstore.Repository, d digest.D
 }
 
 // copied is part 2 of the rule, for all images that the stream has copies of. Images are
-// searched only for what their repository has.
+// searched only for what their repository has. The links of a source go after the stream has its
+// own, which may happen since part 1 found none: it is applied once more.
 func (h *Handler) copied(ctx context.Context, s Stream, d digest.Digest, k kind, e *effort) (bool, error) {
 	gave := map[blobstore.Repository]bool{}
 	for _, m := range s.Copied() {
@@ -135,7 +136,10 @@ func (h *Handler) copied(ctx context.Context, s Stream, d digest.Digest, k kind,
 			}
 		}
 	}
-	return false, nil
+	if len(gave) == 0 {
+		return false, nil
+	}
+	return h.linked(ctx, s.Repository(), d, k)
 }
 
 // hasPart reports whether a repository has links to an image, to d, which is the image or
