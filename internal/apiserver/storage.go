@@ -17,6 +17,7 @@ import (
 	"weir.dev/weir/internal/apiserver/freshstore"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/stream"
+	"weir.dev/weir/internal/watchprogress"
 )
 
 // storedType is what objects are in etcd:
@@ -56,7 +57,7 @@ func (g completingGetter) GetRESTOptions(resource schema.GroupResource, example 
 	}
 	config := *options.StorageConfig
 	config.Codec = completingCodec{config.Codec, g.hosts}
-	options.Decorator = freshstore.Decorate(options.Decorator)
+	options.Decorator = freshstore.Decorate(watchprogress.Decorate(options.Decorator))
 	options.StorageConfig = &storagebackend.ConfigForResource{Config: config.Config, GroupResource: config.GroupResource}
 	return options, nil
 }

@@ -30,6 +30,7 @@ import (
 
 	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/inbound"
+	"weir.dev/weir/internal/watchprogress"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
@@ -89,7 +90,7 @@ func New(o *Completed, ext Extension) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the control plane: %w", err)
 	}
-	generic.RESTOptionsGetter = o.room.Storage(generic.RESTOptionsGetter)
+	generic.RESTOptionsGetter = o.room.Storage(watchprogress.Stores(generic.RESTOptionsGetter))
 	generic.EffectiveVersion = versioned{generic.EffectiveVersion}
 	generic.LongRunningFunc = anyOf(generic.LongRunningFunc, ext.LongRunning)
 	noteCredentials(generic)
@@ -160,13 +161,13 @@ func (c *chain) build() (*aggregatorapiserver.APIAggregator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring custom resources: %w", err)
 	}
-	crds.GenericConfig.RESTOptionsGetter = c.options.room.Storage(crds.GenericConfig.RESTOptionsGetter)
-	crds.ExtraConfig.CRDRESTOptionsGetter = c.options.room.Storage(crds.ExtraConfig.CRDRESTOptionsGetter)
+	crds.GenericConfig.RESTOptionsGetter = c.options.room.Storage(watchprogress.Stores(crds.GenericConfig.RESTOptionsGetter))
+	crds.ExtraConfig.CRDRESTOptionsGetter = c.options.room.Storage(watchprogress.Stores(crds.ExtraConfig.CRDRESTOptionsGetter))
 	aggregation, err := controlplaneapiserver.CreateAggregatorConfig(*native.Generic, c.options.CompletedOptions, c.informers, resolver, native.ProxyTransport, native.Extra.PeerProxy, initializers)
 	if err != nil {
 		return nil, fmt.Errorf("configuring aggregation: %w", err)
 	}
-	aggregation.GenericConfig.RESTOptionsGetter = c.options.room.Storage(aggregation.GenericConfig.RESTOptionsGetter)
+	aggregation.GenericConfig.RESTOptionsGetter = c.options.room.Storage(watchprogress.Stores(aggregation.GenericConfig.RESTOptionsGetter))
 	// It would wait for services and endpoints, which this host does not have.
 	aggregation.ExtraConfig.DisableRemoteAvailableConditionController = true
 	extensionBase := c.base(native.Generic)

@@ -158,9 +158,14 @@ func (w *weir) ready(ctx context.Context, config *rest.Config) bool {
 	return err == nil
 }
 
+// etcd connects to the embedded etcd.
+func (w *weir) etcd() (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + filepath.Join(w.dir, "etcd", "etcd.sock")}})
+}
+
 // revision is the newest of the group's objects: it grows with every write of one.
 func (w *weir) revision(ctx context.Context) (int64, error) {
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + filepath.Join(w.dir, "etcd", "etcd.sock")}})
+	c, err := w.etcd()
 	if err != nil {
 		return 0, err
 	}
