@@ -284,7 +284,7 @@ func TestRottenManifest(t *testing.T) {
 
 // TestStillDownload holds that a client which takes nothing of a file is given up.
 func TestStillDownload(t *testing.T) {
-	r := startWith(t, newDisk(t), func(o *ociregistry.Options) { o.ClientTimeout = 100 * time.Millisecond })
+	r := startWith(t, newDisk(t), func(o *ociregistry.Options) { o.ClientTimeout = time.Second })
 	d := r.pushBlob("shop/web", bytesOf(24<<20, 1))
 	aborted := `weir_registry_requests_total{code="aborted",method="GET",route="blob"} `
 	count := func() string {
