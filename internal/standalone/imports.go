@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
@@ -102,32 +101,4 @@ func logWarnings(what string, warnings []upstream.Warning) {
 	for _, w := range warnings {
 		klog.InfoS(what, "warning", w.String())
 	}
-}
-
-// parts are what runs beside the servers: controllers and watchers. They start
-// when the server serves and have ended before it stops.
-type parts struct {
-	running sync.WaitGroup
-	cancel  context.CancelFunc
-	ctx     context.Context
-}
-
-func newParts() *parts {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &parts{ctx: ctx, cancel: cancel}
-}
-
-// start runs a part; one that ends with an error is logged, the rest goes on.
-func (p *parts) start(name string, run func(context.Context) error) {
-	p.running.Go(func() {
-		if err := run(p.ctx); err != nil && p.ctx.Err() == nil {
-			klog.ErrorS(err, "a part of the server ended by itself", "part", name)
-		}
-	})
-}
-
-// stop ends all parts and waits for them.
-func (p *parts) stop() {
-	p.cancel()
-	p.running.Wait()
 }

@@ -10,25 +10,12 @@ import (
 	"strings"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
-	"k8s.io/apimachinery/pkg/util/sets"
 	cliflag "k8s.io/component-base/cli/flag"
-	"k8s.io/controller-manager/app"
 
 	"weir.dev/weir/internal/config"
+	"weir.dev/weir/internal/controller/manager"
 	"weir.dev/weir/internal/host"
 )
-
-// Names of Weir's controllers, as --controllers knows them.
-const (
-	ControllerImport   = "import"
-	ControllerSchedule = "schedule"
-	ControllerHistory  = "history"
-)
-
-var controllerNames = []string{ControllerImport, ControllerSchedule, ControllerHistory}
-
-// noControllers is the value of --controllers that runs none.
-const noControllers = "none"
 
 // Options are the flags of `weir serve`.
 type Options struct {
@@ -43,9 +30,10 @@ type Options struct {
 	RegistriesConf string
 	// ImportCADir is a folder of CAs that registries are trusted by, "" for none.
 	ImportCADir string
-	// Controllers are the controllers to run: "*" for all, a name, or a name after
-	// "-" for all but that one; "none".
-	Controllers []string
+	// Controllers are the controllers to run.
+	Controllers manager.Selection
+	// Election chooses the process that runs them; the identity is that of the data folder.
+	Election manager.Election
 	// InternalHostname and ExternalHostname are host[:port] of the integrated
 	// registry, as seen by workloads and by everybody else.
 	InternalHostname string
@@ -58,7 +46,7 @@ type Options struct {
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: []string{"*"}, Registry: NewRegistryOptions(), Host: host.NewOptions()}
+	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: manager.Selection{"*"}, Election: manager.DefaultElection(""), Registry: NewRegistryOptions(), Host: host.NewOptions()}
 }
 
 // AddFlags adds Weir's own flags first, Kubernetes' after them.
@@ -68,9 +56,10 @@ func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs.StringVar(&o.ConfigFile, "config", o.ConfigFile, "Configuration file (YAML) for what has no flag: see docs/operate/configuration.md.")
 	fs.StringVar(&o.RegistriesConf, "registries-conf", o.RegistriesConf, "A containers registries.conf (version 2) with the mirrors, rewrites and blocks that imports obey.")
 	fs.StringVar(&o.ImportCADir, "import-ca-dir", o.ImportCADir, "Folder of PEM files with certificate authorities that registries are trusted by, beside the system's.")
-	fs.StringSliceVar(&o.Controllers, "controllers", o.Controllers, "Controllers to run: '*' is all, 'NAME' is that one, '-NAME' is all but that one, 'none' is none. They are: "+strings.Join(controllerNames, ", ")+".")
+	fs.StringSliceVar((*[]string)(&o.Controllers), "controllers", []string(o.Controllers), "Controllers to run: '*' is all, 'NAME' is that one, '-NAME' is all but that one, 'none' is none. They are: "+strings.Join(manager.Names(), ", ")+".")
 	fs.StringVar(&o.InternalHostname, "internal-registry-hostname", o.InternalHostname, "host[:port] of the integrated registry, shown in status.dockerImageRepository; by default the address it is served at.")
 	fs.StringVar(&o.ExternalHostname, "external-registry-hostname", o.ExternalHostname, "host[:port] of the integrated registry as seen from outside, shown in status.publicDockerImageRepository.")
+	o.Election.AddFlags(fss.FlagSet("leader election"))
 	o.Registry.AddFlags(fss)
 	o.Host.AddFlags(fss)
 }
@@ -100,7 +89,7 @@ func (o *Options) complete() error {
 		errs = append(errs, named("--external-registry-hostname", o.ExternalHostname, config.CheckHostname(o.ExternalHostname)))
 		o.Config.Registry.ExternalHostnames = []string{o.ExternalHostname}
 	}
-	errs = append(errs, o.validateControllers()...)
+	errs = append(errs, o.Controllers.Validate()...)
 	errs = append(errs, o.Registry.validate()...)
 	errs = append(errs, o.Host.Validate()...)
 	return utilerrors.NewAggregate(errs)
@@ -112,27 +101,6 @@ func named(flag, value string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s %q: %w", flag, value, err)
-}
-
-func (o *Options) validateControllers() []error {
-	known := sets.New(controllerNames...)
-	var errs []error
-	for _, c := range o.Controllers {
-		name := strings.TrimPrefix(c, "-")
-		if name == "*" || known.Has(name) || (c == noControllers && len(o.Controllers) == 1) {
-			continue
-		}
-		errs = append(errs, fmt.Errorf("--controllers: %q is no controller; there are %s, and 'none' stands alone", c, strings.Join(controllerNames, ", ")))
-	}
-	return errs
-}
-
-// runs tells whether a controller is switched on.
-func (o *Options) runs(name string) bool {
-	if len(o.Controllers) == 1 && o.Controllers[0] == noControllers {
-		return false
-	}
-	return app.IsControllerEnabled(name, sets.NewString(), o.Controllers)
 }
 
 // reachableFromElsewhere reports whether anything is served at another address than

@@ -9,47 +9,6 @@ import (
 	"testing"
 )
 
-func TestControllersFlag(t *testing.T) {
-	for _, c := range []struct {
-		flag     string
-		on       []string
-		mistaken bool
-	}{
-		{flag: "*", on: []string{ControllerImport, ControllerSchedule, ControllerHistory}},
-		{flag: "*,-import", on: []string{ControllerSchedule, ControllerHistory}},
-		{flag: "import", on: []string{ControllerImport}},
-		{flag: "-schedule,import", on: []string{ControllerImport}},
-		{flag: "none"},
-		{flag: "none,import", mistaken: true},
-		{flag: "*,-imports", mistaken: true},
-	} {
-		t.Run(c.flag, func(t *testing.T) {
-			o := NewOptions()
-			o.DataDir = t.TempDir()
-			o.Controllers = strings.Split(c.flag, ",")
-			err := o.complete()
-			if (err != nil) != c.mistaken {
-				t.Fatalf("complete: %v, want a mistake: %t", err, c.mistaken)
-			}
-			if err != nil {
-				if !strings.Contains(err.Error(), "--controllers") {
-					t.Errorf("%q does not name the flag", err)
-				}
-				return
-			}
-			var on []string
-			for _, name := range controllerNames {
-				if o.runs(name) {
-					on = append(on, name)
-				}
-			}
-			if strings.Join(on, ",") != strings.Join(c.on, ",") {
-				t.Errorf("runs %v, want %v", on, c.on)
-			}
-		})
-	}
-}
-
 func TestFlagsOverrideTheFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	text := "apiVersion: config.weir.dev/v1alpha1\nkind: WeirConfiguration\nregistry: {internalHostname: \"a:1\", externalHostnames: [\"b:2\", \"c:3\"]}\n"

@@ -215,7 +215,7 @@ func (r *registry) compose(s *Server) (err error) {
 	if err != nil {
 		return fmt.Errorf("making the registry: %w", err)
 	}
-	s.parts.start("registry streams", r.directory.Run)
+	s.parts.Start("registry streams", r.directory.Run)
 	return nil
 }
 
@@ -272,20 +272,20 @@ func (r *registry) start(s *Server) error {
 		return err
 	}
 	r.server = &http.Server{Handler: r.bounded.Handler(r.handler), ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeaderBytes}
-	s.parts.start("registry", func(ctx context.Context) error {
+	s.parts.Start("registry", func(ctx context.Context) error {
 		if !cache.WaitForCacheSync(ctx.Done(), r.directory.HasSynced) {
 			return nil // it is stopping
 		}
 		r.serving.Store(true)
 		return serve()
 	})
-	s.parts.start("abandoned uploads", r.collectUploads)
-	s.parts.start("registry reconciliation", s.reconcileRegistry)
-	s.parts.start("registry comparison", s.compareContent)
-	s.parts.start("registry storage usage", r.measureUsage)
-	s.parts.start("registry names", r.keepNames)
-	s.parts.start("registry keeper", r.handler.RunKeeper)
-	s.parts.start("registry storage", r.watchStorage)
+	s.parts.Start("abandoned uploads", r.collectUploads)
+	s.parts.Start("registry reconciliation", s.reconcileRegistry)
+	s.parts.Start("registry comparison", s.compareContent)
+	s.parts.Start("registry storage usage", r.measureUsage)
+	s.parts.Start("registry names", r.keepNames)
+	s.parts.Start("registry keeper", r.handler.RunKeeper)
+	s.parts.Start("registry storage", r.watchStorage)
 	return s.startScrubber()
 }
 
@@ -313,7 +313,7 @@ func (r *registry) certificates(s *Server) (serve func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the registry's certificate (--registry-tls-cert-file): %w", err)
 	}
-	s.parts.start("registry certificate", func(ctx context.Context) error {
+	s.parts.Start("registry certificate", func(ctx context.Context) error {
 		content.Run(ctx, 1)
 		return nil
 	})

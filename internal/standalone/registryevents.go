@@ -35,7 +35,7 @@ func (r *registry) recordEvents(s *Server) error {
 	}
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
 	r.events = broadcaster.NewRecorder(imagescheme.Scheme, "weir-registry")
-	s.parts.start("registry events", func(ctx context.Context) error {
+	s.parts.Start("registry events", func(ctx context.Context) error {
 		defer broadcaster.Shutdown()
 		if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 			return err

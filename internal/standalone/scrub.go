@@ -31,6 +31,6 @@ func (s *Server) startScrubber() error {
 	if err != nil {
 		return fmt.Errorf("making the scrubber of the registry's storage: %w", err)
 	}
-	s.parts.start("registry scrub", scrubber.Run)
+	s.parts.Start("registry scrub", scrubber.Run)
 	return nil
 }

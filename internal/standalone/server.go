@@ -23,6 +23,8 @@ import (
 
 	"weir.dev/weir/internal/apiserver"
 	imagequota "weir.dev/weir/internal/apiserver/quota"
+	"weir.dev/weir/internal/component"
+	"weir.dev/weir/internal/controller/manager"
 	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
@@ -48,7 +50,7 @@ type Server struct {
 
 	imports  *imports
 	registry *registry
-	parts    *parts
+	parts    *component.Group
 	first    bool
 }
 
@@ -58,7 +60,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, parts: newParts()}
+	s := &Server{options: o, parts: component.NewGroup()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -157,6 +159,11 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}()
 	}
+	defer context.AfterFunc(s.parts.Context(), func() {
+		if err := s.parts.Err(); err != nil {
+			cancel(err)
+		}
+	})()
 	err := s.host.Run(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
@@ -167,7 +174,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
 	allRooms.remove(s)
-	s.parts.stop()
+	s.parts.Stop()
 	if s.registry != nil {
 		s.registry.stop()
 	}
@@ -203,11 +210,11 @@ func (s *Server) startEtcd(ctx context.Context) error {
 // addParts has everything beside the servers start with them and end before them.
 func (s *Server) addParts() error {
 	start := func(genericapiserver.PostStartHookContext) error {
-		s.parts.start("registry rules", func(ctx context.Context) error {
+		s.parts.Start("registry rules", func(ctx context.Context) error {
 			return s.imports.followRules(ctx, s.loopbackFor("registry-rules"))
 		})
-		s.parts.start("certificates", s.renewCertificates)
-		s.parts.start("room", s.watchRoom)
+		s.parts.Start("certificates", s.renewCertificates)
+		s.parts.Start("room", s.watchRoom)
 		if err := s.startRegistry(); err != nil {
 			return err
 		}
@@ -217,10 +224,10 @@ func (s *Server) addParts() error {
 		if s.registry != nil {
 			s.registry.stop()
 		}
-		s.parts.stop()
+		s.parts.Stop()
 		return nil
 	}
-	if err := s.host.AddReadyzCheck(roomHealth{s}); err != nil {
+	if err := errors.Join(s.host.AddReadyzCheck(roomHealth{s}), s.host.AddReadyzCheck(s.parts)); err != nil {
 		return err
 	}
 	if s.registry != nil {
@@ -294,7 +301,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 
 // checkedUntil reads the progress of scheduled imports, nil if none are made.
 func (s *Server) checkedUntil(host kubernetes.Interface) func(context.Context) (time.Time, error) {
-	if !s.options.runs(ControllerSchedule) || s.options.Config.ScheduleOptions().Disabled {
+	if !s.options.Controllers.Runs(manager.Schedule) || s.options.Config.ScheduleOptions().Disabled {
 		return nil
 	}
 	return schedule.NewProgress(host).Load

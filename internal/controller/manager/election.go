@@ -1,0 +1,164 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// DefaultLease is the Lease that processes of one API server share.
+const DefaultLease = "weir-controllers"
+
+// namespaceInterval is the time between two looks for the namespace of the Lease, which a control
+// plane makes a moment after its first start.
+const namespaceInterval = 50 * time.Millisecond
+
+// Election chooses one of several processes by a Lease. Start from DefaultElection.
+type Election struct {
+	// Enabled is false for a process that runs the controllers without a Lease.
+	Enabled bool
+	// Namespace and Name are those of the Lease.
+	Namespace, Name string
+	// Identity is unique among the processes. One that is started again under its former identity
+	// need not wait until the Lease of the former one ends.
+	Identity string
+	// LeaseDuration is the time after which another process takes over from one that does not
+	// renew; RenewDeadline is the time in which the holder must succeed, RetryPeriod the pause
+	// between attempts.
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+}
+
+// DefaultElection has the times of Kubernetes' own components.
+func DefaultElection(identity string) Election {
+	return Election{
+		Enabled: true, Namespace: metav1.NamespaceSystem, Name: DefaultLease, Identity: identity,
+		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+	}
+}
+
+func (e Election) validate() error {
+	switch {
+	case !e.Enabled:
+		return nil
+	case e.Namespace == "" || e.Name == "" || e.Identity == "":
+		return errors.New("the Lease of the controllers needs a namespace, a name and an identity")
+	case e.RetryPeriod <= 0 || e.RenewDeadline <= e.RetryPeriod || e.LeaseDuration <= e.RenewDeadline:
+		return fmt.Errorf("--leader-elect-lease-duration %v must be longer than --leader-elect-renew-deadline %v, and that longer than --leader-elect-retry-period %v",
+			e.LeaseDuration, e.RenewDeadline, e.RetryPeriod)
+	}
+	return nil
+}
+
+// lead runs work whenever this process holds the Lease, until ctx ends or work fails. The Lease is
+// given up once work has ended, or lost to another process; for a moment both may work then.
+func (e Election) lead(ctx context.Context, host kubernetes.Interface, work func(context.Context) error) error {
+	if !e.Enabled {
+		return work(ctx)
+	}
+	if e.awaitNamespace(ctx, host) != nil {
+		return nil // it is stopping
+	}
+	for ctx.Err() == nil {
+		t := &term{ctx: ctx, work: work, ended: make(chan error, 1)}
+		if err := t.run(e, host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitNamespace returns once there is a namespace for the Lease.
+func (e Election) awaitNamespace(ctx context.Context, host kubernetes.Interface) error {
+	return wait.PollUntilContextCancel(ctx, namespaceInterval, true, func(ctx context.Context) (bool, error) {
+		_, err := host.CoreV1().Namespaces().Get(ctx, e.Namespace, metav1.GetOptions{})
+		// What may not be read is left to the election, whose errors are logged.
+		return err == nil || apierrors.IsForbidden(err), nil
+	})
+}
+
+// term is one application for the Lease, and the work while it is held.
+type term struct {
+	ctx  context.Context
+	work func(context.Context) error
+
+	mu      sync.Mutex
+	started bool
+	over    bool // the Lease is not held any more
+	ended   chan error
+	// leave gives the Lease up.
+	leave context.CancelFunc
+}
+
+// run waits for the Lease and works until it is lost, ctx ends or work fails.
+func (t *term) run(e Election, host kubernetes.Interface) error {
+	electing, leave := context.WithCancel(context.WithoutCancel(t.ctx))
+	defer leave()
+	t.leave = leave
+	defer context.AfterFunc(t.ctx, t.stop)()
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name},
+			Client:     host.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: e.Identity},
+		},
+		LeaseDuration: e.LeaseDuration, RenewDeadline: e.RenewDeadline, RetryPeriod: e.RetryPeriod,
+		ReleaseOnCancel: true, Name: e.Name,
+		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: t.lead, OnStoppedLeading: func() {}},
+	})
+	if err != nil {
+		return fmt.Errorf("making the election of the process that runs the controllers: %w", err)
+	}
+	elector.Run(electing)
+	t.mu.Lock()
+	t.over = true
+	started := t.started
+	t.mu.Unlock()
+	if !started {
+		return nil
+	}
+	return <-t.ended
+}
+
+// stop ends the election, unless work has to end first.
+func (t *term) stop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.started {
+		t.leave()
+	}
+}
+
+// lead works as long as leading and the term last.
+func (t *term) lead(leading context.Context) {
+	t.mu.Lock()
+	t.started = !t.over
+	t.mu.Unlock()
+	if !t.started {
+		return
+	}
+	ctx, cancel := context.WithCancel(t.ctx)
+	defer cancel()
+	defer context.AfterFunc(leading, cancel)()
+	t.ended <- t.work(ctx)
+	t.leave()
+}
+
+// AddFlags adds flags with the names that Kubernetes' own components have for these settings.
+func (e *Election) AddFlags(fs *pflag.FlagSet) {
+	fs.BoolVar(&e.Enabled, "leader-elect", e.Enabled, "Run the controllers only while this process holds a Lease, so that one of several does. Without it, run no second process over the same API.")
+	fs.DurationVar(&e.LeaseDuration, "leader-elect-lease-duration", e.LeaseDuration, "The time after which another process takes the controllers over from one that no longer renews the Lease.")
+	fs.DurationVar(&e.RenewDeadline, "leader-elect-renew-deadline", e.RenewDeadline, "The time in which the holder of the Lease must renew it, or stop its controllers.")
+	fs.DurationVar(&e.RetryPeriod, "leader-elect-retry-period", e.RetryPeriod, "The pause between two attempts to get or renew the Lease.")
+	fs.StringVar(&e.Namespace, "leader-elect-resource-namespace", e.Namespace, "The namespace of the Lease.")
+	fs.StringVar(&e.Name, "leader-elect-resource-name", e.Name, "The name of the Lease.")
+}
