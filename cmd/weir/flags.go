@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	cliflag "k8s.io/component-base/cli/flag"
@@ -10,13 +11,13 @@ import (
 
 // shown are the sections of flags that help shows. The others are Kubernetes', some two
 // hundred flags and all feature gates, and --help-all shows them.
-var shown = []string{"weir", "registry", "secure serving", "auditing", "logs", "global"}
+var shown = []string{"weir", "registry", "leader election", "secure serving", "auditing", "logs", "global"}
 
 const helpAll = "help-all"
 
 // addSections adds flags to a command, and its help in sections.
 func addSections(cmd *cobra.Command, sections cliflag.NamedFlagSets) {
-	sections.FlagSet("global").Bool(helpAll, false, "Help with the flags of Kubernetes' control plane and its feature gates too.")
+	sections.FlagSet("global").Bool(helpAll, false, "Help with the flags of Kubernetes' own servers and their feature gates too.")
 	for _, fs := range sections.FlagSets {
 		cmd.Flags().AddFlagSet(fs)
 	}
@@ -34,7 +35,7 @@ func addSections(cmd *cobra.Command, sections cliflag.NamedFlagSets) {
 		all, _ := cmd.Flags().GetBool(helpAll)
 		cliflag.PrintSections(cmd.OutOrStdout(), chosen(sections, all), columns)
 		if !all {
-			fmt.Fprintf(cmd.OutOrStdout(), "\nThere are more, of Kubernetes' control plane: %s --%s\n", cmd.CommandPath(), helpAll)
+			fmt.Fprintf(cmd.OutOrStdout(), "\nThere are more, of Kubernetes' own servers: %s --%s\n", cmd.CommandPath(), helpAll)
 		}
 	})
 }
@@ -44,7 +45,8 @@ func chosen(sections cliflag.NamedFlagSets, all bool) cliflag.NamedFlagSets {
 	if all {
 		return sections
 	}
-	return cliflag.NamedFlagSets{Order: shown, FlagSets: sections.FlagSets}
+	order := slices.DeleteFunc(slices.Clone(shown), func(name string) bool { return sections.FlagSets[name] == nil })
+	return cliflag.NamedFlagSets{Order: order, FlagSets: sections.FlagSets}
 }
 
 // wantsHelp shows help and reports true when --help-all was given.

@@ -11,9 +11,9 @@ var Layers = [][]string{
 	{"internal/standalone", "internal/cli", "internal/backup"},
 	{"internal/config"},
 	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host", "internal/ociregistry"},
-	{"internal/auth", "internal/blobstore", "internal/importer", "internal/inbound", "internal/watchprogress"},
+	{"internal/auth", "internal/blobstore", "internal/importer", "internal/inbound", "internal/probes", "internal/watchprogress"},
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
-	{"internal/buildinfo", "internal/component", "internal/diskspace", "internal/manifest", "internal/quietlog", "internal/reference", "internal/weirapi"},
+	{"internal/buildinfo", "internal/component", "internal/diskspace", "internal/hostclient", "internal/manifest", "internal/quietlog", "internal/reference", "internal/weirapi"},
 	{"internal/foreignjson"},
 }
 

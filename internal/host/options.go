@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -62,6 +63,9 @@ func init() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 }
 
+// watchGrace is the time in which all watches are told that the server stops.
+const watchGrace = time.Second
+
 // NewOptions returns the defaults.
 func NewOptions() *Options {
 	cp := controlplaneoptions.NewOptions()
@@ -74,6 +78,9 @@ func NewOptions() *Options {
 	cp.Authentication.ServiceAccounts.Issuers = []string{tokenIssuer}
 	cp.SystemNamespaces = []string{"kube-system", "kube-public", "default", SharedNamespace}
 	cp.GenericServerRunOptions.ShutdownDelayDuration = 0
+	// Watches would otherwise hold up the end for as long as a request may take, a minute.
+	cp.GenericServerRunOptions.ShutdownSendRetryAfter = true
+	cp.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchGrace
 	return &Options{DataDir: "weir-data", ControlPlane: cp}
 }
 
