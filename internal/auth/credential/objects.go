@@ -43,8 +43,8 @@ type Objects struct {
 	client  metadata.Interface
 	issuers []string
 	now     clock
-	known  *cache.LRUExpireCache // tokens.Object → nil, or a *GoneError
-	flight singleflight.Group
+	known   *cache.LRUExpireCache // tokens.Object → nil, or a *GoneError
+	flight  singleflight.Group
 }
 
 // clock is the time as the cache takes it.
