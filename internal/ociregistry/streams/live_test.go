@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/ociregistry"
 )
 
@@ -271,7 +272,7 @@ func streamCalled(name string) *imagev1.ImageStream {
 	s := imageStream()
 	s.Namespace, s.Name, _ = strings.Cut(name, "/")
 	if path != "" {
-		s.Annotations = map[string]string{AnnotationRepository: path}
+		s.Annotations = map[string]string{imageapi.AnnotationRepository: path}
 	}
 	return s
 }
