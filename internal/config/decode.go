@@ -113,7 +113,7 @@ var removed = map[string]string{
 	"imports.retry.maxRetryAfter": "it was removed and has no effect; delete it. imports.hosts.maxPause bounds the pauses that registries ask for",
 }
 
-// whyUnknown is what to do about a field that is not among those of its mapping.
+// whyUnknown is the text about a field that its mapping does not have, with what to do.
 func whyUnknown(at *field.Path, fields map[string]reflect.Value) string {
 	if why, ok := removed[at.String()]; ok {
 		return why

@@ -14,7 +14,7 @@ import (
 )
 
 // TestAnswersOfOtherRegistriesAreLogged holds that the log has what another registry answered, also
-// where the client is answered 404 or 429, and nothing of what is not here and is asked of none.
+// where the client is answered 404 or 429, and nothing of content that no other registry has either.
 func TestAnswersOfOtherRegistriesAreLogged(t *testing.T) {
 	r := start(t)
 	layer := digest.FromString("x")

@@ -56,8 +56,8 @@ type movingStore struct {
 	moved func(s *imagev1.ImageStream, moves []stream.Move, cause string)
 }
 
-// Update writes a stream and then reports its moves. Only here is the write known to be done: the
-// store calls its hooks for each attempt, also for those that lose a race or are refused by storage.
+// Update writes a stream and then reports its moves. The store's own hooks come too early: they run
+// for each attempt, also for one that loses a race or that storage refuses.
 func (s movingStore) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	attempts := &lastAttempt{UpdatedObjectInfo: info}
 	obj, created, err := s.Store.Update(ctx, name, attempts, create, update, allowCreate, options)
