@@ -66,6 +66,8 @@ type Config struct {
 	// RegistryKey is the key that signs passwords for the registry. The registry must have
 	// the same.
 	RegistryKey RegistryKey
+	// AccountIssuers are the issuers of the host's service account tokens.
+	AccountIssuers []string
 }
 
 // RegistryKey is the Secret whose key signs tokens of the registry. Its zero value is the

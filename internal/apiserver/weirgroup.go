@@ -33,7 +33,7 @@ func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer, stre
 	group := genericapiserver.APIGroupInfo{
 		PrioritizedVersions: scheme.PrioritizedVersionsForGroup(weirv1alpha1.GroupName),
 		VersionedResourcesStorageMap: map[string]map[string]rest.Storage{weirv1alpha1.GroupVersion.Version: {
-			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer, credential.NewObjects(objects, nil)),
+			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer, credential.NewObjects(objects, c.AccountIssuers, nil)),
 			weirv1alpha1.ScheduledTags:  scheduledtag.NewREST(streams, c.ImportIntervals, c.CheckedUntil),
 		}},
 		OptionsExternalVersion: &metaVersion,

@@ -56,26 +56,36 @@ func (s *Store) removeAbandonedIn(ctx context.Context, repo string, are abandonm
 		if !isUploadID(id) {
 			continue
 		}
-		left, err := s.removeAbandonedUpload(ctx, repo, id, are)
-		if left.IsZero() && err == nil {
+		gone, err := s.removeAbandonedUpload(ctx, repo, id, are, look)
+		if gone {
 			removed++
-		} else {
-			s.open.find(uploadKey{repo, id}, left, look)
 		}
 		errs = append(errs, err)
 	}
 	return removed, errors.Join(errs...)
 }
 
-// removeAbandonedUpload removes an upload if it is abandoned. Otherwise left is when it was touched.
-func (s *Store) removeAbandonedUpload(ctx context.Context, repo, id string, are abandonment) (left time.Time, err error) {
+// removeAbandonedUpload removes an upload if it is abandoned. Otherwise it is counted as found by a
+// look that began at a time.
+func (s *Store) removeAbandonedUpload(ctx context.Context, repo, id string, are abandonment, look time.Time) (removed bool, err error) {
+	key := uploadKey{repo, id}
+	known, ok := s.uploads.acquire(id)
+	if !ok { // what this process uses it counts already, and may be about to finish
+		s.open.foundInUse(key, s.now(), look)
+		return false, nil
+	}
+	// It is counted before others of this process can go on with it: what they finish meanwhile
+	// would be counted for good.
+	defer s.uploads.release(id)
 	folder := uploadFolder(repo, id)
 	files := []string{folder, folder + "/" + startedAtFile, folder + "/" + hashStateFile, folder + "/" + dataFile}
-	left, err = s.removeAbandoned(ctx, id, are, files[1], files[3], files)
-	if left.IsZero() && err == nil {
-		s.open.end(uploadKey{repo, id})
+	left, removed, err := s.removeAbandoned(ctx, id, known, are, files[1], files[3], files)
+	if err == nil && left.IsZero() {
+		s.open.end(key)
+	} else {
+		s.open.find(key, left, look)
 	}
-	return left, err
+	return removed, err
 }
 
 // removeAbandonedAside does it for files aside.
@@ -89,9 +99,8 @@ func (s *Store) removeAbandonedAside(ctx context.Context, before time.Time) (rem
 			continue
 		}
 		seen[id] = true
-		files := []string{asideStartedAt(id), asidePath(id)}
-		left, err := s.removeAbandoned(ctx, id, abandonment{before: before}, asideStartedAt(id), asidePath(id), files)
-		if left.IsZero() && err == nil {
+		gone, err := s.removeAbandonedFileAside(ctx, id, before)
+		if gone {
 			removed++
 		}
 		errs = append(errs, err)
@@ -99,21 +108,31 @@ func (s *Store) removeAbandonedAside(ctx context.Context, before time.Time) (rem
 	return removed, errors.Join(errs...)
 }
 
-// removeAbandoned removes files, in the reverse of their order, if the youngest of them and the time
-// that startedAt holds are those of an abandoned upload. data is what is written to. Otherwise left
-// is that time, and now for what is in use.
-func (s *Store) removeAbandoned(ctx context.Context, id string, are abandonment, startedAt, data string, files []string) (left time.Time, err error) {
+func (s *Store) removeAbandonedFileAside(ctx context.Context, id string, before time.Time) (removed bool, err error) {
 	known, ok := s.uploads.acquire(id)
 	if !ok {
-		return s.now(), nil
+		return false, nil
 	}
 	defer s.uploads.release(id)
-	touched, empty, err := s.lastTouched(ctx, startedAt, data, files)
-	if err != nil || touched.IsZero() || !are.of(touched, empty) {
+	files := []string{asideStartedAt(id), asidePath(id)}
+	_, removed, err = s.removeAbandoned(ctx, id, known, abandonment{before: before}, files[0], files[1], files)
+	return removed, err
+}
+
+// removeAbandoned removes files, in the reverse of their order, if the youngest of them and the time
+// that startedAt holds are those of an abandoned upload. data is what is written to. The caller has
+// acquired the id. Otherwise left is that time, now for what another process uses, and zero where there
+// are no files any more.
+func (s *Store) removeAbandoned(ctx context.Context, id string, known idleUpload, are abandonment, startedAt, data string, files []string) (left time.Time, removed bool, err error) {
+	f, err := s.lookAt(ctx, startedAt, data, files)
+	switch {
+	case err == nil && !f.exist:
+		return time.Time{}, false, nil
+	case err != nil || f.touched.IsZero() || !are.of(f.touched, f.empty):
 		if known.hash != nil {
 			s.uploads.remember(id, known)
 		}
-		return latest(touched, time.Unix(0, 0)), err
+		return latest(f.touched, time.Unix(0, 0)), false, err
 	}
 	switch {
 	case s.object:
@@ -123,9 +142,9 @@ func (s *Store) removeAbandoned(ctx context.Context, id string, are abandonment,
 		if lockErr != nil {
 			lockErr = failure(lockErr, "locking", data)
 			if errors.Is(lockErr, ErrBusy) {
-				return s.now(), nil
+				return s.now(), false, nil
 			}
-			return touched, lockErr
+			return f.touched, false, lockErr
 		}
 		defer w.Close()
 	}
@@ -133,7 +152,8 @@ func (s *Store) removeAbandoned(ctx context.Context, id string, are abandonment,
 	for i := len(files) - 1; i >= 0; i-- {
 		errs = append(errs, s.remove(ctx, files[i]))
 	}
-	return time.Time{}, errors.Join(errs...)
+	err = errors.Join(errs...)
+	return time.Time{}, err == nil, err
 }
 
 func latest(a, b time.Time) time.Time {
@@ -143,25 +163,34 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// lastTouched is the youngest of the times that files were written, and that startedAt
-// tells; zero when nothing tells any. A time to come is no time: it was damaged. empty reports
-// whether data has no bytes.
-func (s *Store) lastTouched(ctx context.Context, startedAt, data string, files []string) (last time.Time, empty bool, err error) {
+// leftFiles are the files of an upload.
+type leftFiles struct {
+	// touched is the youngest of the times that they were written, and that the time file tells;
+	// zero when nothing tells any. A time to come is no time: it was damaged.
+	touched time.Time
+	// empty is true if there are no data.
+	empty bool
+	exist bool
+}
+
+// lookAt looks at the files of an upload.
+func (s *Store) lookAt(ctx context.Context, startedAt, data string, files []string) (f leftFiles, err error) {
 	take := func(t time.Time) {
-		if t.After(last) && !t.After(s.now()) {
-			last = t
+		if t.After(f.touched) && !t.After(s.now()) {
+			f.touched = t
 		}
 	}
-	empty = true
+	f.empty = true
 	for _, file := range files {
 		info, err := s.driver.Stat(ctx, file)
 		if err = failure(err, "looking for", file); errors.Is(err, ErrUnknown) {
 			continue
 		}
 		if err != nil {
-			return time.Time{}, false, err
+			return leftFiles{}, err
 		}
-		empty = empty && (file != data || info.Size() == 0)
+		f.exist = true
+		f.empty = f.empty && (file != data || info.Size() == 0)
 		take(info.ModTime())
 	}
 	// Storage has just answered; what cannot be read is as good as damaged.
@@ -170,5 +199,5 @@ func (s *Store) lastTouched(ctx context.Context, startedAt, data string, files [
 			take(t)
 		}
 	}
-	return last, empty, nil
+	return f, nil
 }

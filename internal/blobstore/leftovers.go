@@ -17,7 +17,7 @@ func (s *Store) RemoveUploads(ctx context.Context, repo string, before time.Time
 	errs := []error{err}
 	for _, id := range ids {
 		if isUploadID(id) {
-			_, err := s.removeAbandonedUpload(ctx, repo, id, abandonment{before: before})
+			_, err := s.removeAbandonedUpload(ctx, repo, id, abandonment{before: before}, s.now())
 			errs = append(errs, err)
 		}
 	}

@@ -100,6 +100,15 @@ func (o *openUploads) find(k uploadKey, touched, look time.Time) {
 	o.put(k, touched).found = look
 }
 
+// foundInUse is find for an upload that this process uses: one that is not counted has ended.
+func (o *openUploads) foundInUse(k uploadKey, now, look time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.byNamespace[namespaceOf(k.repo)][k] != nil {
+		o.put(k, now).found = look
+	}
+}
+
 // end forgets an upload that is finished or removed.
 func (o *openUploads) end(k uploadKey) {
 	o.mu.Lock()
@@ -168,7 +177,7 @@ func (s *Store) beginUpload(ctx context.Context, k uploadKey) error {
 	}
 	before := s.now().Add(-age)
 	for _, old := range s.open.resting(namespaceOf(k.repo), before, maxMadeRoom) {
-		if _, err := s.removeAbandonedUpload(ctx, old.repo, old.id, abandonment{before: before}); err != nil {
+		if _, err := s.removeAbandonedUpload(ctx, old.repo, old.id, abandonment{before: before}, s.now()); err != nil {
 			return err
 		}
 	}

@@ -1,10 +1,13 @@
 package blobstore_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 
 	"weir.dev/weir/internal/blobstore"
@@ -100,5 +103,44 @@ func TestEmptyUploadsAreRemovedSoon(t *testing.T) {
 		if n, err := s.RemoveAbandonedUploads(t.Context(), 24*time.Hour); err != nil || n != look.removed {
 			t.Errorf("after %s %d are removed, want %d, %v", look.at, n, look.removed, err)
 		}
+	}
+}
+
+// listing is a driver that calls after each list of a folder.
+type listing struct {
+	storagedriver.StorageDriver
+	after func(folder string)
+}
+
+func (l *listing) List(ctx context.Context, folder string) ([]string, error) {
+	names, err := l.StorageDriver.List(ctx, folder)
+	if l.after != nil {
+		l.after(folder)
+	}
+	return names, err
+}
+
+// TestUploadsThatEndDuringALook holds that an upload which ends after a look through storage has
+// listed it is not counted.
+func TestUploadsThatEndDuringALook(t *testing.T) {
+	driver := &listing{StorageDriver: inmemory.New()}
+	s, err := blobstore.New(blobstore.Options{Driver: driver})
+	must(t, err)
+	u := start(t, s)
+	appendAll(t, u, []byte("content"))
+	driver.after = func(folder string) {
+		if strings.HasSuffix(folder, "/_uploads") && u != nil {
+			must(t, u.Cancel(t.Context()))
+			u = nil
+		}
+	}
+	if n, err := s.RemoveAbandonedUploads(t.Context(), 24*time.Hour); err != nil || n != 0 {
+		t.Errorf("%d are abandoned, %v", n, err)
+	}
+	if u != nil {
+		t.Fatal("the uploads were not listed")
+	}
+	if n := s.OpenUploads(); n != 0 {
+		t.Errorf("%d are counted", n)
 	}
 }

@@ -102,11 +102,12 @@ func (s *Store) StartUpload(ctx context.Context, repo string, a digest.Algorithm
 	if err := s.beginUpload(ctx, u.key()); err != nil {
 		return nil, fmt.Errorf("starting an upload to %s: %w", repo, err)
 	}
+	s.uploads.acquire(u.id) // before anything shows that there is such an id
 	if err := u.write(ctx); err != nil {
 		s.open.end(u.key())
+		s.uploads.release(u.id)
 		return nil, err
 	}
-	s.uploads.acquire(u.id)
 	return u, nil
 }
 

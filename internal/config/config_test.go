@@ -141,6 +141,7 @@ func TestParseRefuses(t *testing.T) {
 		{"broken behind the end", header + "---\n[", "the configuration is not valid YAML"},
 		{"a list that holds itself", header + "imports: {allowedRegistries: &a [*a]}", `imports.allowedRegistries[0]: Invalid value: "[…]": must be a mapping`},
 		{"a merge key", header + "imports: {<<: {workers: 1}}", `imports["<<"]: Forbidden: unknown field; known here: addresses,`},
+		{"a setting that was removed", header + "imports: {retry: {maxRetryAfter: 1h}}", "imports.retry.maxRetryAfter: Forbidden: it was removed and has no effect; delete it."},
 		{"a mapping as key", header + "imports: {{a: b}: c}", `imports[""]: Forbidden: unknown field`},
 		{"another case", header + "Imports: {}", "Imports: Forbidden: unknown field; known here: apiVersion, etcd, imports, kind, registry, schedule"},
 		{"an exponent that takes hours", header + "imports: {limits: {tagSize: 1e999999999}}", `imports.limits.tagSize: Invalid value: "1e999999999": must be a number of bytes`},

@@ -168,12 +168,11 @@ func (c *Configuration) ImportControllerOptions() imageimport.Options {
 		Timeout:         c.Imports.RequestTimeout.Duration,
 		EventsPerSecond: c.Imports.EventsPerSecond,
 		Retry: imageimport.RetryOptions{
-			Disabled:      r.Disabled,
-			Workers:       r.Workers,
-			Base:          r.Base.Duration,
-			SlowBase:      r.SlowBase.Duration,
-			Max:           r.Max.Duration,
-			MaxRetryAfter: r.MaxRetryAfter.Duration,
+			Disabled: r.Disabled,
+			Workers:  r.Workers,
+			Base:     r.Base.Duration,
+			SlowBase: r.SlowBase.Duration,
+			Max:      r.Max.Duration,
 		},
 	}
 }

@@ -104,8 +104,21 @@ func (d *decoder) mapping(path *field.Path, n *yaml.Node, into reflect.Value) {
 			d.value(at, value, target)
 			continue
 		}
-		d.wrong(key, field.Forbidden(at, "unknown field; known here: "+strings.Join(slices.Sorted(maps.Keys(fields)), ", ")))
+		d.wrong(key, field.Forbidden(at, whyUnknown(at, fields)))
 	}
+}
+
+// removed are the settings of earlier versions, with what to do.
+var removed = map[string]string{
+	"imports.retry.maxRetryAfter": "it was removed and has no effect; delete it. imports.hosts.maxPause bounds the pauses that registries ask for",
+}
+
+// whyUnknown is the text about a field that its mapping does not have, with what to do.
+func whyUnknown(at *field.Path, fields map[string]reflect.Value) string {
+	if why, ok := removed[at.String()]; ok {
+		return why
+	}
+	return "unknown field; known here: " + strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
 }
 
 func (d *decoder) sequence(path *field.Path, n *yaml.Node, into reflect.Value) {

@@ -153,7 +153,7 @@ type RequestsConfiguration struct {
 	// Write is about all other requests.
 	Write RequestLimit `json:"write"`
 	// MaxContent is the memory for manifests, configurations, signatures and lists of all requests
-	// under way. One user gets at most a quarter; what finds no room is answered 429. Default 256Mi.
+	// under way. One user gets at most a quarter and one namespace at most half; what finds no room is answered 429. Default 256Mi.
 	MaxContent resource.Quantity `json:"maxContent"`
 }
 

@@ -113,9 +113,6 @@ type RetryConfiguration struct {
 	// Max is the longest pause, unless the registry asks for a longer one. Not less than Base
 	// and SlowBase. Default 30m.
 	Max metav1.Duration `json:"max"`
-	// MaxRetryAfter is the longest pause that a registry may ask for; 0s ignores what they ask.
-	// Default 1h.
-	MaxRetryAfter metav1.Duration `json:"maxRetryAfter"`
 }
 
 // ScheduleConfiguration says how scheduled tags (importPolicy.scheduled) are kept current.

@@ -26,13 +26,32 @@ const (
 	// growth is what an update may add where there is no room: a deletion's time, a
 	// finalizer's end, conditions of a namespace that is deleted.
 	growth = 4 << 10
-	// spareBytes may be put by such updates at once, and again in spareTime, in which the
-	// API server compacts what they replace.
-	spareBytes = 8 << 20
-	spareTime  = 5 * time.Minute
+	// spareTime is the time in which updates may put spareBytes anew: the API server compacts
+	// what they replace.
+	spareTime = 5 * time.Minute
+	// smallBytes is the size up to which updates are counted apart from those of large objects.
+	smallBytes = 64 << 10
+	// compactionKey is written before each compaction by the API server. It is not counted:
+	// compacting makes room.
+	compactionKey      = "compact_rev_key"
+	compactionKeyBytes = 64
 	// fullPrefix marks refusals among the errors of clients.
 	fullPrefix = "weir: no room: "
 )
+
+// kind is a kind of updates that do not grow. Each has an allowance of its own, so that none takes
+// that of another: of the objects of one tenant, the updates of all others, and the removal of tags.
+type kind int
+
+const (
+	small     kind = iota // of small objects: finalizers, conditions, leases
+	shrinking             // that make a large object smaller: a tag is removed
+	steady                // others of large objects: a deletion's time
+	kinds
+)
+
+// spareBytes are what updates of each kind may put at once, and again in spareTime.
+var spareBytes = [kinds]int{small: 4 << 20, shrinking: 8 << 20, steady: 4 << 20}
 
 // Texts for clients of the API, who need not learn where the disk is.
 const (
@@ -82,13 +101,17 @@ func (s *Server) Refusal() string {
 type guard struct {
 	reserve *diskspace.Reserve
 	quota   int64
-	spare   *rate.Limiter // bytes
+	spare   [kinds]*rate.Limiter // bytes
 	server  atomic.Pointer[etcdserver.EtcdServer]
 	refused atomic.Int64
 }
 
 func newGuard(reserve *diskspace.Reserve, quota int64) *guard {
-	return &guard{reserve: reserve, quota: quota, spare: rate.NewLimiter(rate.Limit(spareBytes/spareTime.Seconds()), spareBytes)}
+	g := &guard{reserve: reserve, quota: quota}
+	for k, bytes := range spareBytes {
+		g.spare[k] = rate.NewLimiter(rate.Limit(float64(bytes)/spareTime.Seconds()), bytes)
+	}
+	return g
 }
 
 // intercept is a grpc.UnaryServerInterceptor.
@@ -114,7 +137,10 @@ func (g *guard) admit(ctx context.Context, w write) error {
 		return nil
 	}
 	full := g.full(w.bytes)
-	if full == nil || g.replaces(ctx, w) && g.spare.AllowN(time.Now(), int(w.bytes)) {
+	if full == nil {
+		return nil
+	}
+	if k, ok := g.replaces(ctx, w); ok && g.spare[k].AllowN(time.Now(), int(w.bytes)) {
 		return nil
 	}
 	return full
@@ -139,26 +165,44 @@ func (g *guard) inUse() int64 {
 	return 0
 }
 
-// replaces reports whether all that is put replaces as much.
-func (g *guard) replaces(ctx context.Context, w write) bool {
+// replaces reports whether all that is put replaces as much, and of which kind such a write is.
+func (g *guard) replaces(ctx context.Context, w write) (k kind, ok bool) {
 	s := g.server.Load()
 	if s == nil || w.lease {
-		return false
+		return 0, false
 	}
+	added := 0
 	for _, p := range w.puts {
 		found, err := s.KV().Range(ctx, p.GetKey(), nil, mvcc.RangeOptions{})
-		if err != nil || len(found.KVs) == 0 || len(p.GetValue()) > len(found.KVs[0].GetValue())+growth {
-			return false
+		if err != nil || len(found.KVs) == 0 {
+			return 0, false
 		}
+		more := len(p.GetValue()) - len(found.KVs[0].GetValue())
+		if more > growth {
+			return 0, false
+		}
+		added += more
 	}
-	return true
+	return kindOf(w.bytes, added), true
+}
+
+// kindOf is the kind of an update that puts some bytes, of which some are more than it replaces.
+func kindOf(bytes int64, added int) kind {
+	switch {
+	case bytes <= smallBytes:
+		return small
+	case added < 0:
+		return shrinking
+	}
+	return steady
 }
 
 // write is what a request puts.
 type write struct {
 	puts  []*pb.PutRequest
 	lease bool
-	// bytes is about what the puts take; 0 for requests that only read, delete or compact.
+	// bytes is about what the puts take; 0 for requests that only read, delete or compact, or
+	// prepare a compaction.
 	bytes int64
 }
 
@@ -179,6 +223,9 @@ func writeOf(request any) (w write) {
 }
 
 func (w *write) add(p *pb.PutRequest) {
+	if string(p.GetKey()) == compactionKey && len(p.GetValue()) <= compactionKeyBytes {
+		return
+	}
 	w.puts = append(w.puts, p)
 	w.bytes += putOverhead + int64(len(p.GetKey())+len(p.GetValue()))
 }

@@ -89,26 +89,52 @@ func TestLowDisk(t *testing.T) {
 	}
 }
 
-// Updates that do not grow take room too, until they are compacted: there is a bound.
+// Updates that do not grow take room too, until they are compacted: there is a bound. Those of large
+// objects leave room to those that remove something of them, and both to those of small ones.
 func TestSpareIsBounded(t *testing.T) {
 	o := Options{Dir: filepath.Join(t.TempDir(), "d")}
 	t.Run("with room", func(t *testing.T) {
 		_, c := start(t, o)
-		if err := put(t, c, "large", 1<<20); err != nil {
-			t.Fatal(err)
+		for key, size := range map[string]int{"large": 1 << 20, "removed-from": 1 << 20, "small": 1 << 10} {
+			if err := put(t, c, key, size); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 	o.Reserve = 1 << 60
 	_, c := start(t, o)
-	var err error
-	n := 0
-	for ; err == nil && n < 20; n++ {
-		err = put(t, c, "large", 1<<20)
+	// until counts the updates until one is refused.
+	until := func(key string, size func(n int) int) (n int) {
+		for n < 20 {
+			if err := put(t, c, key, size(n)); err != nil {
+				wantFull(t, fmt.Sprintf("update %d of %s", n, key), err, diskFullText)
+				return n
+			}
+			n++
+		}
+		t.Errorf("nothing bounds the updates of %s", key)
+		return n
 	}
-	wantFull(t, fmt.Sprintf("update %d", n), err, diskFullText)
-	if n < 5 {
-		t.Errorf("only %d updates", n)
+	if n := until("large", func(int) int { return 1 << 20 }); n < 3 || n > 4 {
+		t.Errorf("%d updates of a large key", n)
 	}
+	if n := until("removed-from", func(n int) int { return 1<<20 - 1 - n }); n < 7 || n > 8 {
+		t.Errorf("%d removals from a large key", n)
+	}
+	if err := put(t, c, "small", 1<<10); err != nil {
+		t.Errorf("an update of a small key: %v", err)
+	}
+}
+
+// The key of the API server's compactions is written without room, or room would never come.
+func TestCompactionKeyIsExempt(t *testing.T) {
+	_, c := start(t, Options{Dir: filepath.Join(t.TempDir(), "d"), Reserve: 1 << 60})
+	for _, value := range []string{"1", "17"} {
+		if _, err := c.Txn(t.Context()).Then(clientv3.OpPut("compact_rev_key", value)).Commit(); err != nil {
+			t.Errorf("compacting at %s: %v", value, err)
+		}
+	}
+	wantFull(t, "a long value", put(t, c, "compact_rev_key", 10<<10), diskFullText)
 }
 
 // Writes beyond the quota are refused, without an alarm; what is deleted makes room once it

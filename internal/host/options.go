@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	controlplaneoptions "k8s.io/kubernetes/pkg/controlplane/apiserver/options"
 	_ "k8s.io/kubernetes/pkg/features" // registers Kubernetes' feature gates
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+	tokens "k8s.io/kubernetes/pkg/serviceaccount"
 	certapproval "k8s.io/kubernetes/plugin/pkg/admission/certificates/approval"
 	certsigning "k8s.io/kubernetes/plugin/pkg/admission/certificates/signing"
 	certsubjectrestriction "k8s.io/kubernetes/plugin/pkg/admission/certificates/subjectrestriction"
@@ -82,6 +84,12 @@ func NewOptions() *Options {
 	cp.GenericServerRunOptions.ShutdownSendRetryAfter = true
 	cp.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchGrace
 	return &Options{DataDir: "weir-data", ControlPlane: cp}
+}
+
+// AccountIssuers are the issuers of the tokens of service accounts, tokens that are kept in Secrets
+// included. No authentication configuration can name one of these.
+func (o *Options) AccountIssuers() []string {
+	return append(slices.Clone(o.ControlPlane.Authentication.ServiceAccounts.Issuers), tokens.LegacyIssuer)
 }
 
 // pluginsOff turns off the admission plugins that guard what this host does not

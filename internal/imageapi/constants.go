@@ -53,6 +53,9 @@ const (
 
 // Annotations on image streams, images, secrets and spec tags.
 const (
+	// AnnotationRepository on a stream that a push made: the path below the namespace
+	// that was pushed to, where that is not the stream's name.
+	AnnotationRepository = "weir.dev/repository"
 	// AnnotationRepositoryCheck on a stream: RFC 3339 UTC time of the last import attempt.
 	AnnotationRepositoryCheck = imagev1.DockerImageRepositoryCheckAnnotation
 	// AnnotationInsecureRepository = "true" on a stream: insecure transport for all its tags.

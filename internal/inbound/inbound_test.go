@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,26 @@ func TestHostOf(t *testing.T) {
 	}
 	if got := hostOf(&net.UnixAddr{Name: "x"}); got != "x" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A handler that outlives its connection leaves the next one from the same address as it is.
+func TestHandlerOutlivesItsConnection(t *testing.T) {
+	const remote = "192.0.2.7:1000"
+	l := Limit(nil, "test", 2)
+	first, second := &conn{listener: l, remote: remote, host: "a"}, &conn{listener: l, remote: remote, host: "a"}
+	l.admit(first)
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request.RemoteAddr = remote
+	l.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if first.running != 1 {
+			t.Errorf("%d requests run on the connection", first.running)
+		}
+		l.forget(first)
+		l.admit(second)
+	})).ServeHTTP(httptest.NewRecorder(), request)
+	if first.running != 0 || second.running != 0 || second.answered {
+		t.Errorf("%d and %d requests run, and the new connection was answered: %t", first.running, second.running, second.answered)
 	}
 }
 

@@ -153,19 +153,32 @@ func (c *conn) Close() error {
 // Handler has the listener tell connections that serve requests from others.
 func (l *Listener) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.count(r.RemoteAddr, 1)
-		defer l.count(r.RemoteAddr, -1)
+		if c := l.begin(r.RemoteAddr); c != nil {
+			defer l.end(c)
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func (l *Listener) count(remote string, change int) {
+// begin counts a request. It returns the connection for end, nil for one that is off the books: a
+// handler of HTTP/2 can outlive its connection, and another client can have its address by then.
+// http.Server.ConnContext would hand over the connection too, but the generic API server makes its
+// http.Server itself.
+func (l *Listener) begin(remote string) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.conns[remote]; c != nil {
-		c.running += change
+	c := l.conns[remote]
+	if c != nil {
+		c.running++
 		c.answered = true
 	}
+	return c
+}
+
+func (l *Listener) end(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.running--
 }
 
 // hostOf is the host that an address belongs to: of IPv6, the network that one host has.

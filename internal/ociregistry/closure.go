@@ -252,12 +252,12 @@ func (c *closures) readStored(ctx context.Context, m digest.Digest) (content []b
 	if size > maxStoredManifestBytes {
 		return nil, release, &blobstore.SizeMismatch{Want: maxStoredManifestBytes, Got: size}
 	}
-	held, err := c.memory.take(ctx, "", pushWeight*size, true)
+	held, err := c.memory.take(ctx, holder{}, pushWeight*size, true)
 	if err != nil {
 		return nil, release, err
 	}
 	content, err = c.store.Read(ctx, m, maxStoredManifestBytes)
-	return content, func() { c.memory.give("", held) }, err
+	return content, func() { c.memory.give(holder{}, held) }, err
 }
 
 // learn keeps the parts of a manifest whose content was verified.

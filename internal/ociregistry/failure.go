@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/upstream"
 )
 
 // statusClientGone is what logs and metrics show for a request whose client went away.
@@ -30,7 +31,8 @@ func (x *exchange) fail(err error) {
 }
 
 // explain tells a client what went wrong. What is the registry's own business is logged
-// here, once, under the request's name, and not told.
+// here, once, under the request's name, and not told. What another registry answered is logged as
+// well: its users cannot see what is wrong between the two.
 func (x *exchange) explain(err error) Errors {
 	var many Errors
 	var one *Error
@@ -38,7 +40,7 @@ func (x *exchange) explain(err error) Errors {
 	case errors.As(err, &many) && len(many) > 0:
 		return many
 	case errors.As(err, &one):
-		if one.HTTPStatus() >= http.StatusInternalServerError && one.Err != nil {
+		if one.HTTPStatus() >= http.StatusInternalServerError && one.Err != nil || isUpstream(err) {
 			x.logFailure(err)
 		}
 		return Errors{one}
@@ -60,6 +62,8 @@ func (x *exchange) explain(err error) Errors {
 	}
 	return Errors{internalError(x.requestName())}
 }
+
+func isUpstream(err error) bool { return errors.As(err, new(*upstream.Error)) }
 
 // storageFailed is what is said of storage that does not answer as it should: it may again
 // in a moment, so that clients try again.

@@ -19,29 +19,38 @@ const (
 
 // memory bounds the content that requests together keep in memory while they receive it, send
 // it or wait: manifests, configurations, signatures and lists. Blobs pass through buffers and are
-// not counted. No caller gets more than a share, so that one that takes nothing of what it asks
-// for stops no others.
+// not counted. No user gets more than a share, and no namespace more than two, so that a client
+// that takes nothing of what it asks for stops no others. A share for users alone would not do: a
+// tenant makes as many service accounts as it likes, all of them in its namespace. One share for a
+// namespace would not either: one client could stop all pulls from a namespace of many users.
 type memory struct {
 	most, share int64
 
-	mu    sync.Mutex
-	held  int64
-	by    map[string]int64
-	freed chan struct{} // closed when something is given back
+	mu         sync.Mutex
+	held       int64
+	users      map[string]int64
+	namespaces map[string]int64
+	freed      chan struct{} // closed when something is given back
 }
+
+// holder is the user of a request and the namespace of its repository, "" for none.
+type holder struct{ user, namespace string }
+
+// namespaceShares is how many shares the requests to one namespace get together.
+const namespaceShares = 2
 
 func newMemory(most, share int64) *memory {
-	return &memory{most: most, share: share, by: map[string]int64{}, freed: make(chan struct{})}
+	return &memory{most: most, share: share, users: map[string]int64{}, namespaces: map[string]int64{}, freed: make(chan struct{})}
 }
 
-// take takes bytes for a caller, at most a share: what is larger has to be possible alone. It waits
+// take takes bytes for a holder, at most a share: what is larger has to be possible alone. It waits
 // for what others hold, unless the caller's request holds some already: two of these could wait for
 // each other. taken is to be given back. The error is CodeTooManyRequests, or the end of ctx.
-func (m *memory) take(ctx context.Context, caller string, n int64, wait bool) (taken int64, err error) {
+func (m *memory) take(ctx context.Context, of holder, n int64, wait bool) (taken int64, err error) {
 	n = min(n, m.share)
 	var expired <-chan time.Time
 	for {
-		freed, ok := m.tryTake(caller, n)
+		freed, ok := m.tryTake(of, n)
 		if ok {
 			return n, nil
 		}
@@ -71,31 +80,37 @@ func refuseMemory() error {
 }
 
 // tryTake takes bytes, or returns the channel that is closed when some are given back.
-func (m *memory) tryTake(caller string, n int64) (freed <-chan struct{}, ok bool) {
+func (m *memory) tryTake(of holder, n int64) (freed <-chan struct{}, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.held+n > m.most || m.by[caller]+n > m.share {
+	if m.held+n > m.most || m.users[of.user]+n > m.share || m.namespaces[of.namespace]+n > namespaceShares*m.share {
 		return m.freed, false
 	}
 	m.held += n
-	m.by[caller] += n
+	m.users[of.user] += n
+	m.namespaces[of.namespace] += n
 	memoryHeld.Add(float64(n))
 	return nil, true
 }
 
-func (m *memory) give(caller string, n int64) {
+func (m *memory) give(of holder, n int64) {
 	if n == 0 {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.held -= n
-	if m.by[caller] -= n; m.by[caller] == 0 {
-		delete(m.by, caller)
-	}
+	release(m.users, of.user, n)
+	release(m.namespaces, of.namespace, n)
 	memoryHeld.Add(float64(-n))
 	close(m.freed)
 	m.freed = make(chan struct{})
+}
+
+func release(held map[string]int64, name string, n int64) {
+	if held[name] -= n; held[name] == 0 {
+		delete(held, name)
+	}
 }
 
 // hold counts content that the exchange is about to keep in memory, until its end or a call of
@@ -116,7 +131,7 @@ func (x *exchange) holdAll(n int64) error {
 }
 
 func (x *exchange) holdMore(n int64) error {
-	taken, err := x.memory.take(x.context(), x.callerName(), n, x.held == 0)
+	taken, err := x.memory.take(x.context(), x.holder(), n, x.held == 0)
 	x.held += taken
 	return err
 }
@@ -124,10 +139,12 @@ func (x *exchange) holdMore(n int64) error {
 // holdOnly gives back what is held beyond some bytes.
 func (x *exchange) holdOnly(n int64) {
 	if x.held > n {
-		x.memory.give(x.callerName(), x.held-n)
+		x.memory.give(x.holder(), x.held-n)
 		x.held = n
 	}
 }
+
+func (x *exchange) holder() holder { return holder{x.callerName(), x.repo.Namespace} }
 
 func (x *exchange) callerName() string {
 	if x.caller.User == nil {

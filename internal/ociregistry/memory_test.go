@@ -11,8 +11,8 @@ import (
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(100, 40)
-		take := func(caller string, n int64, wait bool) (int64, bool) {
-			taken, err := m.take(t.Context(), caller, n, wait)
+		take := func(user string, n int64, wait bool) (int64, bool) {
+			taken, err := m.take(t.Context(), holder{user, "of " + user}, n, wait)
 			if err != nil && !hasCode(err, CodeTooManyRequests) {
 				t.Errorf("the error is %v", err)
 			}
@@ -34,7 +34,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			got <- ok
 		}()
 		synctest.Wait()
-		m.give("b", 10)
+		m.give(holder{"b", "of b"}, 10)
 		if !<-got {
 			t.Error("what was given back is not taken")
 		}
@@ -43,14 +43,39 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := m.take(gone, "c", 10, true); err == nil {
+		if _, err := m.take(gone, holder{"c", "of c"}, 10, true); err == nil {
 			t.Error("a client that is gone gets memory")
 		}
-		m.give("a", 40)
-		m.give("b", 30)
-		m.give("c", 30)
-		if m.held != 0 || len(m.by) != 0 {
-			t.Errorf("%d are held by %v", m.held, m.by)
+		m.give(holder{"a", "of a"}, 40)
+		m.give(holder{"b", "of b"}, 30)
+		m.give(holder{"c", "of c"}, 30)
+		if m.held != 0 || len(m.users)+len(m.namespaces) != 0 {
+			t.Errorf("%d are held by %v of %v", m.held, m.users, m.namespaces)
 		}
 	})
+}
+
+// TestMemoryOfOneNamespace holds that a tenant with any number of accounts leaves memory to others,
+// and that one client leaves some to the others of its namespace.
+func TestMemoryOfOneNamespace(t *testing.T) {
+	m := newMemory(120, 40)
+	take := func(user, namespace string, n int64) bool {
+		_, err := m.take(t.Context(), holder{user, namespace}, n, false)
+		return err == nil
+	}
+	if !take("one", "theirs", 40) || !take("two", "theirs", 40) {
+		t.Fatal("two accounts have no share each")
+	}
+	for _, account := range []string{"one", "three", "four"} {
+		if take(account, "theirs", 10) {
+			t.Errorf("account %s of the same namespace gets memory too", account)
+		}
+	}
+	if !take("other", "ours", 40) {
+		t.Error("a tenant's accounts hold all memory")
+	}
+	m.give(holder{"one", "theirs"}, 40)
+	if !take("three", "theirs", 10) {
+		t.Error("what was given back is not taken")
+	}
 }

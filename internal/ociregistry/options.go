@@ -70,8 +70,8 @@ type Options struct {
 	// ManifestCacheBytes bounds the memory for manifests; 0 is DefaultManifestCacheBytes.
 	ManifestCacheBytes int64
 	// MaxContentBytes is the memory for manifests, configurations, signatures and lists of all
-	// requests under way; 0 is DefaultMaxContentBytes. One caller gets at most a quarter, and
-	// another quarter is for manifests that are read for their parts.
+	// requests under way; 0 is DefaultMaxContentBytes. One user gets at most a quarter, one
+	// namespace at most half, and another quarter is for manifests that are read for their parts.
 	MaxContentBytes int64
 	// MaxUploadsPerUser is how many unfinished uploads one user may have; 0 is
 	// DefaultMaxUploadsPerUser.

@@ -21,6 +21,17 @@ func (r Repository) String() string { return r.Namespace + "/" + r.Path }
 // Key is namespace/stream, the same for all spellings of a repository.
 func (r Repository) Key() string { return r.Namespace + "/" + r.Stream }
 
+// RepositoryOf is the repository of a stream with a path as it was once spelled, if that leads to the
+// stream; else the path is the stream's name.
+func RepositoryOf(namespace, stream, spelled string) Repository {
+	if spelled != "" {
+		if r, err := ParseRepository(namespace + "/" + spelled); err == nil && r.Stream == stream {
+			return r
+		}
+	}
+	return Repository{Namespace: namespace, Path: stream, Stream: stream}
+}
+
 // NoRepositoryError says that a name is well formed, and that no repository can ever have
 // it: asking for it is asking for what is not there, not a mistake in the request.
 type NoRepositoryError struct {

@@ -176,6 +176,7 @@ func (r *registry) compose(s *Server) (err error) {
 		TrustedProxies: proxies,
 		Lifetime:       settings.Tokens.Lifetime.Duration,
 		KeyMaxAge:      settings.Tokens.KeyMaxAge.Duration,
+		AccountIssuers: s.options.Host.AccountIssuers(),
 	})
 	if err != nil {
 		return fmt.Errorf("making the registry's access control: %w", err)

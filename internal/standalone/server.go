@@ -294,6 +294,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.imports.node,
 				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
+				AccountIssuers:    s.options.Host.AccountIssuers(),
 			}, delegate)
 		},
 	}, nil

@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -78,35 +80,44 @@ func isSubset(part, whole map[string]struct{}) bool {
 	return true
 }
 
-// Limits are the bounds on streams of a namespace; nil is no bound.
-type Limits struct {
-	Images *resource.Quantity
-	Tags   *resource.Quantity
+// Bound is the maximum of a resource that a LimitRange sets.
+type Bound struct {
+	Max resource.Quantity
+	// LimitRange is its name.
+	LimitRange string
 }
 
-// LimitsOf takes the smallest maximum of each kind from the LimitRanges of a
-// namespace.
-func LimitsOf(ranges []*corev1.LimitRange) Limits {
-	var limits Limits
+// BoundOf is the smallest maximum of a resource that the LimitRanges of a namespace set for a type;
+// nil is no bound. Of equal ones it is that of the first name, so that errors do not vary.
+func BoundOf(ranges []*corev1.LimitRange, kind corev1.LimitType, name corev1.ResourceName) *Bound {
+	var bound *Bound
 	for _, r := range ranges {
 		for i := range r.Spec.Limits {
-			item := &r.Spec.Limits[i]
-			if item.Type != imagev1.LimitTypeImageStream {
-				continue
+			quantity, found := r.Spec.Limits[i].Max[name]
+			if other := (Bound{quantity, r.Name}); found && r.Spec.Limits[i].Type == kind && (bound == nil || other.before(*bound)) {
+				bound = &other
 			}
-			limits.Images = smaller(limits.Images, item.Max, imagev1.ResourceImageStreamImages)
-			limits.Tags = smaller(limits.Tags, item.Max, imagev1.ResourceImageStreamTags)
 		}
 	}
-	return limits
+	return bound
 }
 
-func smaller(bound *resource.Quantity, maxima corev1.ResourceList, name corev1.ResourceName) *resource.Quantity {
-	quantity, found := maxima[name]
-	if !found || (bound != nil && bound.Cmp(quantity) <= 0) {
-		return bound
+func (b Bound) before(other Bound) bool {
+	return cmp.Or(b.Max.Cmp(other.Max), strings.Compare(b.LimitRange, other.LimitRange)) < 0
+}
+
+// Limits are the bounds on streams of a namespace; nil is no bound.
+type Limits struct {
+	Images *Bound
+	Tags   *Bound
+}
+
+// LimitsOf takes the bounds from the LimitRanges of a namespace.
+func LimitsOf(ranges []*corev1.LimitRange) Limits {
+	return Limits{
+		Images: BoundOf(ranges, imagev1.LimitTypeImageStream, imagev1.ResourceImageStreamImages),
+		Tags:   BoundOf(ranges, imagev1.LimitTypeImageStream, imagev1.ResourceImageStreamTags),
 	}
-	return &quantity
 }
 
 // LimitError says that a stream would count more than the namespace allows. Clients
@@ -114,12 +125,12 @@ func smaller(bound *resource.Quantity, maxima corev1.ResourceList, name corev1.R
 type LimitError struct {
 	Resource corev1.ResourceName
 	Used     int
-	Max      resource.Quantity
+	Bound    Bound
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("requested usage of %s exceeds the maximum limit per %s (%d > %s)",
-		e.Resource, imagev1.LimitTypeImageStream, e.Used, e.Max.String())
+	return fmt.Sprintf("requested usage of %s exceeds the maximum limit per %s (%d > %s), set by LimitRange %s",
+		e.Resource, imagev1.LimitTypeImageStream, e.Used, e.Bound.Max.String(), e.Bound.LimitRange)
 }
 
 // CheckLimits compares what s counts with the limits. A write that adds neither an
@@ -134,9 +145,9 @@ func CheckLimits(s, old *imagev1.ImageStream, limits Limits) []*LimitError {
 		return nil
 	}
 	var exceeded []*LimitError
-	check := func(name corev1.ResourceName, used int, bound *resource.Quantity) {
-		if bound != nil && bound.CmpInt64(int64(used)) < 0 {
-			exceeded = append(exceeded, &LimitError{Resource: name, Used: used, Max: *bound})
+	check := func(name corev1.ResourceName, used int, bound *Bound) {
+		if bound != nil && bound.Max.CmpInt64(int64(used)) < 0 {
+			exceeded = append(exceeded, &LimitError{Resource: name, Used: used, Bound: *bound})
 		}
 	}
 	check(imagev1.ResourceImageStreamImages, len(usage.Images), limits.Images)

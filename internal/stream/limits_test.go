@@ -1,11 +1,13 @@
 package stream
 
 import (
+	"strings"
 	"testing"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func set(members ...string) map[string]struct{} {
@@ -39,7 +41,12 @@ func limitRange(limitType corev1.LimitType, maxima map[corev1.ResourceName]strin
 	for name, quantity := range maxima {
 		list[name] = resource.MustParse(quantity)
 	}
-	return &corev1.LimitRange{Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: limitType, Max: list}}}}
+	return &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "limits"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: limitType, Max: list}}}}
+}
+
+func called(name string, r *corev1.LimitRange) *corev1.LimitRange {
+	r.Name = name
+	return r
 }
 
 func TestCheckLimits(t *testing.T) {
@@ -50,8 +57,8 @@ func TestCheckLimits(t *testing.T) {
 	small := withStatus(streamOf(docker("a", "q.io/a")), history("a", event("r1", "1", 1, at(1))))
 	big := withStatus(streamOf(docker("a", "q.io/a"), docker("b", "q.io/b")), history("a", event("r2", "2", 1, at(1)), event("r1", "1", 1, at(1))))
 	moved := withStatus(streamOf(docker("a", "q.io/c")), history("a", event("r3", "3", 1, at(1))))
-	tooManyImages := "requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (2 > 1)"
-	tooManyTags := "requested usage of openshift.io/image-tags exceeds the maximum limit per openshift.io/ImageStream (2 > 1)"
+	tooManyImages := "requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (2 > 1), set by LimitRange limits"
+	tooManyTags := "requested usage of openshift.io/image-tags exceeds the maximum limit per openshift.io/ImageStream (2 > 1), set by LimitRange limits"
 
 	for _, test := range []struct {
 		name   string
@@ -70,15 +77,19 @@ func TestCheckLimits(t *testing.T) {
 				limit(map[corev1.ResourceName]string{images: "5"}), limit(map[corev1.ResourceName]string{images: "1"}), limit(map[corev1.ResourceName]string{images: "3"}),
 			},
 		},
+		{
+			name: "of equal ones the first name", s: big, want: []string{strings.ReplaceAll(tooManyImages, "limits", "a")},
+			ranges: []*corev1.LimitRange{limit(map[corev1.ResourceName]string{images: "1"}), called("a", limit(map[corev1.ResourceName]string{images: "1000m"}))},
+		},
 		{name: "limits of other types", s: big, ranges: []*corev1.LimitRange{limitRange(imagev1.LimitTypeImage, map[corev1.ResourceName]string{images: "1"})}},
 		{name: "over it before, unchanged", s: big, old: big, ranges: []*corev1.LimitRange{limit(map[corev1.ResourceName]string{images: "1", tags: "1"})}},
 		{name: "over it before, less now", s: small, old: big, ranges: []*corev1.LimitRange{limit(map[corev1.ResourceName]string{images: "0", tags: "0"})}},
 		{
 			name: "as many as before, but others", s: moved, old: small, ranges: []*corev1.LimitRange{limit(map[corev1.ResourceName]string{images: "0"})},
-			want: []string{"requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (1 > 0)"},
+			want: []string{"requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (1 > 0), set by LimitRange limits"},
 		},
 		{name: "written as it was set", s: big, ranges: []*corev1.LimitRange{limit(map[corev1.ResourceName]string{images: "1500m"})},
-			want: []string{"requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (2 > 1500m)"}},
+			want: []string{"requested usage of openshift.io/images exceeds the maximum limit per openshift.io/ImageStream (2 > 1500m), set by LimitRange limits"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string

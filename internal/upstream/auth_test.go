@@ -436,3 +436,35 @@ func TestProxyIsUsedAndForbiddenLiteralsAreNot(t *testing.T) {
 		t.Error("the proxy was asked for a forbidden address")
 	}
 }
+
+// A proxy on this machine is used where registries on this machine are refused. The proxy's own
+// address is no registry.
+func TestProxyOnLoopback(t *testing.T) {
+	proxied := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/" {
+			w.Write(manifestOf("proxied"))
+		}
+	}))
+	u, _ := url.Parse(proxied.URL)
+	c := newTestClient(t, func(o *Options) {
+		o.Addresses.DenyLoopback = true
+		o.Proxy = func(r *http.Request) (*url.URL, error) {
+			switch {
+			case r.URL.Hostname() == "localhost": // as http.ProxyFromEnvironment does
+				return nil, nil
+			case r.URL.Scheme != "http":
+				return nil, fmt.Errorf("no way for %s", r.URL.Scheme)
+			}
+			return u, nil
+		}
+	})
+	if _, err := open(t, c, "registry.example.test/a/b").Manifest(t.Context(), "x"); err != nil {
+		t.Errorf("through the proxy: %v", err)
+	}
+	proxied.reset()
+	_, err := open(t, c, "localhost:"+u.Port()+"/a/b").Manifest(t.Context(), "x")
+	wantCode(t, err, CodeForbiddenAddress)
+	if len(proxied.all()) != 0 {
+		t.Error("the proxy was contacted as a registry")
+	}
+}

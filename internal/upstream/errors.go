@@ -98,6 +98,22 @@ func (e *Error) InFull() error {
 	return fmt.Errorf("%w (%s)", e, e.Detail)
 }
 
+// LeftOut is e for the server's log behind a text that has its own: what that leaves out, or e itself
+// where it leaves out nothing.
+func (e *Error) LeftOut() error {
+	if e.Detail == "" {
+		return e
+	}
+	return &leftOut{e}
+}
+
+type leftOut struct{ of *Error }
+
+func (l *leftOut) Error() string { return l.of.Detail }
+
+// Unwrap is the whole error.
+func (l *leftOut) Unwrap() error { return l.of }
+
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,17 +19,20 @@ var errRedirect = errors.New("redirect not followed")
 // registry is insecure by configuration.
 type insecureKey struct{}
 
+// proxyKey is the context key under which a request carries the proxy that it goes through.
+type proxyKey struct{}
+
+func proxyOf(ctx context.Context) *url.URL {
+	proxy, _ := ctx.Value(proxyKey{}).(*url.URL)
+	return proxy
+}
+
 // newHTTPClient makes the client for registries whose certificate is verified,
 // or for those where it is not.
 func newHTTPClient(opts Options, insecure bool) *http.Client {
-	dialer := &net.Dialer{
-		Timeout:   opts.Timeouts.Dial,
-		KeepAlive: 30 * time.Second,
-		Control:   opts.Addresses.control,
-	}
 	base := &http.Transport{
-		Proxy:                  opts.Proxy,
-		DialContext:            dialer.DialContext,
+		Proxy:                  func(r *http.Request) (*url.URL, error) { return proxyOf(r.Context()), nil },
+		DialContext:            dialer(opts),
 		TLSHandshakeTimeout:    opts.Timeouts.TLS,
 		TLSClientConfig:        &tls.Config{RootCAs: opts.RootCAs, InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
@@ -38,8 +42,22 @@ func newHTTPClient(opts Options, insecure bool) *http.Client {
 		MaxResponseHeaderBytes: opts.Limits.Headers,
 	}
 	return &http.Client{
-		Transport:     &guardedTransport{inner: base, addresses: opts.Addresses, userAgent: opts.UserAgent},
+		Transport:     &guardedTransport{inner: base, proxy: opts.Proxy, addresses: opts.Addresses, userAgent: opts.UserAgent},
 		CheckRedirect: redirectPolicy(opts.Limits.Redirects),
+	}
+}
+
+// dialer contacts registries as far as the policy allows their addresses, and any proxy: the
+// administrator chose it, and it is often on this machine.
+func dialer(opts Options) func(ctx context.Context, network, address string) (net.Conn, error) {
+	toProxy := &net.Dialer{Timeout: opts.Timeouts.Dial, KeepAlive: 30 * time.Second}
+	toRegistry := *toProxy
+	toRegistry.Control = opts.Addresses.control
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if proxyOf(ctx) != nil {
+			return toProxy.DialContext(ctx, network, address)
+		}
+		return toRegistry.DialContext(ctx, network, address)
 	}
 }
 
@@ -47,18 +65,23 @@ func newHTTPClient(opts Options, insecure bool) *http.Client {
 // redirected ones included.
 type guardedTransport struct {
 	inner     *http.Transport
+	proxy     func(*http.Request) (*url.URL, error)
 	addresses AddressPolicy
 	userAgent string
 }
 
 // RoundTrip refuses forbidden IP literals (through a proxy the dialer would
-// never see them) and names this client.
+// never see them), picks the proxy, and names this client.
 func (t *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.addresses.checkURL(req.URL); err != nil {
 		return nil, err
 	}
+	proxy, err := t.proxy(req)
+	if err != nil {
+		return nil, fmt.Errorf("finding the proxy for %s: %w", req.URL.Host, err)
+	}
+	req = req.Clone(context.WithValue(req.Context(), proxyKey{}, proxy))
 	if req.Header.Get("User-Agent") == "" {
-		req = req.Clone(req.Context())
 		req.Header.Set("User-Agent", t.userAgent)
 	}
 	return t.inner.RoundTrip(req)

@@ -307,7 +307,7 @@ func TestMappingOfImageThatIsTooLarge(t *testing.T) {
 	})
 	postMapping(t, ns, body, "").want(t, http.StatusForbidden, `
 		{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Forbidden","code":403,
-		 "message":"imagestreammappings.image.openshift.io \"s\" is forbidden: requested usage of storage exceeds the maximum limit per openshift.io/Image (5000 > 1Ki)",
+		 "message":"imagestreammappings.image.openshift.io \"s\" is forbidden: requested usage of storage exceeds the maximum limit per openshift.io/Image (5000 > 1Ki), set by LimitRange limit to 1024 bytes",
 		 "details":{"name":"s","group":"image.openshift.io","kind":"imagestreammappings"}}`)
 	small := plainImage(digestOf(t, "small"))
 	small.DockerImageMetadata.Raw = []byte(`{"Size":1024}`)

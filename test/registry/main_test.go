@@ -17,5 +17,5 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(testenv.Run(m, func(e *testenv.Env) { env = e }, testenv.WithRegistry, func(o *standalone.Options) { dataDir = o.DataDir }))
+	os.Exit(testenv.Run(m, func(e *testenv.Env) { env = e }, testenv.WithRegistry, acceptOtherCluster, func(o *standalone.Options) { dataDir = o.DataDir }))
 }

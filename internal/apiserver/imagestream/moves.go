@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
+	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/stream"
@@ -48,17 +49,43 @@ func causeOf(ctx context.Context) string {
 	return CauseSpec
 }
 
-// announceMoves reports the tags that an update moves once it is written. An update that loses a
-// race, is refused or is a dry run reports nothing.
-func (p Policy) announceMoves(_ context.Context, obj, old runtime.Object, options *metav1.UpdateOptions) (genericregistry.FinishFunc, error) {
-	now, before := obj.(*imagev1.ImageStream), old.(*imagev1.ImageStream)
-	dryRun := options != nil && len(options.DryRun) > 0
-	return func(ctx context.Context, written bool) {
-		if !written || dryRun || p.Moved == nil {
-			return
-		}
-		if moves := stream.Moves(before, now); len(moves) > 0 {
-			p.Moved(now, moves, causeOf(ctx))
-		}
-	}, nil
+// movingStore is the store of streams for writers of one kind. It reports the tags that its updates
+// move.
+type movingStore struct {
+	*genericregistry.Store
+	moved func(s *imagev1.ImageStream, moves []stream.Move, cause string)
+}
+
+// Update writes a stream and then reports its moves. The store's own hooks come too early: they run
+// for each attempt, also for one that loses a race or that storage refuses.
+func (s movingStore) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	attempts := &lastAttempt{UpdatedObjectInfo: info}
+	obj, created, err := s.Store.Update(ctx, name, attempts, create, update, allowCreate, options)
+	if err == nil && s.moved != nil && (options == nil || len(options.DryRun) == 0) {
+		s.announce(ctx, attempts.before, obj.(*imagev1.ImageStream))
+	}
+	return obj, created, err
+}
+
+func (s movingStore) announce(ctx context.Context, before, now *imagev1.ImageStream) {
+	// An update that changes nothing, or that ends the last finalizer of a deleted stream, writes
+	// no version.
+	if before == nil || before.ResourceVersion == now.ResourceVersion {
+		return
+	}
+	if moves := stream.Moves(before, now); len(moves) > 0 {
+		s.moved(now, moves, causeOf(ctx))
+	}
+}
+
+// lastAttempt keeps the stored stream that the last attempt of an update began with.
+type lastAttempt struct {
+	rest.UpdatedObjectInfo
+	before *imagev1.ImageStream
+}
+
+// UpdatedObject implements rest.UpdatedObjectInfo.
+func (a *lastAttempt) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.Object, error) {
+	a.before = old.(*imagev1.ImageStream)
+	return a.UpdatedObjectInfo.UpdatedObject(ctx, old)
 }

@@ -7,7 +7,6 @@ import (
 	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"weir.dev/weir/internal/stream"
@@ -21,8 +20,8 @@ import (
 // labelled with the resource of the request in ctx and the stream's name, as
 // clients of this API expect.
 type Registry struct {
-	whole  *genericregistry.Store // writes spec and status
-	status *genericregistry.Store // writes status only
+	whole  movingStore // writes spec and status
+	status movingStore // writes status only
 }
 
 // Get returns a stream that the caller must not change.

@@ -6,7 +6,6 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	genericregistry "k8s.io/apiserver/pkg/registry/generic/registry"
 	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -15,7 +14,7 @@ import (
 
 // StatusREST serves imagestreams/status.
 type StatusREST struct {
-	store *genericregistry.Store
+	store movingStore
 }
 
 var (

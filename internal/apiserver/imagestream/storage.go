@@ -28,12 +28,12 @@ type Storage struct {
 
 // REST serves imagestreams.
 type REST struct {
-	*genericregistry.Store
+	movingStore
 }
 
 // Update changes a stream, but for its status.
 func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, allowCreate bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return r.Store.Update(ctx, name, updates.Info(info), create, update, allowCreate, options)
+	return r.movingStore.Update(ctx, name, updates.Info(info), create, update, allowCreate, options)
 }
 
 // ShortNames are what kubectl takes for the resource's name.
@@ -57,16 +57,16 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, policy
 		DeleteStrategy:            spec,
 		ResetFieldsStrategy:       spec,
 		TableConvertor:            table.ImageStreams(),
-		BeginUpdate:               policy.announceMoves,
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
 		return Storage{}, fmt.Errorf("making the store of image streams: %w", err)
 	}
-	registry.whole = withStrategies(store, wholeStrategy{base})
-	registry.status = withStrategies(store, statusStrategy{base, true})
+	writers := movingStore{store, policy.Moved}
+	registry.whole = withStrategies(writers, wholeStrategy{base})
+	registry.status = withStrategies(writers, statusStrategy{base, true})
 	return Storage{
-		Streams:  &REST{store},
-		Status:   &StatusREST{withStrategies(store, statusStrategy{base, false})},
+		Streams:  &REST{writers},
+		Status:   &StatusREST{withStrategies(writers, statusStrategy{base, false})},
 		Registry: registry,
 	}, nil
 }
@@ -78,10 +78,10 @@ type allStrategies interface {
 }
 
 // withStrategies is the same store for writers with other rights.
-func withStrategies(store *genericregistry.Store, s allStrategies) *genericregistry.Store {
-	other := *store
+func withStrategies(store movingStore, s allStrategies) movingStore {
+	other := *store.Store
 	other.CreateStrategy, other.UpdateStrategy, other.ResetFieldsStrategy = s, s, s
-	return &other
+	return movingStore{&other, store.moved}
 }
 
 var (

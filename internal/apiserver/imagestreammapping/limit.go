@@ -11,6 +11,7 @@ import (
 
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
+	"weir.dev/weir/internal/stream"
 )
 
 // retrySeconds is when to try again while the limits cannot be told.
@@ -24,16 +25,16 @@ func checkImageLimit(m *imagev1.ImageStreamMapping, limitRanges func(namespace s
 	if err != nil {
 		return notYet(m, err)
 	}
-	bound := maxImageSize(ranges)
+	bound := stream.BoundOf(ranges, imagev1.LimitTypeImage, corev1.ResourceStorage)
 	if bound == nil {
 		return nil
 	}
 	size := resource.NewQuantity(imageSize(&m.Image, now), resource.BinarySI)
-	if size.Cmp(*bound) <= 0 {
+	if size.Cmp(bound.Max) <= 0 {
 		return nil
 	}
 	return apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name,
-		fmt.Errorf("requested usage of %s exceeds the maximum limit per %s (%s > %s)", corev1.ResourceStorage, imagev1.LimitTypeImage, size, bound))
+		fmt.Errorf("requested usage of %s exceeds the maximum limit per %s (%s > %s), set by LimitRange %s to %d bytes", corev1.ResourceStorage, imagev1.LimitTypeImage, size, &bound.Max, bound.LimitRange, bound.Max.Value()))
 }
 
 // notYet asks the client to come back.
@@ -41,20 +42,6 @@ func notYet(m *imagev1.ImageStreamMapping, err error) error {
 	forbidden := apierrors.NewForbidden(imageapi.Resource(imageapi.ImageStreamMappings), m.Name, fmt.Errorf("reading the limit ranges of namespace %s: %w", m.Namespace, err))
 	forbidden.ErrStatus.Details.RetryAfterSeconds = retrySeconds
 	return forbidden
-}
-
-func maxImageSize(ranges []*corev1.LimitRange) *resource.Quantity {
-	var bound *resource.Quantity
-	for _, r := range ranges {
-		for i := range r.Spec.Limits {
-			item := &r.Spec.Limits[i]
-			storage, found := item.Max[corev1.ResourceStorage]
-			if item.Type == imagev1.LimitTypeImage && found && (bound == nil || storage.Cmp(*bound) < 0) {
-				bound = &storage
-			}
-		}
-	}
-	return bound
 }
 
 // imageSize is the size that the stored Image is going to have: from manifest and

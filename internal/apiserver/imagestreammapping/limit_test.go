@@ -21,7 +21,7 @@ const manifest = `{"schemaVersion":2,"mediaType":"application/vnd.docker.distrib
 	          {"mediaType":"x/y","size":2000,"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000003"}]}`
 
 func maxOf(kind corev1.LimitType, name corev1.ResourceName, bound string) *corev1.LimitRange {
-	return &corev1.LimitRange{Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{
+	return &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "limits"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{
 		{Type: kind, Max: corev1.ResourceList{name: resource.MustParse(bound)}},
 	}}}
 }
@@ -56,24 +56,24 @@ func TestImageLimit(t *testing.T) {
 		"no limit":                     {sized("5000"), nil, ""},
 		"other type":                   {sized("5000"), []*corev1.LimitRange{maxOf(corev1.LimitTypeContainer, corev1.ResourceStorage, "1")}, ""},
 		"other resource":               {sized("5000"), []*corev1.LimitRange{maxOf(imagev1.LimitTypeImage, corev1.ResourceMemory, "1")}, ""},
-		"as sent":                      {sized("5000"), []*corev1.LimitRange{image("1Ki")}, "(5000 > 1Ki)"},
+		"as sent":                      {sized("5000"), []*corev1.LimitRange{image("1Ki")}, "(5000 > 1Ki), set by LimitRange limits to 1024 bytes"},
 		"just fits":                    {sized("1024"), []*corev1.LimitRange{image("1Ki")}, ""},
-		"smallest bound":               {sized("5000"), []*corev1.LimitRange{image("4k"), image("1Ki"), image("2Ki")}, "(5000 > 1Ki)"},
-		"one bound of two":             {sized("3000"), []*corev1.LimitRange{image("1M"), image("2k")}, "(3000 > 2k)"},
-		"from manifest":                {fromManifest, []*corev1.LimitRange{image("5001")}, "(5002 > 5001)"},
+		"smallest bound":               {sized("5000"), []*corev1.LimitRange{image("4k"), image("1Ki"), image("2Ki")}, "(5000 > 1Ki), set by LimitRange limits to 1024 bytes"},
+		"one bound of two":             {sized("3000"), []*corev1.LimitRange{image("1M"), image("2k")}, "(3000 > 2k), set by LimitRange limits to 2000 bytes"},
+		"from manifest":                {fromManifest, []*corev1.LimitRange{image("5001")}, "(5002 > 5001), set by LimitRange limits to 5001 bytes"},
 		"manifest just fits":           {fromManifest, []*corev1.LimitRange{image("5002")}, ""},
-		"manifest dropped":             {stored, []*corev1.LimitRange{image("1")}, "(5002 > 1)"},
+		"manifest dropped":             {stored, []*corev1.LimitRange{image("1")}, "(5002 > 1), set by LimitRange limits to 1 bytes"},
 		"unreadable":                   {imagev1.Image{DockerImageManifest: "?"}, []*corev1.LimitRange{image("1")}, ""},
-		"unreadable, layers":           {withLayers("?", ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"unreadable, layers":           {withLayers("?", ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k), set by LimitRange limits to 1000 bytes"},
 		"unreadable, layers just fit":  {withLayers("?", ""), []*corev1.LimitRange{image("5k")}, ""},
-		"unreadable, sent size":        {withLayers("?", `{"Size":7000}`), []*corev1.LimitRange{image("6k")}, "(7000 > 6k)"},
-		"unreadable, sent a small one": {withLayers("?", `{"Size":1}`), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
-		"unreadable metadata, layers":  {withLayers("?", `[`), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
-		"Layers behind layers":         {withLayers(strings.TrimSuffix(manifest, "}")+`,"Layers":[]}`, ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
-		"layers twice":                 {withLayers(strings.TrimSuffix(manifest, "}")+`,"layers":[]}`, ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k)"},
+		"unreadable, sent size":        {withLayers("?", `{"Size":7000}`), []*corev1.LimitRange{image("6k")}, "(7000 > 6k), set by LimitRange limits to 6000 bytes"},
+		"unreadable, sent a small one": {withLayers("?", `{"Size":1}`), []*corev1.LimitRange{image("1k")}, "(5000 > 1k), set by LimitRange limits to 1000 bytes"},
+		"unreadable metadata, layers":  {withLayers("?", `[`), []*corev1.LimitRange{image("1k")}, "(5000 > 1k), set by LimitRange limits to 1000 bytes"},
+		"Layers behind layers":         {withLayers(strings.TrimSuffix(manifest, "}")+`,"Layers":[]}`, ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k), set by LimitRange limits to 1000 bytes"},
+		"layers twice":                 {withLayers(strings.TrimSuffix(manifest, "}")+`,"layers":[]}`, ""), []*corev1.LimitRange{image("1k")}, "(5000 > 1k), set by LimitRange limits to 1000 bytes"},
 		"layers of what calls itself a list": {
 			withLayers(`{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[]}`, ""),
-			[]*corev1.LimitRange{image("1k")}, "(5000 > 1k)",
+			[]*corev1.LimitRange{image("1k")}, "(5000 > 1k), set by LimitRange limits to 1000 bytes",
 		},
 		"sent without a manifest": {withLayers("", `{"Size":1}`), []*corev1.LimitRange{image("1k")}, ""},
 	} {

@@ -66,7 +66,7 @@ func tokenThatEnds(at time.Time) string {
 
 // objects are those of an API with nothing in it.
 func objects() *credential.Objects {
-	return credential.NewObjects(metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), nil)
+	return credential.NewObjects(metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), nil, nil)
 }
 
 var alice = &user.DefaultInfo{Name: "alice", UID: "7", Groups: []string{"devs", user.AllAuthenticated}}

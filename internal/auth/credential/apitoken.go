@@ -21,13 +21,14 @@ func EndOf(apiToken string) (end tokens.End, ok bool) {
 	if !ok {
 		return tokens.End{}, false
 	}
-	end.At, end.Bound = c.expiry(), c.bound()
+	end.At, end.Bound, end.Issuer = c.expiry(), c.bound(), c.Issuer
 	return end, !end.At.IsZero() || len(end.Bound) > 0
 }
 
 // claims are those of a JWT that bound it. Service accounts have two forms: with an object
 // "kubernetes.io", and the older one of tokens that are kept in a Secret and never expire.
 type claims struct {
+	Issuer     string     `json:"iss"`
 	Expires    float64    `json:"exp"`
 	Kubernetes kubernetes `json:"kubernetes.io"`
 

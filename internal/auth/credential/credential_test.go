@@ -33,8 +33,9 @@ func jwt(payload string) string {
 
 func TestEndOf(t *testing.T) {
 	for token, want := range map[string]tokens.End{
-		jwt(`{"exp":1900000000}`): {At: at},
-		jwt(`{"exp":1.9e9}`):      {At: at},
+		jwt(`{"exp":1900000000}`):                   {At: at},
+		jwt(`{"exp":1.9e9}`):                        {At: at},
+		jwt(`{"iss":"https://x","exp":1900000000}`): {At: at, Issuer: "https://x"},
 		jwt(`{"exp":1900000000,"kubernetes.io":{"namespace":"shop","serviceaccount":{"name":"robot","uid":"7"}}}`): {At: at},
 		jwt(`{"exp":1900000000,"kubernetes.io":{"namespace":"shop","secret":{"name":"s","uid":"8"}}}`): {
 			At: at, Bound: []tokens.Object{{Resource: "secrets", Namespace: "shop", Name: "s", UID: "8"}},
@@ -134,7 +135,7 @@ func api(t *testing.T) *metadatafake.FakeMetadataClient {
 
 func TestExist(t *testing.T) {
 	now, client := at, api(t)
-	objects := NewObjects(client, func() time.Time { return now })
+	objects := NewObjects(client, nil, func() time.Time { return now })
 	secret := tokens.Object{Resource: tokens.ResourceSecrets, Namespace: "shop", Name: "s", UID: "8"}
 	var gone *GoneError
 	for object, exists := range map[tokens.Object]bool{
@@ -185,7 +186,7 @@ func TestComplete(t *testing.T) {
 		"bound to a former Secret":      {robot("7"), []tokens.Object{secret("1")}, nil},
 		"complete already":              {robot("7"), []tokens.Object{account, secret("8")}, []tokens.Object{account, secret("8")}},
 	} {
-		got, err := NewObjects(api(t), nil).Complete(t.Context(), test.user, tokens.End{At: at, Bound: test.end})
+		got, err := NewObjects(api(t), nil, nil).Complete(t.Context(), test.user, tokens.End{At: at, Bound: test.end})
 		var gone *GoneError
 		if test.want == nil {
 			if !errors.As(err, &gone) {
@@ -199,10 +200,70 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// The service account of another cluster has no object here, and one of that name here is not its own. Only
+// the issuer says which it is, and an account of this cluster stays bound by whatever else is said.
+func TestAccountsOfOtherClusters(t *testing.T) {
+	const ours, theirs = "https://ours.example.com", "https://theirs.example.com"
+	pod := []tokens.Object{{Resource: tokens.ResourcePods, Namespace: "shop", Name: "p", UID: "9"}}
+	account := []tokens.Object{{Resource: tokens.ResourceServiceAccounts, Namespace: "shop", Name: "robot", UID: "7"}}
+	for name, test := range map[string]struct {
+		user    string
+		uid     string
+		end     tokens.End
+		issuers []string
+		want    tokens.End // zero is a refusal
+	}{
+		"unknown here":             {"other", "1", tokens.End{At: at, Issuer: theirs, Bound: pod}, []string{ours}, tokens.End{At: at, Issuer: theirs}},
+		"the name is taken here":   {"robot", "1", tokens.End{At: at, Issuer: theirs}, []string{ours}, tokens.End{At: at, Issuer: theirs}},
+		"of this cluster":          {"robot", "7", tokens.End{At: at, Issuer: ours}, []string{ours}, tokens.End{At: at, Bound: account}},
+		"a former one, by issuer":  {"other", "1", tokens.End{At: at, Issuer: ours}, []string{"x", ours}, tokens.End{}},
+		"a former one, no issuer":  {"other", "1", tokens.End{At: at}, []string{ours}, tokens.End{}},
+		"without an end":           {"other", "1", tokens.End{Issuer: theirs}, []string{ours}, tokens.End{}},
+		"no issuers are known":     {"other", "1", tokens.End{At: at, Issuer: theirs}, nil, tokens.End{}},
+		"another UID, this issuer": {"robot", "1", tokens.End{At: at, Issuer: ours}, []string{ours}, tokens.End{}},
+	} {
+		u := &user.DefaultInfo{Name: "system:serviceaccount:shop:" + test.user, UID: test.uid}
+		got, err := NewObjects(api(t), test.issuers, nil).Complete(t.Context(), u, test.end)
+		var gone *GoneError
+		if refused := test.want.At.IsZero(); refused != errors.As(err, &gone) || !refused && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// The issuer counts only where its token is what identified the user.
+func TestIssuerOfARequest(t *testing.T) {
+	token := jwt(`{"iss":"https://theirs.example.com","exp":1900000000}`)
+	for name, test := range map[string]struct {
+		impersonates string
+		certificate  bool
+		want         string
+	}{
+		"a token":                      {"", false, "https://theirs.example.com"},
+		"a token beside a certificate": {"", true, ""},
+		"an account is impersonated":   {"system:serviceaccount:shop:robot", false, ""},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/apis/weir.dev/v1alpha1/registrytokens", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		if test.impersonates != "" {
+			r.Header.Set("Impersonate-User", test.impersonates)
+		}
+		if test.certificate {
+			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{NotAfter: at}}}
+		}
+		if end, ok := shownBy(r).End(); !ok || end.Issuer != test.want {
+			t.Errorf("%s: %+v, %v", name, end, ok)
+		}
+	}
+}
+
 // What a token says that is not verified, beside a client certificate, leads to no request.
 func TestObjectsOfOthersAreLeftOut(t *testing.T) {
 	client := api(t)
-	objects := NewObjects(client, time.Now)
+	objects := NewObjects(client, nil, time.Now)
 	forged := tokens.End{At: at, Bound: []tokens.Object{
 		{Resource: "secrets", Namespace: "shop", Name: "s"}, {Resource: "secrets", Namespace: "other", Name: "s"}, {Resource: "nodes", Name: "../namespaces"},
 	}}
@@ -219,7 +280,7 @@ func TestAnAPIThatDoesNotAnswer(t *testing.T) {
 	client := api(t)
 	down := errors.New("connection refused")
 	client.PrependReactor("get", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, down })
-	objects := NewObjects(client, nil)
+	objects := NewObjects(client, nil, nil)
 	account := tokens.Object{Resource: tokens.ResourceServiceAccounts, Namespace: "shop", Name: "robot", UID: "7"}
 	if err := objects.Exist(context.Background(), []tokens.Object{account}); !errors.Is(err, down) {
 		t.Errorf("Exist: %v", err)

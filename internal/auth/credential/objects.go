@@ -40,10 +40,11 @@ func (e *GoneError) Error() string {
 // Objects looks for the objects that tokens are bound to. It may be used by many goroutines
 // at once.
 type Objects struct {
-	client metadata.Interface
-	now    clock
-	known  *cache.LRUExpireCache // tokens.Object → nil, or a *GoneError
-	flight singleflight.Group
+	client  metadata.Interface
+	issuers []string
+	now     clock
+	known   *cache.LRUExpireCache // tokens.Object → nil, or a *GoneError
+	flight  singleflight.Group
 }
 
 // clock is the time as the cache takes it.
@@ -53,12 +54,13 @@ type clock func() time.Time
 func (c clock) Now() time.Time { return c() }
 
 // NewObjects looks with the client, which must be allowed to get the metadata of
-// serviceaccounts, secrets, pods and nodes. now is the time; nil is time.Now.
-func NewObjects(client metadata.Interface, now func() time.Time) *Objects {
+// serviceaccounts, secrets, pods and nodes. issuers are those of the tokens of all service
+// accounts that are objects there. now is the time; nil is time.Now.
+func NewObjects(client metadata.Interface, issuers []string, now func() time.Time) *Objects {
 	if now == nil {
 		now = time.Now
 	}
-	return &Objects{client: client, now: now, known: cache.NewLRUExpireCacheWithClock(maxKnown, clock(now))}
+	return &Objects{client: client, issuers: issuers, now: now, known: cache.NewLRUExpireCacheWithClock(maxKnown, clock(now))}
 }
 
 // Exist returns nil if all objects exist. The error is a *GoneError, or tells that the API
@@ -99,11 +101,15 @@ func (o *Objects) exists(ctx context.Context, object tokens.Object) error {
 }
 
 // Complete adds the account of a user to the end of a credential, if the user is a service
-// account, and the UIDs that are missing. Objects that cannot bound the user's token are left out. The error is a *GoneError, or tells that the API
-// did not answer.
+// account of this cluster, and the UIDs that are missing. Objects that cannot bound the user's token
+// are left out. The error is a *GoneError, or tells that the API did not answer.
 func (o *Objects) Complete(ctx context.Context, u user.Info, end tokens.End) (tokens.End, error) {
 	var bound []tokens.Object
-	if account, ok := tokens.AccountOf(u.GetName()); ok {
+	account, ok := tokens.AccountOf(u.GetName())
+	if ok && o.elsewhere(end) {
+		return tokens.End{At: end.At, Issuer: end.Issuer}, nil
+	}
+	if ok {
 		bound = slices.DeleteFunc(slices.Clone(end.Bound), func(o tokens.Object) bool { return !boundsTokensOf(account, o) })
 		if account.UID = u.GetUID(); !slices.Contains(bound, account) {
 			bound = slices.Insert(bound, 0, account)
@@ -126,6 +132,13 @@ func (o *Objects) Complete(ctx context.Context, u user.Info, end tokens.End) (to
 		bound[i].UID = uid
 	}
 	return tokens.End{At: end.At, Bound: bound}, nil
+}
+
+// elsewhere reports whether a service account is an object of another cluster. Only the verified issuer
+// of its credential says so: that there is no such account here means that it was deleted. What is
+// issued for it ends with that credential, which has to have an end therefore.
+func (o *Objects) elsewhere(end tokens.End) bool {
+	return len(o.issuers) > 0 && end.Issuer != "" && !end.At.IsZero() && !slices.Contains(o.issuers, end.Issuer)
 }
 
 // boundsTokensOf reports whether a token of a service account can be bound to an object. Beside a

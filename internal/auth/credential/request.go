@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
+
 	"weir.dev/weir/internal/auth/tokens"
 )
 
@@ -17,6 +19,8 @@ type Shown struct {
 	token string
 	// others is true for a request that may have a token elsewhere.
 	others bool
+	// impersonates is true for a request that may be for another user than the token's.
+	impersonates bool
 }
 
 // End is the earliest end of all credentials of the request. Which of them identified the
@@ -38,6 +42,10 @@ func (s Shown) End() (end tokens.End, ok bool) {
 		end.At = token.At
 	}
 	end.Bound = token.Bound
+	// Only of a token that identified the user the issuer is that of the user.
+	if s.certificate.IsZero() && !s.impersonates {
+		end.Issuer = token.Issuer
+	}
 	return end, true
 }
 
@@ -70,6 +78,7 @@ func shownBy(r *http.Request) Shown {
 	// A token may be among the protocols, and a front proxy that names the user does not show the
 	// user's own credential.
 	s := Shown{others: r.Header.Get("Sec-WebSocket-Protocol") != "" || r.Header.Get("X-Remote-User") != ""}
+	_, s.impersonates = r.Header[authenticationv1.ImpersonateUserHeader]
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		s.certificate = r.TLS.PeerCertificates[0].NotAfter
 	}

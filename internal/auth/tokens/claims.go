@@ -41,8 +41,10 @@ type Token struct {
 	// nothing but showing who has it; a password never has any.
 	Grants []Grant
 	// Bound are the objects that it ends with. The token of a service account is always
-	// bound to the account.
+	// bound to the account, unless that is another cluster's.
 	Bound []Object
+	// Issuer is the issuer of the other cluster, "" for all other users.
+	Issuer string
 	// IssuedAt and ExpiresAt are in whole seconds.
 	IssuedAt, ExpiresAt time.Time
 }
@@ -56,6 +58,7 @@ type claims struct {
 	Extra  map[string][]string `json:"extra,omitempty"`
 	Grants []Grant             `json:"access,omitempty"`
 	Bound  []Object            `json:"bound,omitempty"`
+	From   string              `json:"from,omitempty"`
 }
 
 // claimsOf says what a token says.
@@ -76,6 +79,7 @@ func claimsOf(t Token, id string) *claims {
 		Extra:  t.User.GetExtra(),
 		Grants: t.Grants,
 		Bound:  t.Bound,
+		From:   t.Issuer,
 	}
 }
 
@@ -86,6 +90,7 @@ func (c *claims) token() *Token {
 		User:      &user.DefaultInfo{Name: c.Subject, UID: c.UID, Groups: c.Groups, Extra: c.Extra},
 		Grants:    c.Grants,
 		Bound:     c.Bound,
+		Issuer:    c.From,
 		IssuedAt:  c.IssuedAt.Time,
 		ExpiresAt: c.ExpiresAt.Time,
 	}
@@ -103,7 +108,7 @@ func (c *claims) Validate() error {
 		return errIncomplete
 	case c.Kind != Access && c.Kind != Password, c.Kind == Password && c.Grants != nil:
 		return errIncomplete
-	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime, !bindsAccount(c.Subject, c.Bound):
+	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime, !bindsAccount(c.Subject, c.Bound, c.From):
 		return errIncomplete
 	}
 	return nil

@@ -21,6 +21,10 @@ type End struct {
 	At time.Time
 	// Bound are the objects that the credential ends with.
 	Bound []Object
+	// Issuer is the issuer of the credential. A token has it if its user has the name of a
+	// service account that is another cluster's: such a token ends with the credential and with
+	// no account here.
+	Issuer string
 }
 
 // Object is an object of the core group by its name and UID: an object that is made later
@@ -40,13 +44,13 @@ func AccountOf(userName string) (account Object, ok bool) {
 }
 
 // bindsAccount reports whether a token of the user ends with its service account, if the
-// user is one, and whether all objects have a UID.
-func bindsAccount(userName string, bound []Object) bool {
+// user is one of this cluster, and whether all objects have a UID. issuer is that of End.
+func bindsAccount(userName string, bound []Object, issuer string) bool {
 	if slices.ContainsFunc(bound, func(o Object) bool { return o.UID == "" }) {
 		return false
 	}
 	account, ok := AccountOf(userName)
-	return !ok || slices.ContainsFunc(bound, func(o Object) bool {
+	return !ok || issuer != "" || slices.ContainsFunc(bound, func(o Object) bool {
 		account.UID = o.UID
 		return o == account
 	})

@@ -91,14 +91,14 @@ func NewIssuer(keys *Keys) *Issuer {
 // *InvalidError where end is now, or tells that the key cannot be had.
 func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Grant, lifetime time.Duration, end End) (string, Token, error) {
 	now := i.now().Truncate(time.Second)
-	t := Token{Kind: kind, User: u, Grants: grants, Bound: end.Bound, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, MaxLifetime))}
+	t := Token{Kind: kind, User: u, Grants: grants, Bound: end.Bound, Issuer: end.Issuer, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, MaxLifetime))}
 	if !end.At.IsZero() && end.At.Before(t.ExpiresAt) {
 		t.ExpiresAt = end.At.Truncate(time.Second)
 	}
 	switch {
 	case u.GetName() == "" || u.GetName() == user.Anonymous:
 		return "", Token{}, errNobody
-	case !bindsAccount(u.GetName(), end.Bound):
+	case !bindsAccount(u.GetName(), end.Bound, end.Issuer):
 		return "", Token{}, errUnbound
 	}
 	if !t.ExpiresAt.After(now) {

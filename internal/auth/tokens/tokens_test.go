@@ -25,8 +25,9 @@ func TestTokensSayWhatTheyWereIssuedFor(t *testing.T) {
 		"access to nothing": {Kind: Access, User: alice, Grants: []Grant{}},
 		"password":          {Kind: Password, User: &user.DefaultInfo{Name: "bob"}},
 		"of an account":     {Kind: Password, User: robot, Bound: []Object{robotAccount, {ResourceSecrets, "shop", "s", "8"}}},
+		"of another's":      {Kind: Access, User: robot, Grants: grants, Issuer: "https://theirs.example.com"},
 	} {
-		text, issued, err := i.Issue(context.Background(), want.Kind, want.User, want.Grants, 5*time.Minute, End{Bound: want.Bound})
+		text, issued, err := i.Issue(context.Background(), want.Kind, want.User, want.Grants, 5*time.Minute, End{Bound: want.Bound, Issuer: want.Issuer})
 		if err != nil {
 			t.Fatal(err)
 		}

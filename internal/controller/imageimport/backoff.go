@@ -69,7 +69,6 @@ func (o RetryOptions) pause(attempts int, class retryClass, asked time.Duration,
 	}
 	wait = min(wait, o.Max)
 	wait = wait/2 + time.Duration(random*float64(wait/2))
-	asked = min(asked, o.MaxRetryAfter)
 	if asked > wait {
 		return asked + time.Duration(random*float64(asked)/10)
 	}

@@ -35,8 +35,6 @@ type RetryOptions struct {
 	SlowBase time.Duration
 	// Max is the longest pause, unless the registry asks for a longer one.
 	Max time.Duration
-	// MaxRetryAfter is the longest pause that a registry may ask for.
-	MaxRetryAfter time.Duration
 }
 
 // DefaultOptions are the settings of a controller that nobody configured.
@@ -46,11 +44,10 @@ func DefaultOptions() Options {
 		Timeout:         importrequest.DefaultTimeout,
 		EventsPerSecond: 10,
 		Retry: RetryOptions{
-			Workers:       20,
-			Base:          10 * time.Second,
-			SlowBase:      time.Minute,
-			Max:           30 * time.Minute,
-			MaxRetryAfter: time.Hour,
+			Workers:  20,
+			Base:     10 * time.Second,
+			SlowBase: time.Minute,
+			Max:      30 * time.Minute,
 		},
 	}
 }
@@ -74,9 +71,6 @@ func (o RetryOptions) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, positive(path.Child("slowBase"), o.SlowBase)...)
 	if o.Max < max(o.Base, o.SlowBase) {
 		errs = append(errs, field.Invalid(path.Child("max"), o.Max.String(), "must not be less than base and slowBase"))
-	}
-	if o.MaxRetryAfter < 0 {
-		errs = append(errs, field.Invalid(path.Child("maxRetryAfter"), o.MaxRetryAfter.String(), "must not be negative"))
 	}
 	return errs
 }

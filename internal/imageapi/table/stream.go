@@ -8,11 +8,24 @@ import (
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
+
+	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/reference"
 )
 
-// repository is where a person outside would look for the images: the public address first.
+// repository is where a person outside would look for the images: the public address first. That of
+// the integrated registry is spelled as it was pushed to, which is shorter than the stream's name and
+// leads to the same.
 func repository(s *imagev1.ImageStream) string {
-	return cmp.Or(s.Status.PublicDockerImageRepository, s.Spec.DockerImageRepository, s.Status.DockerImageRepository)
+	return cmp.Or(spelled(s, s.Status.PublicDockerImageRepository), s.Spec.DockerImageRepository, spelled(s, s.Status.DockerImageRepository))
+}
+
+func spelled(s *imagev1.ImageStream, repository string) string {
+	as := reference.RepositoryOf(s.Namespace, s.Name, s.Annotations[imageapi.AnnotationRepository])
+	if host, found := strings.CutSuffix(repository, "/"+as.Key()); found {
+		return host + "/" + as.String()
+	}
+	return repository
 }
 
 // headTime is when a tag got the image it points to; zero if it points to none.

@@ -85,6 +85,14 @@ Image Reference/string//0
 				ObjectMeta: metav1.ObjectMeta{Name: "public"}, Spec: imagev1.ImageStreamSpec{DockerImageRepository: "q.io/x"},
 				Status: imagev1.ImageStreamStatus{DockerImageRepository: "reg:5000/p/public", PublicDockerImageRepository: "reg.example/p/public"},
 			},
+			{
+				ObjectMeta: metav1.ObjectMeta{Name: "charts.x2f.web", Namespace: "p", Annotations: map[string]string{"weir.dev/repository": "charts/web"}},
+				Status:     imagev1.ImageStreamStatus{DockerImageRepository: "reg:5000/p/charts.x2f.web"},
+			},
+			{
+				ObjectMeta: metav1.ObjectMeta{Name: "wrong", Namespace: "p", Annotations: map[string]string{"weir.dev/repository": "charts/web"}},
+				Status:     imagev1.ImageStreamStatus{DockerImageRepository: "reg:5000/p/wrong", PublicDockerImageRepository: "reg.example/p/wrong"},
+			},
 		}}, `
 Name/string/name/0
 Image Repository/string//0
@@ -94,6 +102,8 @@ Updated/string//0
 "local" | "reg:5000/p/local" | "new,old,failed" | "2 minutes ago"
 "spec" | "q.io/x" | "" | ""
 "public" | "reg.example/p/public" | "" | ""
+"charts.x2f.web" | "reg:5000/p/charts/web" | "" | ""
+"wrong" | "reg.example/p/wrong" | "" | ""
 `},
 		"imagestreamtags": {ImageStreamTags(clock()), &imagev1.ImageStreamTag{ObjectMeta: metav1.ObjectMeta{Name: "s:t", CreationTimestamp: before(time.Hour)}, Image: image}, `
 Name/string/name/0

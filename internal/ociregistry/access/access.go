@@ -61,6 +61,8 @@ type Options struct {
 	// TrustedProxies are addresses whose Forwarded and X-Forwarded-* headers tell which
 	// host and scheme the client asked. Headers from elsewhere are not looked at.
 	TrustedProxies []netip.Prefix
+	// AccountIssuers are the issuers of the API's own service account tokens.
+	AccountIssuers []string
 	// Now is the time; nil is time.Now.
 	Now ociregistry.Clock
 }
@@ -119,7 +121,7 @@ func New(o Options) (*Access, error) {
 		reviewer: cache.New(tokenReviewer{client.AuthenticationV1().TokenReviews()}, false, knownTokenTTL, unknownTokenTTL),
 		rights:   auth.New(authorizer),
 		issuer:   tokens.NewIssuer(keys),
-		objects:  credential.NewObjects(objects, o.Now),
+		objects:  credential.NewObjects(objects, o.AccountIssuers, o.Now),
 		realm:    r,
 		lifetime: cmp.Or(o.Lifetime, DefaultLifetime),
 		now:      o.Now,

@@ -85,7 +85,7 @@ func (a *Access) identifyOurs(ctx context.Context, secret string) (identity, err
 	if err := a.objects.Exist(ctx, t.Bound); err != nil {
 		return identity{}, ended(err)
 	}
-	who := identity{user: t.User, end: tokens.End{At: t.ExpiresAt, Bound: t.Bound}}
+	who := identity{user: t.User, end: tokens.End{At: t.ExpiresAt, Bound: t.Bound, Issuer: t.Issuer}}
 	if t.Kind == tokens.Access {
 		who.grants = grantsOf(t.Grants)
 	}

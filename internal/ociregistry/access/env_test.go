@@ -143,7 +143,7 @@ func (w *world) access() *Access {
 		reviewer: w,
 		rights:   auth.New(authorizerFunc(w.Authorize)),
 		issuer:   tokens.NewIssuer(keys),
-		objects:  credential.NewObjects(w.objects, w.now),
+		objects:  credential.NewObjects(w.objects, nil, w.now),
 		lifetime: DefaultLifetime,
 		now:      w.now,
 	}

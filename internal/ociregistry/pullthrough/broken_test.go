@@ -436,7 +436,11 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		r := newRig(t)
 		o := ociregistry.Wanted{Size: -1, Sources: []ociregistry.Source{source(t, strings.TrimPrefix(gone.URL, "http://")+"/team/app")}}
 		_, err := r.Blob(t.Context(), in(app, d, o))
-		wantError(t, err, ociregistry.CodeUnavailable, strings.TrimPrefix(gone.URL, "http://"))
+		e := wantError(t, err, ociregistry.CodeUnavailable, strings.TrimPrefix(gone.URL, "http://"))
+		// The log has the same words once, and behind them what is for the log alone.
+		if text := e.Error(); strings.Count(text, "no answer") != 1 || strings.Count(text, "connection refused") != 1 || strings.Contains(e.Message, "connection refused") {
+			t.Errorf("the log has %q", text)
+		}
 	})
 	t.Run("no source is named", func(t *testing.T) {
 		r := newRig(t)

@@ -107,7 +107,7 @@ func (j *job) toError(cause *upstream.Error) *ociregistry.Error {
 	text := fmt.Sprintf("fetching %s from %s: %s", j.Digest, cause.Source, cause.Error())
 	switch opennessOf(cause.Code) {
 	case notReached, senseless:
-		e := ociregistry.NewError(ociregistry.CodeUnavailable, "%s", text).Because(cause.InFull())
+		e := ociregistry.NewError(ociregistry.CodeUnavailable, "%s", text).Because(cause.LeftOut())
 		e.RetryAfter = cause.RetryAfter
 		if cause.Code == upstream.CodeTooManyRequests {
 			e.Code, e.RetryAfter = ociregistry.CodeTooManyRequests, max(cause.RetryAfter, time.Second)
@@ -117,7 +117,7 @@ func (j *job) toError(cause *upstream.Error) *ociregistry.Error {
 		text += "; a pull secret that it accepts has to be in namespace " + j.Namespace
 	case hasNot:
 	}
-	return ociregistry.NewError(j.unknown(), "%s", text).Because(cause.InFull())
+	return ociregistry.NewError(j.unknown(), "%s", text).Because(cause.LeftOut())
 }
 
 // gaveUp is the error of a caller that left, or of a process that ends.

@@ -2,9 +2,6 @@ package streams
 
 // Annotations of Weir's own that the registry writes or obeys.
 const (
-	// AnnotationRepository on a stream that a push made: the path below the namespace
-	// that was pushed to, where that is not the stream's name.
-	AnnotationRepository = "weir.dev/repository"
 	// AnnotationSubject on an Image: the digest of the manifest that this one is about.
 	AnnotationSubject = "weir.dev/subject"
 	// AnnotationArtifactType on an Image that is no container image: what it is.

@@ -51,11 +51,16 @@ func (l *listing) after(last string) []named {
 		slices.SortFunc(l.repos, func(a, b named) int { return strings.Compare(a.name, b.name) })
 		l.names, l.made = names, true
 	}
-	i, found := slices.BinarySearchFunc(l.repos, last, func(r named, last string) int { return strings.Compare(r.name, last) })
+	return after(l.repos, last)
+}
+
+// after is the part of a sorted list that comes after a name.
+func after(repos []named, last string) []named {
+	i, found := slices.BinarySearchFunc(repos, last, func(r named, last string) int { return strings.Compare(r.name, last) })
 	if found {
 		i++
 	}
-	return l.repos[i:]
+	return repos[i:]
 }
 
 // Repositories implements ociregistry.Directory. A user sees the streams of the
@@ -68,15 +73,17 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 		return nil, false, trouble(err, "listing repositories")
 	}
 	names = []string{}
-	for rest := d.listing.after(last); len(rest) > 0; {
+	list := d.listing.after(last)
+	for rest := d.skips.over(v.id, list); len(rest) > 0; {
 		part := rest[:min(chunk, len(rest))]
-		rest = rest[len(part):]
 		seen, err := v.see(ctx, part, all)
 		switch {
 		case errors.Is(err, errManyReviews) && len(names) > 0:
+			d.skips.add(v.id, after(list, names[len(names)-1]), rest)
 			return names, true, nil
 		case errors.Is(err, errManyReviews):
-			return nil, false, tooManyNamespaces()
+			d.skips.add(v.id, list, rest)
+			return nil, false, tooManyReviews()
 		case err != nil:
 			return nil, false, trouble(err, "listing repositories")
 		}
@@ -89,12 +96,13 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 				names = append(names, repo.name)
 			}
 		}
+		rest = rest[len(part):]
 	}
 	return names, false, nil
 }
 
-func tooManyNamespaces() *ociregistry.Error {
-	e := ociregistry.NewError(ociregistry.CodeTooManyRequests, "there are too many namespaces to find the repositories that you may see at once; try again: the next request looks through more of them")
+func tooManyReviews() *ociregistry.Error {
+	e := ociregistry.NewError(ociregistry.CodeTooManyRequests, "there are too many namespaces and repositories to find those that you may see at once; try again: the next request goes on from there")
 	e.RetryAfter = retryAfter
 	return e
 }

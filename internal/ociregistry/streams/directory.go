@@ -79,6 +79,7 @@ type Directory struct {
 	turns      *turns
 	reviews    *reviews
 	listing    *listing
+	skips      *skips
 	removals   *removals
 }
 
@@ -99,7 +100,7 @@ func New(o Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api, o.Now)}
+	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api, o.Now), skips: newSkips(o.Now)}
 	d.known = newKnown(o.Now)
 	d.live = newLiveReads(api.stream, d.known, o.Now)
 	d.images = newImages(api.image, o.Now)

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/stream"
 )
 
@@ -143,10 +144,10 @@ func TestTrimKeepsWhatIsRead(t *testing.T) {
 	full.Status.Tags[0].Conditions = []imagev1.TagEventCondition{{Message: "long"}}
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	full.Labels = map[string]string{"a": "b"}
-	full.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", AnnotationRepository: "a/b"}
+	full.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", imageapi.AnnotationRepository: "a/b"}
 	full.Spec.Tags = []imagev1.TagReference{specTag("z", true, "description", "long", AnnotationMirror, "disabled"), specTag("a", false, "description", "long")}
 	want := imageStream(tagged("b", items(2, "x=quay.io/one/app")), tagged("a", items(1, "y")))
-	want.Annotations = map[string]string{AnnotationRepository: "a/b"}
+	want.Annotations = map[string]string{imageapi.AnnotationRepository: "a/b"}
 	want.Spec.Tags = []imagev1.TagReference{specTag("z", true, AnnotationMirror, "disabled")}
 	for range 2 {
 		trim(full)
@@ -169,7 +170,7 @@ func TestRepositoryOf(t *testing.T) {
 		"nested with other escaped parts": {"a.x2f.b.x2d2.c", "a/b--c", "ns/a/b--c"},
 	} {
 		s := imageStream()
-		s.Name, s.Annotations = test.stream, map[string]string{AnnotationRepository: test.annotation}
+		s.Name, s.Annotations = test.stream, map[string]string{imageapi.AnnotationRepository: test.annotation}
 		if got := repositoryOf(s); got.String() != test.want || got.Stream != test.stream {
 			t.Errorf("%s: %+v, want %s", name, got, test.want)
 		}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/ociregistry"
 )
 
@@ -256,7 +257,7 @@ func catalog(names []string, granted ...string) (*Directory, *rights, *clock) {
 	for _, g := range granted {
 		r.granted[g] = true
 	}
-	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r, c.Now)}
+	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r, c.Now), skips: newSkips(c.Now)}
 	d.listing = newListing(d.known)
 	var list []any
 	for _, name := range names {
@@ -271,7 +272,7 @@ func streamCalled(name string) *imagev1.ImageStream {
 	s := imageStream()
 	s.Namespace, s.Name, _ = strings.Cut(name, "/")
 	if path != "" {
-		s.Annotations = map[string]string{AnnotationRepository: path}
+		s.Annotations = map[string]string{imageapi.AnnotationRepository: path}
 	}
 	return s
 }
@@ -373,6 +374,64 @@ func TestReviewsOfARequestAreBounded(t *testing.T) {
 			}
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// TestManyStreamsOfUnsureRules holds that a user whose rules do not say everything gets to the end of
+// any number of streams, however long each request takes, and that a right shows after a while.
+func TestManyStreamsOfUnsureRules(t *testing.T) {
+	var names []string
+	for i := range 50 {
+		names = append(names, numbered("n"+strconv.Itoa(i)+"/s", 200)...)
+	}
+	slices.Sort(names)
+	u := &user.DefaultInfo{Name: "u"}
+	for name, granted := range map[string][]string{
+		"one at the end":       {names[len(names)-1]},
+		"one at the beginning": {names[0]},
+		"two":                  {names[10], names[7000]},
+		"none":                 nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, r, c := catalog(names)
+			r.unsure = true
+			for _, g := range granted {
+				r.granted["u get/layers "+g] = true
+			}
+			list := func() (got []string) {
+				last := ""
+				for requests := range 20 {
+					page, more, err := d.Repositories(t.Context(), u, last, 100)
+					if n := len(r.requests()); n > maxRequestReviews+maxConcurrentReviews {
+						t.Fatalf("one request asked %d times", n)
+					}
+					if got = append(got, page...); len(page) > 0 {
+						last = page[len(page)-1]
+					}
+					if err == nil && !more {
+						return got
+					}
+					if refusal := (*ociregistry.Error)(nil); err != nil && !errors.As(err, &refusal) {
+						t.Fatal(err)
+					}
+					c.pass(reviewFor) // nothing of the reviews counts any more
+					if requests == 19 {
+						t.Fatal("there is no end")
+					}
+				}
+				return got
+			}
+			if got := list(); !slices.Equal(got, granted) {
+				t.Errorf("got %q, want %q", got, granted)
+			}
+			c.pass(nothingFor)
+			r.granted["u get/layers "+names[5000]] = true
+			want := append(slices.Clone(granted), names[5000])
+			slices.Sort(want)
+			if got := list(); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}

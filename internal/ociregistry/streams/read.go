@@ -7,6 +7,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -52,11 +53,5 @@ func (d *Directory) seek(ctx context.Context, id types.NamespacedName, has func(
 // repositoryOf is the repository of a stream, spelled as it was pushed to. What somebody
 // wrote into the annotation counts only if it leads to this very stream.
 func repositoryOf(s *imagev1.ImageStream) reference.Repository {
-	repo := reference.Repository{Namespace: s.Namespace, Path: s.Name, Stream: s.Name}
-	if path := s.Annotations[AnnotationRepository]; path != "" {
-		if spelled, err := reference.ParseRepository(s.Namespace + "/" + path); err == nil && spelled.Stream == s.Name {
-			repo.Path = spelled.Path
-		}
-	}
-	return repo
+	return reference.RepositoryOf(s.Namespace, s.Name, s.Annotations[imageapi.AnnotationRepository])
 }

@@ -130,7 +130,7 @@ func (d *Directory) provision(ctx context.Context, p ociregistry.Push) error {
 	}
 	s := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: p.Repository.Namespace, Name: p.Repository.Stream}}
 	if p.Repository.Path != p.Repository.Stream {
-		s.Annotations = map[string]string{AnnotationRepository: p.Repository.Path}
+		s.Annotations = map[string]string{imageapi.AnnotationRepository: p.Repository.Path}
 	}
 	_, err = client.ImageStreams(p.Repository.Namespace).Create(ctx, s, metav1.CreateOptions{})
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
