@@ -78,13 +78,13 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("the configuration is not valid YAML: %w", err)
+		return nil, notYAML(err)
 	}
 	switch err := reader.Decode(&another); {
 	case errors.Is(err, io.EOF):
 		return document.Content[0], nil
 	case err != nil:
-		return nil, fmt.Errorf("the configuration is not valid YAML: %w", err)
+		return nil, notYAML(err)
 	}
 	return nil, fmt.Errorf("the configuration has a second document, at line %d: only one is read", another.Line)
 }

@@ -2,11 +2,13 @@ package standalone_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
@@ -108,6 +110,39 @@ func TestStartThatIsGivenUpReleasesTheFolder(t *testing.T) {
 		t.Error("a start with a context that has ended succeeded")
 	}
 	start(t, dir)
+}
+
+func TestEtcdThatIsAwayIsNamed(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed.Close()
+	servers := []string{"http://" + closed.Addr().String(), "http://" + silent.Addr().String()}
+	o := standalone.NewOptions()
+	o.DataDir, o.Registry.Enabled = t.TempDir(), false
+	o.Host.ControlPlane.SecureServing.BindPort = 0
+	o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList = servers
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // instead of five
+	defer cancel()
+	_, err = standalone.New(ctx, o)
+	if err == nil {
+		t.Fatal("a start without etcd succeeded")
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %s to notice", took)
+	}
+	for _, want := range []string{"--etcd-servers " + strings.Join(servers, ","), "--etcd-cafile", servers[0] + ": ", "connection refused", servers[1] + ": "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
 }
 
 func TestTokenSecretsTellTheServersAuthority(t *testing.T) {
