@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -42,6 +43,10 @@ const (
 	frontProxyName = "weir-front-proxy"
 	tokenIssuer    = "https://kubernetes.default.svc"
 	pkiFolder      = "pki"
+
+	// eventTTL keeps the Events of a night until the morning. Weir writes some 20 a second at most,
+	// of about 1 KB, so that they take a small part of etcd's quota.
+	eventTTL = 12 * time.Hour
 )
 
 // Options are the settings of the control plane: Kubernetes' own flags, with
@@ -74,6 +79,7 @@ func NewOptions() *Options {
 	cp.Authentication.ServiceAccounts.Issuers = []string{tokenIssuer}
 	cp.SystemNamespaces = []string{"kube-system", "kube-public", "default", SharedNamespace}
 	cp.GenericServerRunOptions.ShutdownDelayDuration = 0
+	cp.EventTTL = eventTTL
 	return &Options{DataDir: "weir-data", ControlPlane: cp}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	certutil "k8s.io/client-go/util/cert"
@@ -68,6 +69,24 @@ func TestValidate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Events of the evening are there in the morning, unless the flag says otherwise.
+func TestEventsOutliveANight(t *testing.T) {
+	o := NewOptions()
+	if got := o.ControlPlane.EventTTL; got != 12*time.Hour {
+		t.Errorf("Events are kept for %s, want 12h", got)
+	}
+	var sections cliflag.NamedFlagSets
+	o.AddFlags(&sections)
+	for _, fs := range sections.FlagSets {
+		if fs.Lookup("event-ttl") == nil {
+			continue
+		}
+		if err := fs.Set("event-ttl", "2h"); err != nil || o.ControlPlane.EventTTL != 2*time.Hour {
+			t.Errorf("--event-ttl=2h: %v, Events are kept for %s", err, o.ControlPlane.EventTTL)
+		}
 	}
 }
 
