@@ -32,7 +32,7 @@ func logOutcome(ctx context.Context, isi *imagev1.ImageStreamImport, dryRun []st
 	logger.Info(message, "imageStream", klog.KObj(isi), "why", askedBy(isi), "tags", imported, "failed", failed)
 }
 
-// askedBy is what one of Weir's controllers made an import for, or "request".
+// askedBy names why one of Weir's controllers made an import; all others are a "request".
 func askedBy(isi *imagev1.ImageStreamImport) string {
 	switch cause := isi.Annotations[imageapi.AnnotationImportCause]; cause {
 	case "spec", "retry", "schedule":
@@ -83,7 +83,7 @@ func cut(text string) string {
 	return strings.ToValidUTF8(text[:maxLoggedText], "") + "…"
 }
 
-// firstOf bounds a list and says how much is left out.
+// firstOf bounds a list and counts the rest.
 func firstOf(all []string) []string {
 	if len(all) <= maxLogged {
 		return all
