@@ -1,12 +1,13 @@
-package config
+// Package yamlhint provides hints for errors of YAML parsers, which name what they stumbled
+// over and not what to change.
+package yamlhint
 
 import (
 	"fmt"
 	"strings"
 )
 
-// hints are what helps against errors of the YAML parser that do not say it themselves, by a
-// part of their text.
+// hints are what helps against an error, by a part of its text. The first match counts.
 var hints = []struct{ part, hint string }{
 	{"found character that cannot start any token", "indent with spaces, since tabs are not allowed, and put text that begins with @, ` or % in quotes"},
 	{"found a tab character", "indent with spaces, since tabs are not allowed"},
@@ -17,12 +18,15 @@ var hints = []struct{ part, hint string }{
 	{"could not find expected ':'", "a setting is a name, a colon, a space and a value"},
 }
 
-// notYAML wraps an error of the YAML parser, with what helps.
-func notYAML(err error) error {
+// Add returns err with a hint behind its text, or err where there is none.
+func Add(err error) error {
+	if err == nil {
+		return nil
+	}
 	for _, h := range hints {
 		if strings.Contains(err.Error(), h.part) {
-			return fmt.Errorf("the configuration is not valid YAML: %w (%s)", err, h.hint)
+			return fmt.Errorf("%w (%s)", err, h.hint)
 		}
 	}
-	return fmt.Errorf("the configuration is not valid YAML: %w", err)
+	return err
 }
