@@ -99,7 +99,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := s.addParts(); err != nil {
 		return nil, err
 	}
-	allRooms.add(s)
+	allRunning.add(s)
 	return s, s.control.WriteKubeconfig()
 }
 
@@ -173,7 +173,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
-	allRooms.remove(s)
+	allRunning.remove(s)
 	s.parts.Stop()
 	if s.registry != nil {
 		s.registry.stop()

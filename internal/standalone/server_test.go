@@ -2,10 +2,12 @@ package standalone_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -192,7 +194,11 @@ func TestKubeconfigWorksBesideAnotherCertificate(t *testing.T) {
 	e := testenv.Start(t, func(o *standalone.Options) { // logs in with the kubeconfig
 		pair := &o.Host.ControlPlane.SecureServing.ServerCert.CertKey
 		pair.CertFile, pair.KeyFile = filepath.Join(dir, "own.crt"), filepath.Join(dir, "own.key")
+		testenv.WithRegistry(o)
+		o.Registry.CertFile, o.Registry.KeyFile = pair.CertFile, pair.KeyFile
 	})
+	wantExpiry(t, e, "api", cert)
+	wantExpiry(t, e, "registry", cert)
 	config := rest.CopyConfig(e.Config)
 	config.CAData, config.ServerName = cert, "weir.example.com"
 	client, err := kubernetes.NewForConfig(config)
@@ -201,6 +207,26 @@ func TestKubeconfigWorksBesideAnotherCertificate(t *testing.T) {
 	}
 	if _, err := client.Discovery().ServerVersion(); err != nil {
 		t.Errorf("under the certificate's name: %v", err)
+	}
+}
+
+// wantExpiry holds that the metrics have the end of a listener's certificate.
+func wantExpiry(t *testing.T, e *testenv.Env, listener string, cert []byte) {
+	t.Helper()
+	chain, err := certutil.ParseCertsPEM(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scraped, err := e.Kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("\nweir_certificate_expiration_timestamp_seconds{listener=%q} ", listener)
+	_, rest, found := strings.Cut(string(scraped), name)
+	value, _, _ := strings.Cut(rest, "\n")
+	end, err := strconv.ParseFloat(value, 64)
+	if !found || err != nil || int64(end) != chain[0].NotAfter.Unix() {
+		t.Errorf("the end of the certificate of %s is %q, want %d", listener, value, chain[0].NotAfter.Unix())
 	}
 }
 
