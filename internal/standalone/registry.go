@@ -80,7 +80,7 @@ type registry struct {
 	ownsStorage atomic.Bool
 	stopping    sync.Once
 	health      storageHealth
-	// certificateFile is what it serves with, nil over HTTP.
+	// certificateFile is that of the certificate it serves with, nil over HTTP.
 	certificateFile atomic.Pointer[string]
 }
 
