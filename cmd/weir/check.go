@@ -16,7 +16,7 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check configuration and flags without starting anything",
 		Long: `Takes the flags of weir serve and reports everything that is wrong with them and with
 the files that they name: the configuration, registries.conf, authorities, certificates,
-the audit policy. It starts nothing, writes nothing, and asks neither etcd nor the
+the audit policy, authentication and traces. It starts nothing, writes nothing, and asks neither etcd nor the
 registry's storage, so it can be run beside a server.`,
 		Example: `  weir check --config weir.yaml --registries-conf registries.conf`,
 		Args:    cobra.NoArgs,

@@ -10,6 +10,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"weir.dev/weir/internal/yamlhint"
 )
 
 // maxFile is the largest file that is read, in bytes.
@@ -78,13 +80,13 @@ func parseDocument(data []byte) (*yaml.Node, error) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("the configuration is not valid YAML: %w", err)
+		return nil, fmt.Errorf("the configuration is not valid YAML: %w", yamlhint.Add(err))
 	}
 	switch err := reader.Decode(&another); {
 	case errors.Is(err, io.EOF):
 		return document.Content[0], nil
 	case err != nil:
-		return nil, fmt.Errorf("the configuration is not valid YAML: %w", err)
+		return nil, fmt.Errorf("the configuration is not valid YAML: %w", yamlhint.Add(err))
 	}
 	return nil, fmt.Errorf("the configuration has a second document, at line %d: only one is read", another.Line)
 }

@@ -30,6 +30,10 @@ func TestKeepsDataOverARestart(t *testing.T) {
 				}
 			})
 			withMember(t, dir, func(c *clientv3.Client) {
+				away := "unix://" + filepath.Join(t.TempDir(), "away.sock")
+				if err := (etcd.External{Servers: []string{away, c.Endpoints()[0]}}).Reach(ctx); err != nil {
+					t.Errorf("one of two servers answers: %v", err)
+				}
 				got, err := c.Get(ctx, "k")
 				if err != nil {
 					t.Fatal(err)

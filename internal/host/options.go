@@ -45,6 +45,10 @@ const (
 	frontProxyName = "weir-front-proxy"
 	tokenIssuer    = "https://kubernetes.default.svc"
 	pkiFolder      = "pki"
+
+	// eventTTL keeps the Events of a night until the morning. Weir writes some 20 a second at most,
+	// of about 1 KB, so that they take a small part of etcd's quota.
+	eventTTL = 12 * time.Hour
 )
 
 // Options are the settings of the control plane: Kubernetes' own flags, with
@@ -83,6 +87,7 @@ func NewOptions() *Options {
 	// Watches would otherwise hold up the end for as long as a request may take, a minute.
 	cp.GenericServerRunOptions.ShutdownSendRetryAfter = true
 	cp.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchGrace
+	cp.EventTTL = eventTTL
 	return &Options{DataDir: "weir-data", ControlPlane: cp}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	certutil "k8s.io/client-go/util/cert"
@@ -37,6 +38,18 @@ func files(t *testing.T) (cert, key, otherKey string) {
 
 func TestValidate(t *testing.T) {
 	cert, key, otherKey := files(t)
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const authentication = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njwt:\n"
+	tab := write("tab.yaml", "apiVersion: v1\n\tkind: x\n")
+	noIssuer := write("no-issuer.yaml", authentication+"- claimMappings: {username: {claim: sub, prefix: ''}}\n")
+	issuer := write("issuer.yaml", authentication+"- issuer: {url: https://login.example.com, audiences: [weir]}\n  claimMappings: {username: {claim: sub, prefix: ''}}\n")
+	manyTraces := write("traces.yaml", "apiVersion: apiserver.config.k8s.io/v1\nkind: TracingConfiguration\nsamplingRatePerMillion: 2000000\n")
 	for name, test := range map[string]struct {
 		change func(*Options)
 		want   []string
@@ -53,6 +66,17 @@ func TestValidate(t *testing.T) {
 		"a log without policy": {func(o *Options) { o.ControlPlane.Audit.LogOptions.Path = "-" }, []string{"--audit-log-path needs --audit-policy-file"}},
 		"a webhook without policy": {func(o *Options) { o.ControlPlane.Audit.WebhookOptions.ConfigFile = cert },
 			[]string{"--audit-webhook-config-file needs --audit-policy-file"}},
+		"a policy with a tab": {func(o *Options) { o.ControlPlane.Audit.PolicyFile = tab },
+			[]string{"--audit-policy-file", tab, "tabs are not allowed"}},
+		"an authentication with a tab": {func(o *Options) { o.ControlPlane.Authentication.AuthenticationConfigFile = tab },
+			[]string{"--authentication-config", tab, "tabs are not allowed"}},
+		"an authentication without an issuer": {func(o *Options) { o.ControlPlane.Authentication.AuthenticationConfigFile = noIssuer },
+			[]string{"--authentication-config", "jwt[0].issuer.url"}},
+		"an authentication": {func(o *Options) { o.ControlPlane.Authentication.AuthenticationConfigFile = issuer }, nil},
+		"traces with a tab": {func(o *Options) { o.ControlPlane.Traces.ConfigFile = tab },
+			[]string{"--tracing-config-file " + tab, "tabs are not allowed"}},
+		"traces of more than all": {func(o *Options) { o.ControlPlane.Traces.ConfigFile = manyTraces },
+			[]string{"--tracing-config-file " + manyTraces, "samplingRatePerMillion"}},
 		"a policy that is none": {func(o *Options) { o.ControlPlane.Audit.PolicyFile = cert }, []string{"--audit-policy-file", cert}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +92,24 @@ func TestValidate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Events of the evening are there in the morning, unless the flag says otherwise.
+func TestEventsOutliveANight(t *testing.T) {
+	o := NewOptions()
+	if got := o.ControlPlane.EventTTL; got != 12*time.Hour {
+		t.Errorf("Events are kept for %s, want 12h", got)
+	}
+	var sections cliflag.NamedFlagSets
+	o.AddFlags(&sections)
+	for _, fs := range sections.FlagSets {
+		if fs.Lookup("event-ttl") == nil {
+			continue
+		}
+		if err := fs.Set("event-ttl", "2h"); err != nil || o.ControlPlane.EventTTL != 2*time.Hour {
+			t.Errorf("--event-ttl=2h: %v, Events are kept for %s", err, o.ControlPlane.EventTTL)
+		}
 	}
 }
 

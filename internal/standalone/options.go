@@ -4,6 +4,7 @@
 package standalone
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/controller/manager"
+	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 )
 
@@ -109,16 +111,19 @@ func (o *Options) reachableFromElsewhere() bool {
 	return !o.Host.ControlPlane.SecureServing.BindAddress.IsLoopback() || o.Registry.Enabled && !o.Registry.BindAddress.IsLoopback()
 }
 
-// explain names the etcd that did not answer while the servers were made.
-func (o *Options) explain(err error) error {
-	if o.embedsEtcd() || !strings.Contains(err.Error(), "etcd grpc connection not ready") { // not all of it is wrapped
-		return err
-	}
-	servers := strings.Join(o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList, ",")
-	return fmt.Errorf("the etcd at --etcd-servers %s does not answer; see also --etcd-cafile, --etcd-certfile and --etcd-keyfile: %w", servers, err)
-}
-
 // embedsEtcd tells whether no etcd was named.
 func (o *Options) embedsEtcd() bool {
 	return len(o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList) == 0
+}
+
+// reachEtcd reports an etcd of --etcd-servers that does not answer, sooner than the servers
+// that use it would and by its flag.
+func (o *Options) reachEtcd(ctx context.Context) error {
+	t := o.Host.ControlPlane.Etcd.StorageConfig.Transport
+	external := etcd.External{Servers: t.ServerList, CAFile: t.TrustedCAFile, CertFile: t.CertFile, KeyFile: t.KeyFile}
+	if err := external.Reach(ctx); err != nil {
+		return fmt.Errorf("the etcd at --etcd-servers %s does not answer; see also --etcd-cafile, --etcd-certfile and --etcd-keyfile: %w",
+			strings.Join(t.ServerList, ","), err)
+	}
+	return nil
 }

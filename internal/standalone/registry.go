@@ -80,6 +80,8 @@ type registry struct {
 	ownsStorage atomic.Bool
 	stopping    sync.Once
 	health      storageHealth
+	// certificateFile is that of the certificate it serves with, nil over HTTP.
+	certificateFile atomic.Pointer[string]
 }
 
 // newRegistry opens the port and the storage, so that an error of either is reported before
@@ -318,6 +320,7 @@ func (r *registry) certificates(s *Server) (serve func() error, err error) {
 		content.Run(ctx, 1)
 		return nil
 	})
+	r.certificateFile.Store(&certFile)
 	certificate := currentCertificate{content: content}
 	return func() error {
 		r.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get}

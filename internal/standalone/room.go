@@ -6,12 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"k8s.io/component-base/metrics"
-	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/diskspace"
@@ -111,48 +109,10 @@ var (
 	etcdInUseDesc   = metrics.NewDesc("weir_etcd_in_use_bytes", "Bytes that the embedded etcd's database holds, without free pages of its file.", nil, nil, metrics.ALPHA, "")
 	etcdQuotaDesc   = metrics.NewDesc("weir_etcd_quota_bytes", "Bytes that it may hold.", nil, nil, metrics.ALPHA, "")
 	etcdRefusedDesc = metrics.NewDesc("weir_etcd_refused_total", "Writes that the embedded etcd refused because the disk or the database had no room for them.", nil, nil, metrics.ALPHA, "")
-
-	allRooms      = &rooms{servers: map[*Server]struct{}{}}
-	registerRooms = sync.OnceFunc(func() { legacyregistry.CustomMustRegister(allRooms) })
 )
 
-// rooms are the servers of this process whose room is told when metrics are read. Of several,
-// which only tests have, one counts.
-type rooms struct {
-	metrics.BaseStableCollector
-	mu      sync.Mutex
-	servers map[*Server]struct{}
-}
-
-func (r *rooms) add(s *Server) {
-	registerRooms()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.servers[s] = struct{}{}
-}
-
-func (r *rooms) remove(s *Server) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.servers, s)
-}
-
-// DescribeWithStability implements metrics.StableCollector.
-func (*rooms) DescribeWithStability(ch chan<- *metrics.Desc) {
-	for _, d := range []*metrics.Desc{diskFreeDesc, diskReserveDesc, etcdInUseDesc, etcdQuotaDesc, etcdRefusedDesc} {
-		ch <- d
-	}
-}
-
-// CollectWithStability implements metrics.StableCollector.
-func (r *rooms) CollectWithStability(ch chan<- metrics.Metric) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for s := range r.servers {
-		s.collectRoom(ch)
-		return
-	}
-}
+// roomDescs are the metrics of collectRoom.
+var roomDescs = []*metrics.Desc{diskFreeDesc, diskReserveDesc, etcdInUseDesc, etcdQuotaDesc, etcdRefusedDesc}
 
 func (s *Server) collectRoom(ch chan<- metrics.Metric) {
 	gauge := func(d *metrics.Desc, value int64, of ...string) {

@@ -94,12 +94,12 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	if s.host, err = host.New(s.control, extension); err != nil {
-		return nil, o.explain(err)
+		return nil, err
 	}
 	if err := s.addParts(); err != nil {
 		return nil, err
 	}
-	allRooms.add(s)
+	allRunning.add(s)
 	return s, s.control.WriteKubeconfig()
 }
 
@@ -173,7 +173,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
-	allRooms.remove(s)
+	allRunning.remove(s)
 	s.parts.Stop()
 	if s.registry != nil {
 		s.registry.stop()
@@ -197,7 +197,7 @@ func (s *Server) Close() {
 
 func (s *Server) startEtcd(ctx context.Context) error {
 	if !s.options.embedsEtcd() {
-		return nil
+		return s.options.reachEtcd(ctx)
 	}
 	var err error
 	if s.etcd, err = etcd.Start(ctx, s.options.Config.EtcdOptions(s.options.etcdFolder())); err != nil {

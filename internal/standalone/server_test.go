@@ -2,11 +2,15 @@ package standalone_test
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
@@ -110,6 +114,39 @@ func TestStartThatIsGivenUpReleasesTheFolder(t *testing.T) {
 	start(t, dir)
 }
 
+func TestEtcdThatIsAwayIsNamed(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed.Close()
+	servers := []string{"http://" + closed.Addr().String(), "http://" + silent.Addr().String()}
+	o := standalone.NewOptions()
+	o.DataDir, o.Registry.Enabled = t.TempDir(), false
+	o.Host.ControlPlane.SecureServing.BindPort = 0
+	o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList = servers
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // instead of five
+	defer cancel()
+	_, err = standalone.New(ctx, o)
+	if err == nil {
+		t.Fatal("a start without etcd succeeded")
+	}
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %s to notice", took)
+	}
+	for _, want := range []string{"--etcd-servers " + strings.Join(servers, ","), "--etcd-cafile", servers[0] + ": ", "connection refused", servers[1] + ": "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}
+
 func TestTokenSecretsTellTheServersAuthority(t *testing.T) {
 	e := start(t, t.TempDir())
 	ns := e.Namespace(t, "tokens")
@@ -157,7 +194,11 @@ func TestKubeconfigWorksBesideAnotherCertificate(t *testing.T) {
 	e := testenv.Start(t, func(o *standalone.Options) { // logs in with the kubeconfig
 		pair := &o.Host.ControlPlane.SecureServing.ServerCert.CertKey
 		pair.CertFile, pair.KeyFile = filepath.Join(dir, "own.crt"), filepath.Join(dir, "own.key")
+		testenv.WithRegistry(o)
+		o.Registry.CertFile, o.Registry.KeyFile = pair.CertFile, pair.KeyFile
 	})
+	wantExpiry(t, e, "api", cert)
+	wantExpiry(t, e, "registry", cert)
 	config := rest.CopyConfig(e.Config)
 	config.CAData, config.ServerName = cert, "weir.example.com"
 	client, err := kubernetes.NewForConfig(config)
@@ -166,6 +207,26 @@ func TestKubeconfigWorksBesideAnotherCertificate(t *testing.T) {
 	}
 	if _, err := client.Discovery().ServerVersion(); err != nil {
 		t.Errorf("under the certificate's name: %v", err)
+	}
+}
+
+// wantExpiry holds that the metrics have the end of a listener's certificate.
+func wantExpiry(t *testing.T, e *testenv.Env, listener string, cert []byte) {
+	t.Helper()
+	chain, err := certutil.ParseCertsPEM(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scraped, err := e.Kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("\nweir_certificate_expiration_timestamp_seconds{listener=%q} ", listener)
+	_, rest, found := strings.Cut(string(scraped), name)
+	value, _, _ := strings.Cut(rest, "\n")
+	end, err := strconv.ParseFloat(value, 64)
+	if !found || err != nil || int64(end) != chain[0].NotAfter.Unix() {
+		t.Errorf("the end of the certificate of %s is %q, want %d", listener, value, chain[0].NotAfter.Unix())
 	}
 }
 

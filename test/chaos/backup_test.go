@@ -17,12 +17,13 @@ import (
 	"weir.dev/weir/internal/testenv/s3server"
 )
 
-// page is the documentation of backups. Its commands are run as they are.
-const page = "../../docs/operate/backup.md"
+// backupPage is the documentation of backups. Its commands are run as they are.
+const backupPage = "../../docs/operate/backup.md"
 
-// operator is somebody at a shell who follows the page.
+// operator follows a page at a shell.
 type operator struct {
 	t      *testing.T
+	page   string
 	folder string
 	env    []string
 	args   []string // of weir serve
@@ -34,7 +35,7 @@ type operator struct {
 // newOperator starts a Weir with its data folder in the folder of the shell.
 func newOperator(t *testing.T, args ...string) *operator {
 	t.Helper()
-	o := &operator{t: t, folder: t.TempDir(), args: args, images: map[string]layered{}}
+	o := &operator{t: t, page: backupPage, folder: t.TempDir(), args: args, images: map[string]layered{}}
 	if err := os.MkdirAll(filepath.Join(o.folder, "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func (o *operator) push(tag string) {
 // follow runs the n-th block of commands in a section of the page.
 func (o *operator) follow(section string, n int) (output string, err error) {
 	o.t.Helper()
-	content, err := os.ReadFile(page)
+	content, err := os.ReadFile(o.page)
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -82,7 +83,7 @@ func (o *operator) follow(section string, n int) (output string, err error) {
 	text, _, _ = strings.Cut(text, "\n## ")
 	blocks := strings.Split(text, "```shell\n")
 	if !found || len(blocks) <= n {
-		o.t.Fatalf("section %q of %s has no block %d", section, page, n)
+		o.t.Fatalf("section %q of %s has no block %d", section, o.page, n)
 	}
 	commands, _, _ := strings.Cut(blocks[n], "```")
 	shell := exec.CommandContext(o.t.Context(), "bash", "-e", "-c", commands)

@@ -140,6 +140,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	skipped := skippedSources(result)
 	if !isi.Spec.Import {
 		r.warnOfSources(ctx, nil, skipped)
+		logOutcome(ctx, isi, options.DryRun)
 		return isi, nil
 	}
 	outcome := stream.OutcomeOf(isi, now)
@@ -147,10 +148,14 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		stream.ApplyImport(s, r.keepOrigins(s, outcome))
 		r.recordCopies(s, outcome, sources)
 	})
-	if err == nil && len(options.DryRun) == 0 {
+	if err != nil {
+		return isi, err
+	}
+	if len(options.DryRun) == 0 {
 		r.warnOfSources(ctx, isi.Status.Import, skipped)
 	}
-	return isi, err
+	logOutcome(ctx, isi, options.DryRun)
+	return isi, nil
 }
 
 // errStopping is the cause of an import's end when the server stops.

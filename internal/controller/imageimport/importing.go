@@ -5,7 +5,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/controller/importrequest"
 	"weir.dev/weir/internal/stream"
@@ -43,14 +42,12 @@ func (r *run) syncImport(ctx context.Context, item importKey) error {
 	if err != nil {
 		return err
 	}
-	failures := importrequest.Failures(answer)
 	asked := map[string]time.Duration{}
-	for tag, status := range failures {
+	for tag, status := range importrequest.Failures(answer) {
 		if pause := askedPause(&status); pause > 0 {
 			asked[tag] = pause
 		}
 	}
 	r.memory.addAsked(key, asked)
-	klog.FromContext(ctx).V(2).Info("Imported", "images", len(isi.Spec.Images), "failed", len(failures))
 	return nil
 }

@@ -119,12 +119,10 @@ func (r *run) attempt(ctx context.Context, key types.NamespacedName, s *imagev1.
 		klog.FromContext(ctx).Error(err, "Retrying the import of tags", "tags", tags)
 	}
 	r.memory.dropHurried(key, tags)
-	failures := failuresOf(isi, answer, err)
-	for tag, status := range failures {
+	for tag, status := range failuresOf(isi, answer, err) {
 		before, _ := stream.RetryOf(s, tag)
 		r.note(key, tag, before.Attempt+1, classOf(status.Reason, status.Message), askedPause(&status))
 	}
-	klog.FromContext(ctx).V(2).Info("Retried", "tags", tags, "failed", len(failures))
 	var after *imagev1.ImageStream
 	if answer != nil {
 		after = answer.Status.Import
