@@ -13,7 +13,7 @@ var Layers = [][]string{
 	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host", "internal/ociregistry"},
 	{"internal/auth", "internal/blobstore", "internal/importer", "internal/inbound"},
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
-	{"internal/buildinfo", "internal/diskspace", "internal/manifest", "internal/quietlog", "internal/reference", "internal/weirapi"},
+	{"internal/buildinfo", "internal/caches", "internal/diskspace", "internal/manifest", "internal/quietlog", "internal/reference", "internal/weirapi"},
 	{"internal/foreignjson"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/upstream"
 	"weir.dev/weir/internal/upstream/clusterrules"
@@ -25,7 +26,7 @@ type imports struct {
 	node     *upstream.NodeCredentials
 }
 
-func newImports(o *Options, r *registry) (*imports, error) {
+func newImports(o *Options, r *registry, pool *caches.Pool) (*imports, error) {
 	i := &imports{}
 	options, err := o.Config.UpstreamOptions()
 	if err != nil {
@@ -53,7 +54,7 @@ func newImports(o *Options, r *registry) (*imports, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	options.Observer = observeRequests()
+	options.Observer, options.Caches = observeRequests(), pool
 	if i.client, err = upstream.NewClient(options); err != nil {
 		return nil, fmt.Errorf("making the client of other registries: %w", err)
 	}
@@ -61,7 +62,9 @@ func newImports(o *Options, r *registry) (*imports, error) {
 	rules, left := upstream.NewRules(i.conf, upstream.ClusterObjects{})
 	logWarnings("a registry rule is left out", left)
 	i.client.SetRules(rules)
-	i.importer = importer.New(o.Config.ImporterOptions(importer.FromClient(i.client)))
+	importing := o.Config.ImporterOptions(importer.FromClient(i.client))
+	importing.Caches = pool
+	i.importer = importer.New(importing)
 	return i, nil
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"weir.dev/weir/internal/apiserver"
 	imagequota "weir.dev/weir/internal/apiserver/quota"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/imageapi"
@@ -40,6 +41,7 @@ const (
 // Server is a whole Weir that is ready to run.
 type Server struct {
 	options *Options
+	caches  *caches.Pool
 	lock    *dataLock
 	etcd    *etcd.Server
 	control *host.Completed
@@ -57,7 +59,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, parts: newParts()}
+	s := &Server{options: o, parts: newParts(), caches: caches.NewPool(o.Config.CacheBytes())}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -73,13 +75,13 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	o.Host.MaxConnections = perListener
-	if s.registry, err = newRegistry(ctx, o, perListener); err != nil {
+	if s.registry, err = newRegistry(ctx, o, perListener, s.caches); err != nil {
 		return nil, err
 	}
 	if err := s.startEtcd(ctx); err != nil {
 		return nil, err
 	}
-	if s.imports, err = newImports(o, s.registry); err != nil {
+	if s.imports, err = newImports(o, s.registry, s.caches); err != nil {
 		return nil, err
 	}
 	o.Host.Room = s.hostRoom()
@@ -97,6 +99,8 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	allRooms.add(s)
+	allCaches.add(s.caches)
+	s.parts.start("caches", s.caches.Run)
 	return s, s.control.WriteKubeconfig()
 }
 
@@ -166,6 +170,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
 	allRooms.remove(s)
+	allCaches.remove(s.caches)
 	s.parts.stop()
 	if s.registry != nil {
 		s.registry.stop()
@@ -284,6 +289,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				ImportIntervals:   s.options.Config.ScheduleOptions().Intervals(),
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.imports.node,
+				Caches:            s.caches,
 				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
 			}, delegate)
 		},
