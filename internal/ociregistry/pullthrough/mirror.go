@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,7 @@ type Options struct {
 	Mirror bool
 	// TempDir is a local folder for blobs on their way into a storage that cannot be
 	// read while it is written; default os.TempDir(). Its files have no name and go
-	// with the process.
+	// with the process; New removes the names that killed processes left.
 	TempDir string
 	// MaxTempBytes bounds those files together; default 20 GiB. Beyond it callers wait
 	// until the storage has the whole blob.
@@ -73,6 +74,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	o.TempDir = cmp.Or(o.TempDir, os.TempDir())
 	o.MaxTempBytes = cmp.Or(o.MaxTempBytes, 20<<30)
 	o.MaxBlobBytes = cmp.Or(o.MaxBlobBytes, 100<<30)
 	o.MaxBackground = cmp.Or(o.MaxBackground, 8)
@@ -147,6 +149,7 @@ func New(opts Options) (*Mirror, error) {
 	}
 	m := &Mirror{opts: opts.withDefaults(), fetches: map[fetchKey]*fetch{}}
 	m.makeCaches()
+	removeLeftovers(m.opts.TempDir)
 	m.base, m.cancel = context.WithCancelCause(context.Background())
 	registerMetrics()
 	return m, nil
