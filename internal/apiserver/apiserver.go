@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/openapi"
 	"weir.dev/weir/internal/imageapi/validation"
@@ -63,6 +64,8 @@ type Config struct {
 	MaxRepositoryTags int
 	// NodeCredentials serve the imports of all namespaces, after their own; nil for none.
 	NodeCredentials *upstream.NodeCredentials
+	// Caches bound the memory for what is remembered; nil is without such a bound.
+	Caches *caches.Pool
 	// RegistryKey is the key that signs passwords for the registry. The registry must have
 	// the same.
 	RegistryKey RegistryKey

@@ -25,7 +25,7 @@ func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer, stre
 		Secrets:     c.Host.CoreV1().Secrets(cmp.Or(c.RegistryKey.Namespace, tokens.DefaultNamespace)),
 		Name:        c.RegistryKey.Name,
 		RotateAfter: c.RegistryKey.MaxAge,
-	}))
+	}), c.Caches)
 	objects, err := metadata.NewForConfig(c.Generic.LoopbackClientConfig)
 	if err != nil {
 		return fmt.Errorf("making the client of what tokens are bound to: %w", err)
@@ -33,7 +33,7 @@ func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer, stre
 	group := genericapiserver.APIGroupInfo{
 		PrioritizedVersions: scheme.PrioritizedVersionsForGroup(weirv1alpha1.GroupName),
 		VersionedResourcesStorageMap: map[string]map[string]rest.Storage{weirv1alpha1.GroupVersion.Version: {
-			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer, credential.NewObjects(objects, c.AccountIssuers, nil)),
+			weirv1alpha1.RegistryTokens: registrytoken.NewREST(issuer, credential.NewObjects(objects, c.AccountIssuers, c.Caches, nil)),
 			weirv1alpha1.ScheduledTags:  scheduledtag.NewREST(streams, c.ImportIntervals, c.CheckedUntil),
 		}},
 		OptionsExternalVersion: &metaVersion,

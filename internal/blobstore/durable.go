@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"weir.dev/weir/internal/caches"
 )
 
 // maxPendingFolders bounds what a power cut can take from a client that pushes blobs and
@@ -24,16 +24,18 @@ type pendingFolders struct {
 	folders map[string]struct{}
 	added   uint64 // counts additions
 	// done are folders of blobs that this process has synced, or found synced.
-	done *simplelru.LRU[string, struct{}]
+	done *caches.Cache[string, struct{}]
 
 	syncing sync.Mutex // held by the one who syncs, for all who wait
 	synced  uint64     // the value of added up to which all is on the disk
 }
 
-func (p *pendingFolders) init(size int) (err error) {
+func (p *pendingFolders) init(pool *caches.Pool) {
 	p.folders = map[string]struct{}{}
-	p.done, err = simplelru.NewLRU[string, struct{}](size, nil)
-	return err
+	p.done = caches.New(pool, caches.Options[string, struct{}]{
+		Name: "blob_synced_folders", Bytes: syncedBytes, Idle: hintIdle,
+		Cost: func(folder string, _ struct{}) int { return len(folder) },
+	})
 }
 
 // changed takes note of a folder that got a name, or in which a name now stands for

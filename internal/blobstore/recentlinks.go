@@ -5,29 +5,24 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/caches"
 )
 
 // reposOfABlob bounds the repositories that recentLinks lists for one blob of a namespace.
 const reposOfABlob = 16
 
-// recentLinks lists the repositories that lately got a link to a blob, up to a number of
-// blobs. It is a hint: a link may be gone since, and all are forgotten when the process
+// recentLinks lists the repositories that lately got a link to a blob. It is a hint: a link may be gone since, and all are forgotten when the process
 // ends. Unlike the cache of links it loses nothing when another link is removed.
 type recentLinks struct {
-	mu    sync.Mutex
-	repos *simplelru.LRU[blobOfNamespace, []string]
+	mu    sync.Mutex // held while a list is extended
+	repos *caches.Cache[blobOfNamespace, []string]
 }
 
 type blobOfNamespace struct {
 	namespace string
 	digest    digest.Digest
-}
-
-func (r *recentLinks) init(blobs int) (err error) {
-	r.repos, err = simplelru.NewLRU[blobOfNamespace, []string](blobs, nil)
-	return err
 }
 
 // add puts a repository first in the list for its namespace and a blob.
@@ -52,8 +47,6 @@ func (r *recentLinks) add(repo string, d digest.Digest) {
 
 // list returns the repositories, the latest first.
 func (r *recentLinks) list(namespace string, d digest.Digest) []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	repos, _ := r.repos.Get(blobOfNamespace{namespace, d})
 	return slices.Clone(repos)
 }

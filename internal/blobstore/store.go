@@ -11,6 +11,8 @@ import (
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/caches"
 )
 
 // Options say where blobs are kept and what is remembered of them.
@@ -24,14 +26,12 @@ type Options struct {
 	Reserve Reserve
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
-	// CacheEntries bounds how many blobs, how many links and how many provenances are
-	// remembered as being there; default 32,768 of each.
-	CacheEntries int
-	// CacheBytes bounds what all of these take together; default 32 MiB.
-	CacheBytes int
-	// CacheFor is how long they are remembered, and so how long this process may say
-	// of a blob or link which another replica removed that it is there; default one
-	// minute. What this process removes is gone at once.
+	// Caches bound the memory for what is remembered, beside the bounds of each cache; nil is
+	// without such a bound.
+	Caches *caches.Pool
+	// CacheFor is how long blobs and links are remembered as being there, and so how long this
+	// process may say of a blob or link which another replica removed that it is there; default
+	// one minute. What this process removes is gone at once.
 	CacheFor time.Duration
 	// MaxUploads is how many unfinished uploads one namespace may have; default
 	// DefaultMaxUploads, below 0 any number.
@@ -89,29 +89,13 @@ func New(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	o.CacheEntries = cmp.Or(o.CacheEntries, 1<<15)
-	o.CacheBytes = cmp.Or(o.CacheBytes, 32<<20)
 	o.MaxUploads = cmp.Or(o.MaxUploads, DefaultMaxUploads)
 	o.CacheFor = cmp.Or(o.CacheFor, time.Minute)
 	s := &Store{driver: o.Driver, now: o.Now, reserve: o.Reserve, object: slices.Contains(objectStores, o.Driver.Name())}
 	s.disk, _ = o.Driver.(diskDriver)
 	s.open = openUploads{most: o.MaxUploads, byNamespace: map[string]map[uploadKey]*openUpload{}}
-	var err error
-	each := bounds{entries: o.CacheEntries, bytes: o.CacheBytes / 4, life: o.CacheFor}
-	if s.sizes, err = newCache(each, o.Now, func(d digest.Digest, _ int64) int { return len(d) }); err != nil {
-		return nil, fmt.Errorf("making the cache of blobs: %w", err)
-	}
-	if s.links, err = newCache(each, o.Now, linkBytes); err != nil {
-		return nil, fmt.Errorf("making the cache of links: %w", err)
-	}
-	s.links.group(func(k linkKey) string { return k.repo })
-	if s.provenances, err = newCache(each, o.Now, provenanceBytes); err != nil {
-		return nil, fmt.Errorf("making the cache of provenances: %w", err)
-	}
-	if s.owners, err = newCache(each, o.Now, ownerBytes); err != nil {
-		return nil, fmt.Errorf("making the cache of owners: %w", err)
-	}
-	return s, errors.Join(s.recent.init(o.CacheEntries), s.pending.init(o.CacheEntries), s.uploads.init())
+	s.makeCaches(o.Caches, o.CacheFor, o.Now)
+	return s, nil
 }
 
 // Check asks storage for its root, for readiness probes.

@@ -11,12 +11,12 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	digest "github.com/opencontainers/go-digest"
 
 	"weir.dev/weir/internal/blobstore/disk"
+	"weir.dev/weir/internal/caches"
 )
 
 var _ diskDriver = (*disk.Driver)(nil)
@@ -31,9 +31,6 @@ func TestNew(t *testing.T) {
 	d, err := disk.Open(t.TempDir(), disk.DefaultMaxThreads)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if _, err := New(Options{Driver: d, CacheEntries: -1}); err == nil {
-		t.Error("a cache of -1 entries is made")
 	}
 	s, err := New(Options{Driver: d})
 	if err != nil || s.disk == nil || s.object {
@@ -171,9 +168,7 @@ func TestPendingFoldersAreBounded(t *testing.T) {
 // another one took.
 func TestPendingFoldersTogether(t *testing.T) {
 	var p pendingFolders
-	if err := p.init(1000); err != nil {
-		t.Fatal(err)
-	}
+	p.init(nil)
 	var mu sync.Mutex
 	synced, calls := map[string]bool{}, 0
 	do := func(_ context.Context, folders ...string) error {
@@ -206,13 +201,9 @@ func TestPendingFoldersTogether(t *testing.T) {
 	clients.Wait()
 }
 
-func TestCache(t *testing.T) {
-	now := time.Now()
-	c, err := newCache(bounds{2, 1 << 20, time.Minute}, func() time.Time { return now }, keyBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.group(func(key string) string { return key })
+// TestCacheAndRemovals: what was read before a removal is not remembered after it.
+func TestCacheAndRemovals(t *testing.T) {
+	c := newCache(nil, caches.Options[string, int]{Bytes: 1 << 20, Group: func(key string) string { return key }})
 	want := func(key string, value int, there bool) {
 		t.Helper()
 		if got, _, ok := c.get(key); got != value || ok != there {
@@ -221,14 +212,10 @@ func TestCache(t *testing.T) {
 	}
 	_, mark, _ := c.get("a")
 	c.add(mark, "a", 1)
-	c.add(c.mark(), "b", 2)
-	want("a", 1, true)
-	c.add(c.mark(), "c", 3)
-	want("b", 0, false) // the longest unused went
 	want("a", 1, true)
 	mark = c.mark()
 	c.drop("a")
-	c.add(mark, "a", 1) // read before it was removed
+	c.add(mark, "a", 1)
 	want("a", 0, false)
 	mark = c.mark()
 	c.forget("nothing")
@@ -238,71 +225,14 @@ func TestCache(t *testing.T) {
 	c.forget("a")
 	c.add(mark, "a", 4)
 	want("a", 0, false)
-	if len(c.groups) != c.entries.Len() {
-		t.Errorf("%d entries are in %d groups", c.entries.Len(), len(c.groups))
-	}
+	c.add(c.mark(), "c", 3)
 	c.dropGroup("c", func(string) bool { return false })
 	want("c", 3, true)
+	mark = c.mark()
 	c.dropGroup("c", func(string) bool { return true })
+	c.add(mark, "d", 5)
 	want("c", 0, false)
-	c.add(c.mark(), "d", 5)
-	now = now.Add(time.Minute)
-	want("d", 5, true)
-	now = now.Add(time.Second)
 	want("d", 0, false)
-}
-
-func keyBytes(key string, _ int) int { return len(key) }
-
-// TestCacheIsBoundedInBytes: whatever was taken out of it and in which way.
-func TestCacheIsBoundedInBytes(t *testing.T) {
-	now := time.Now()
-	const most = 100 * (entryBytes + 100)
-	c, err := newCache(bounds{1000, most, time.Minute}, func() time.Time { return now }, keyBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.group(func(string) string { return "all" })
-	key := func(i int) string { return fmt.Sprintf("%0100d", i) }
-	want := func(entries int, when string) {
-		t.Helper()
-		if n := c.entries.Len(); n != entries || c.bytes != n*(entryBytes+100) {
-			t.Errorf("%s: %d entries of %d bytes, want %d", when, n, c.bytes, entries)
-		}
-	}
-	for i := range 1000 {
-		c.add(c.mark(), key(i), i)
-		c.add(c.mark(), key(i), i) // again
-	}
-	want(100, "full")
-	c.drop(key(999))
-	c.forget(key(998))
-	c.dropGroup("all", func(k string) bool { return k >= key(990) })
-	want(90, "after removals")
-	now = now.Add(2 * time.Minute)
-	c.get(key(989))
-	want(89, "after some time")
-	c.add(c.mark(), strings.Repeat("x", most), 1)
-	want(0, "with an entry that is larger than the cache")
-}
-
-// TestCacheShrinksToWhatIsInUse: what is too old to count leaves as new entries come.
-func TestCacheShrinksToWhatIsInUse(t *testing.T) {
-	now := time.Now()
-	c, err := newCache(bounds{10000, 1 << 30, time.Minute}, func() time.Time { return now }, keyBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 1000 {
-		c.add(c.mark(), fmt.Sprint("old ", i), i)
-	}
-	now = now.Add(2 * time.Minute)
-	for i := range 500 {
-		c.add(c.mark(), fmt.Sprint("new ", i), i)
-	}
-	if n := c.entries.Len(); n != 500 {
-		t.Errorf("%d entries, want the 500 that count", n)
-	}
 }
 
 // codeError is as the S3 client's errors are.

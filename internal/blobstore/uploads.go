@@ -9,21 +9,22 @@ import (
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/google/uuid"
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/caches"
 )
 
-// rememberedUploads bounds how many hashes are kept between the requests of uploads. A
-// forgotten one is read from the upload's folder, or made by reading the data.
-const rememberedUploads = 4096
+// hashBytes is about what a running hash takes.
+const hashBytes = 400
 
 // uploads are those of this process.
 type uploads struct {
 	mu sync.Mutex
 	// live are the ids that a request, or a file aside, uses right now.
 	live map[string]struct{}
-	// idle holds what is known of uploads between two requests.
-	idle *simplelru.LRU[string, idleUpload]
+	// idle holds what is known of uploads between two requests. A forgotten hash is read from the
+	// upload's folder, or made by reading the data.
+	idle *caches.Cache[string, idleUpload]
 }
 
 type idleUpload struct {
@@ -32,10 +33,12 @@ type idleUpload struct {
 	synced bool
 }
 
-func (u *uploads) init() (err error) {
+func (u *uploads) init(p *caches.Pool) {
 	u.live = map[string]struct{}{}
-	u.idle, err = simplelru.NewLRU[string, idleUpload](rememberedUploads, nil)
-	return err
+	u.idle = caches.New(p, caches.Options[string, idleUpload]{
+		Name: "upload_hashes", Bytes: uploadsBytes, Idle: hintIdle,
+		Cost: func(id string, _ idleUpload) int { return len(id) + hashBytes },
+	})
 }
 
 // acquire takes an id for its caller alone, and what is known of it, until release.
@@ -46,7 +49,7 @@ func (u *uploads) acquire(id string) (known idleUpload, ok bool) {
 		return idleUpload{}, false
 	}
 	u.live[id] = struct{}{}
-	known, _ = u.idle.Peek(id)
+	known, _ = u.idle.Get(id)
 	u.idle.Remove(id)
 	return known, true
 }

@@ -144,7 +144,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a merge key", header + "imports: {<<: {workers: 1}}", `imports["<<"]: Forbidden: unknown field; known here: addresses,`},
 		{"a setting that was removed", header + "imports: {retry: {maxRetryAfter: 1h}}", "imports.retry.maxRetryAfter: Forbidden: it was removed and has no effect; delete it."},
 		{"a mapping as key", header + "imports: {{a: b}: c}", `imports[""]: Forbidden: unknown field`},
-		{"another case", header + "Imports: {}", "Imports: Forbidden: unknown field; known here: apiVersion, etcd, imports, kind, registry, schedule"},
+		{"another case", header + "Imports: {}", "Imports: Forbidden: unknown field; known here: apiVersion, caches, etcd, imports, kind, registry, schedule"},
 		{"an exponent that takes hours", header + "imports: {limits: {tagSize: 1e999999999}}", `imports.limits.tagSize: Invalid value: "1e999999999": must be a number of bytes`},
 		{"a part of a byte", header + "imports: {limits: {tagSize: 500m}}", `imports.limits.tagSize: Invalid value: "500m"`},
 		{"not a number", header + "imports: {hosts: {minRate: .nan}}", `imports.hosts.minRate: Invalid value: ".nan": must be a number`},

@@ -71,6 +71,17 @@ func (c *Configuration) ImporterOptions(registries importer.Registries) importer
 	}
 }
 
+// defaultCaches is the least that Caches.Size is by default.
+const defaultCaches = 128 << 20
+
+// CacheBytes is the bound of all caches together, in bytes.
+func (c *Configuration) CacheBytes() int64 {
+	if size := c.Caches.Size.Value(); size > 0 {
+		return size
+	}
+	return max(defaultCaches, c.Registry.Manifests.CacheSize.Value()+c.Imports.Limits.CacheSize.Value())
+}
+
 // UpstreamOptions are the options of the client of other registries, without those
 // that are no settings of this file: CAs, observer, user agent. The error names the
 // address that Validate would refuse.

@@ -130,7 +130,7 @@ func options(t *testing.T, c *Configuration) []any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []any{c.EtcdOptions("dir"), c.Registries(), allowed.String(), upstreamOptions(t, c), c.ImporterOptions(nil), c.ImportControllerOptions(), c.ScheduleOptions()}
+	return []any{c.EtcdOptions("dir"), c.Registries(), allowed.String(), upstreamOptions(t, c), c.ImporterOptions(nil), c.ImportControllerOptions(), c.ScheduleOptions(), c.CacheBytes()}
 }
 
 // No limit is left to the packages' own defaults: a new one there has to become a

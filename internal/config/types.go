@@ -20,6 +20,8 @@ type Configuration struct {
 
 	// Etcd is about the embedded etcd.
 	Etcd EtcdConfiguration `json:"etcd"`
+	// Caches is about the memory for what the server remembers.
+	Caches CachesConfiguration `json:"caches"`
 	// Registry is about the integrated registry: its names, storage, tokens, limits.
 	Registry RegistryConfiguration `json:"registry"`
 	// Imports says how images are imported from other registries.
@@ -35,6 +37,14 @@ type EtcdConfiguration struct {
 	Reserve resource.Quantity `json:"reserve"`
 	// Quota is the most that the database may hold. At least 32Mi. Default 8Gi.
 	Quota resource.Quantity `json:"quota"`
+}
+
+// CachesConfiguration is about the memory for what the server remembers.
+type CachesConfiguration struct {
+	// Size is the memory for the entries of all caches together, by estimate. Default 0:
+	// Registry.Manifests.CacheSize and Imports.Limits.CacheSize together, at least 128Mi. Otherwise
+	// at least 8Mi.
+	Size resource.Quantity `json:"size"`
 }
 
 // ImportsConfiguration says how images are imported from other registries.

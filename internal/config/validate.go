@@ -33,6 +33,7 @@ func (c *Configuration) Validate() field.ErrorList {
 	v := &validator{}
 	v.version(c)
 	v.etcd(field.NewPath("etcd"), &c.Etcd)
+	v.caches(field.NewPath("caches"), &c.Caches)
 	v.registry(field.NewPath("registry"), &c.Registry)
 	v.imports(field.NewPath("imports"), &c.Imports)
 	v.controllers(c)
@@ -93,6 +94,15 @@ func (v *validator) etcd(p *field.Path, c *EtcdConfiguration) {
 		v.sizeFrom(p.Child("reserve"), c.Reserve, minEtcdReserve)
 	}
 	v.sizeFrom(p.Child("quota"), c.Quota, minEtcdQuota)
+}
+
+// minCaches is what lets every cache keep some entries.
+const minCaches = 8 << 20
+
+func (v *validator) caches(p *field.Path, c *CachesConfiguration) {
+	if !c.Size.IsZero() {
+		v.sizeFrom(p.Child("size"), c.Size, minCaches)
+	}
 }
 
 func (v *validator) imports(p *field.Path, c *ImportsConfiguration) {

@@ -1,18 +1,20 @@
 package importer
 
 import (
-	"sync"
+	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/caches"
 )
 
-// Sizes of the process-wide caches, in entries.
+// The bounds of the process-wide caches in bytes, and how long is kept what is not used: a scheduled
+// tag is looked at again after an interval.
 const (
-	blobSizeEntries = 2048
-	choiceEntries   = 32768
-	contentEntries  = 65536 // with CacheBytes, whichever is reached first
+	blobSizesBytes = 1 << 20
+	choicesBytes   = 16 << 20
+	contentIdle    = time.Hour
+	choiceIdle     = 24 * time.Hour
 )
 
 // repositoryKey is a repository, with defaults filled in, and how it is spoken to.
@@ -36,29 +38,43 @@ type choiceKey struct {
 	platform Platform
 }
 
-// caches is what outlives a request. Everything in it was verified against a digest.
-type caches struct {
-	content   *contentCache
-	blobSizes *lru.Cache[contentKey, int64]
-	choices   *lru.Cache[choiceKey, digest.Digest]
+// remembered is what outlives a request. Everything in it was verified against a digest. The tenants
+// of its caches are repositories: the images of one do not drive out those of all others.
+type remembered struct {
+	content   *caches.Cache[contentKey, content]
+	blobSizes *caches.Cache[contentKey, int64]
+	choices   *caches.Cache[choiceKey, digest.Digest]
 }
 
-func newCaches(contentBytes int64) *caches {
-	return &caches{
-		content:   newContentCache(contentBytes),
-		blobSizes: mustLRU[contentKey, int64](blobSizeEntries),
-		choices:   mustLRU[choiceKey, digest.Digest](choiceEntries),
+// newRemembered makes the caches. Content of more than a sixteenth of its cache is not kept: one
+// image must not drive out everything else.
+func newRemembered(p *caches.Pool, contentBytes int64) *remembered {
+	return &remembered{
+		content: caches.New(p, caches.Options[contentKey, content]{
+			Name: "import_content", Bytes: contentBytes, Largest: contentBytes / 16, Idle: contentIdle,
+			Cost:   func(k contentKey, c content) int { return k.size() + c.size() },
+			Tenant: contentKey.tenant,
+		}),
+		blobSizes: caches.New(p, caches.Options[contentKey, int64]{
+			Name: "import_blob_sizes", Bytes: blobSizesBytes, Idle: contentIdle,
+			Cost:   func(k contentKey, _ int64) int { return k.size() },
+			Tenant: contentKey.tenant,
+		}),
+		choices: caches.New(p, caches.Options[choiceKey, digest.Digest]{
+			Name: "import_choices", Bytes: choicesBytes, Idle: choiceIdle,
+			Cost: func(k choiceKey, d digest.Digest) int {
+				return k.content.size() + len(k.platform.Architecture) + len(k.platform.OS) + len(d)
+			},
+			Tenant: func(k choiceKey) string { return k.content.tenant() },
+		}),
 	}
 }
 
-// mustLRU makes a cache of a constant size: the only error is a size that is not positive.
-func mustLRU[K comparable, V any](size int) *lru.Cache[K, V] {
-	c, err := lru.New[K, V](size)
-	if err != nil {
-		panic(err)
-	}
-	return c
+func (k contentKey) size() int {
+	return len(k.repository.host) + len(k.repository.path) + len(k.digest)
 }
+
+func (k contentKey) tenant() string { return k.repository.host + "/" + k.repository.path }
 
 // content is a manifest, with its media type and the source that answered, or a config, without.
 type content struct {
@@ -67,49 +83,4 @@ type content struct {
 	bytes     []byte
 }
 
-// overhead is about what an entry costs beside its bytes.
-const overhead = 256
-
-func (c content) cost() int64 { return int64(len(c.bytes)+len(c.mediaType)+len(c.source)) + overhead }
-
-// contentCache keeps the content used last, up to a number of bytes. Content of more than a
-// sixteenth of that is not kept: one image must not drive out everything else.
-type contentCache struct {
-	max int64
-
-	mu    sync.Mutex
-	bytes int64
-	lru   *simplelru.LRU[contentKey, content]
-}
-
-func newContentCache(maxBytes int64) *contentCache {
-	c := &contentCache{max: maxBytes}
-	l, err := simplelru.NewLRU(contentEntries, func(_ contentKey, evicted content) { c.bytes -= evicted.cost() })
-	if err != nil {
-		panic(err) // contentEntries is positive
-	}
-	c.lru = l
-	return c
-}
-
-func (c *contentCache) get(key contentKey) (content, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lru.Get(key)
-}
-
-func (c *contentCache) add(key contentKey, value content) {
-	if value.cost() > c.max/16 {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lru.Contains(key) {
-		return // same digest, same bytes
-	}
-	c.bytes += value.cost()
-	c.lru.Add(key, value)
-	for c.bytes > c.max {
-		c.lru.RemoveOldest()
-	}
-}
+func (c content) size() int { return cap(c.bytes) + len(c.mediaType) + len(c.source) }

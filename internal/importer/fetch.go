@@ -48,7 +48,7 @@ func (r *repository) cached(d digest.Digest) (content, bool) {
 	if !r.readable.Load() {
 		return content{}, false
 	}
-	return r.caches.content.get(r.content(d))
+	return r.remembered.content.Get(r.content(d))
 }
 
 // call waits for room and makes one upstream call. Success proves that the repository is readable.
@@ -104,7 +104,7 @@ func (r *repository) fetchManifest(ctx context.Context, tagOrDigest string, want
 		if err := verify(want, m.Bytes); err != nil {
 			return fetched{}, err
 		}
-		r.caches.content.add(r.content(want), content{mediaType: m.MediaType, source: m.Source, bytes: m.Bytes})
+		r.remembered.content.Add(r.content(want), content{mediaType: m.MediaType, source: m.Source, bytes: m.Bytes})
 		return fetched{digest: want, mediaType: m.MediaType, bytes: m.Bytes, source: m.Source}, nil
 	})
 }
@@ -138,7 +138,7 @@ func (r *repository) config(ctx context.Context, d descriptor) ([]byte, error) {
 		if err := verify(d.Digest, body); err != nil {
 			return nil, err
 		}
-		r.caches.content.add(r.content(d.Digest), content{bytes: body})
+		r.remembered.content.Add(r.content(d.Digest), content{bytes: body})
 		return body, nil
 	})
 }
@@ -147,7 +147,7 @@ func (r *repository) config(ctx context.Context, d descriptor) ([]byte, error) {
 func (r *repository) blobSize(ctx context.Context, d digest.Digest) (int64, error) {
 	key := r.content(d)
 	if r.readable.Load() {
-		if size, ok := r.caches.blobSizes.Get(key); ok {
+		if size, ok := r.remembered.blobSizes.Get(key); ok {
 			return size, nil
 		}
 	}
@@ -159,7 +159,7 @@ func (r *repository) blobSize(ctx context.Context, d digest.Digest) (int64, erro
 		if size < 0 {
 			return 0, contentErrorf("the registry gives its size as %d", size)
 		}
-		r.caches.blobSizes.Add(key, size)
+		r.remembered.blobSizes.Add(key, size)
 		return size, nil
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 
@@ -67,6 +68,9 @@ type Options struct {
 	Timeout time.Duration
 	// Limits bound what foreign content may cost. Zero fields take their defaults.
 	Limits Limits
+	// Caches bound the memory for what is remembered between imports, beside the bounds of each
+	// cache; nil is without such a bound.
+	Caches *caches.Pool
 	// Now is the clock (default time.Now), for the creation time that lists are given.
 	Now func() time.Time
 }
@@ -130,14 +134,14 @@ func (o Options) withDefaults() Options {
 // Importer imports. It is safe for concurrent use and meant to be shared by the process, for its
 // caches' sake.
 type Importer struct {
-	options Options
-	caches  *caches
+	options    Options
+	remembered *remembered
 }
 
 // New makes an Importer. It starts nothing that would have to be stopped.
 func New(options Options) *Importer {
 	options = options.withDefaults()
-	return &Importer{options: options, caches: newCaches(options.Limits.CacheBytes)}
+	return &Importer{options: options, remembered: newRemembered(options.Caches, options.Limits.CacheBytes)}
 }
 
 // errOutOfTime is the cause of the context that Options.Timeout ends.

@@ -29,7 +29,7 @@ func (t *tagImport) read(ctx context.Context, top fetched, mode imagev1.ImportMo
 	if err != nil {
 		return nil, nil, err
 	}
-	t.caches.choices.Add(t.choice(top.digest), chosen.digest)
+	t.remembered.choices.Add(t.choice(top.digest), chosen.digest)
 	return built.image, nil, nil
 }
 

@@ -52,31 +52,28 @@ func FuzzForeignText(f *testing.F) {
 }
 
 func TestContentCacheIsBoundedInBytes(t *testing.T) {
-	c := newContentCache(16 * 1024)
-	key := func(n int) contentKey {
-		return contentKey{repository: repositoryKey{host: "h", path: "p"}, digest: digest.FromString(fmt.Sprint(n))}
+	c := newRemembered(nil, 64*1024).content
+	key := func(path string, n int) contentKey {
+		return contentKey{repository: repositoryKey{host: "h", path: path}, digest: digest.FromString(fmt.Sprint(n))}
 	}
 	body := content{bytes: make([]byte, 512)}
-	for n := range 100 {
-		c.add(key(n), body)
-		c.add(key(n), body)
-		if c.bytes > c.max || c.bytes != int64(c.lru.Len())*body.cost() {
-			t.Fatalf("after %d entries: %d bytes for %d entries, at most %d", n, c.bytes, c.lru.Len(), c.max)
+	for n := range 200 {
+		c.Add(key("p", n), body)
+		if c.Bytes() > 64*1024 {
+			t.Fatalf("after %d entries: %d bytes", n, c.Bytes())
 		}
 	}
-	if _, ok := c.get(key(99)); !ok {
+	if _, ok := c.Get(key("p", 199)); !ok {
 		t.Error("the newest entry is gone")
 	}
-	if _, ok := c.get(key(0)); ok {
+	if _, ok := c.Get(key("p", 0)); ok {
 		t.Error("the oldest entry is there")
 	}
-	c.add(key(200), content{bytes: make([]byte, 2048)})
-	if _, ok := c.get(key(200)); ok {
+	c.Add(key("p", 200), content{bytes: make([]byte, 4096)})
+	if _, ok := c.Get(key("p", 200)); ok {
 		t.Error("content that would drive out much else was kept")
 	}
-	other := key(99)
-	other.repository.path = "q"
-	if _, ok := c.get(other); ok {
+	if _, ok := c.Get(key("q", 199)); ok {
 		t.Error("another repository has the content")
 	}
 }

@@ -186,7 +186,7 @@ func (t *tagImport) imageBehind(d digest.Digest, mediaType string, mode imagev1.
 	if preserves(mode) || isSingle(normalizeType(mediaType)) {
 		return d, true
 	}
-	return t.caches.choices.Get(t.choice(d))
+	return t.remembered.choices.Get(t.choice(d))
 }
 
 func (t *tagImport) choice(d digest.Digest) choiceKey {

@@ -6,20 +6,16 @@ import (
 	"strings"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	digest "github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/caches"
 	imagemanifest "weir.dev/weir/internal/manifest"
 )
 
 const (
-	// maxClosures bounds the manifests whose parts are kept in memory, and maxKeptParts
-	// their parts, of which each takes 200 bytes.
-	maxClosures  = 16384
-	maxKeptParts = 1 << 19
 	// maxDepth bounds how deep lists within lists are followed, and maxVisited how many
 	// manifests are looked at for one image.
 	maxDepth   = 8
@@ -40,9 +36,10 @@ type closures struct {
 	memory *memory
 	image  func(context.Context, digest.Digest) (*Image, error)
 	now    Clock
-	known  *knownClosures
-	// absent are manifests that neither storage nor the API had at a time.
-	absent *lru.Cache[digest.Digest, time.Time]
+	// known are the parts of the manifests that were read last, and absent manifests that neither
+	// storage nor the API had a moment ago. They are no tenant's; what is forgotten is read again.
+	known  *caches.Cache[digest.Digest, knownParts]
+	absent *caches.Cache[digest.Digest, struct{}]
 }
 
 // knownParts are the parts of a manifest.
@@ -55,12 +52,7 @@ type knownParts struct {
 }
 
 func newClosures(o Options, mem *memory) *closures {
-	absent, err := lru.New[digest.Digest, time.Time](maxClosures)
-	if err != nil {
-		panic(err) // for a size below 1
-	}
-	known := newKnownClosures(maxClosures, maxKeptParts)
-	return &closures{store: o.Store, memory: mem, image: o.Directory.Image, now: o.Now, known: known, absent: absent}
+	return &closures{store: o.Store, memory: mem, image: o.Directory.Image, now: o.Now, known: newClosureCache(o), absent: newAbsentCache(o)}
 }
 
 // find returns the part of the image m, or of a manifest of its list, that has the digest d;
@@ -79,7 +71,7 @@ func (c *closures) lookUp(ctx context.Context, m digest.Digest, e *effort) (*Ima
 	if known, found := c.get(m); found {
 		return known.Image, nil
 	}
-	if at, found := c.absent.Get(m); found && c.now().Sub(at) < absentFor {
+	if _, found := c.absent.Get(m); found {
 		return nil, nil
 	}
 	if err := e.lookUp(); err != nil {
@@ -88,7 +80,7 @@ func (c *closures) lookUp(ctx context.Context, m digest.Digest, e *effort) (*Ima
 	began := c.now()
 	parts, err := c.parts(ctx, m)
 	if parts == nil && err == nil {
-		c.absent.Add(digest.Digest(strings.Clone(string(m))), began)
+		c.absent.AddUntil(digest.Digest(strings.Clone(string(m))), struct{}{}, began.Add(absentFor))
 	}
 	return parts, err
 }
@@ -176,7 +168,7 @@ func (i *Image) part(d digest.Digest, k kind) *Part {
 
 // get returns the parts of a manifest from memory.
 func (c *closures) get(m digest.Digest) (knownParts, bool) {
-	parts, found := c.known.get(m)
+	parts, found := c.known.Get(m)
 	if !found || !parts.until.IsZero() && c.now().After(parts.until) {
 		return knownParts{}, false
 	}
@@ -197,10 +189,10 @@ func (c *closures) root(ctx context.Context, m digest.Digest) (*Image, error) {
 		return nil, err
 	}
 	if parts != nil {
-		c.known.put(m, knownParts{Image: parts, imaged: true})
+		c.known.Add(m, knownParts{Image: parts, imaged: true})
 		return parts, nil
 	}
-	c.known.put(m, knownParts{Image: image, until: c.now().Add(imagePartsFor), imaged: true})
+	c.known.Add(m, knownParts{Image: image, until: c.now().Add(imagePartsFor), imaged: true})
 	return image, nil
 }
 
@@ -214,7 +206,7 @@ func (c *closures) parts(ctx context.Context, m digest.Digest) (*Image, error) {
 		return nil, err
 	}
 	if parts != nil {
-		c.known.put(m, knownParts{Image: parts})
+		c.known.Add(m, knownParts{Image: parts})
 		return parts, nil
 	}
 	return c.root(ctx, m)
@@ -262,9 +254,9 @@ func (c *closures) readStored(ctx context.Context, m digest.Digest) (content []b
 
 // learn keeps the parts of a manifest whose content was verified.
 func (c *closures) learn(m digest.Digest, content []byte) {
-	known, _ := c.known.get(m)
+	known, _ := c.known.Get(m)
 	if known.Image == nil || !known.until.IsZero() {
-		c.known.put(m, knownParts{Image: partsOf(m, content), imaged: known.imaged})
+		c.known.Add(m, knownParts{Image: partsOf(m, content), imaged: known.imaged})
 	}
 }
 

@@ -41,11 +41,11 @@ func (x *exchange) deleteStoredBlob() error {
 	if err != nil {
 		return err
 	}
-	x.manifests.drop(d)
+	x.manifests.Remove(d)
 	if err := x.Store.Delete(x.context(), d); err != nil && !errors.Is(err, blobstore.ErrUnknown) {
 		return fmt.Errorf("deleting blob %s from storage: %w", d, err)
 	}
-	x.manifests.drop(d) // somebody may have read it in between
+	x.manifests.Remove(d) // somebody may have read it in between
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

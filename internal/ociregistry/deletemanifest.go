@@ -103,7 +103,7 @@ func (x *exchange) unlinkManifest(ctx context.Context, from blobstore.Repository
 
 // subjectOf is the subject of a manifest that is here, "" without one.
 func (x *exchange) subjectOf(ctx context.Context, d digest.Digest) digest.Digest {
-	m := x.manifests.get(d)
+	m, _ := x.manifests.Get(d)
 	if m == nil {
 		content, err := x.Store.Read(ctx, d, maxStoredManifestBytes)
 		if err != nil {

@@ -3,6 +3,10 @@ package ociregistry
 import (
 	"net/http"
 	"sync/atomic"
+
+	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/caches"
 )
 
 // Handler serves the registry. It is safe for concurrent use.
@@ -13,7 +17,7 @@ type Handler struct {
 	reads, writes *limiter
 	memory        *memory
 	sessions      *sessions
-	manifests     *manifestCache
+	manifests     *caches.Cache[digest.Digest, *storedManifest]
 	closures      *closures
 	keeper        *keeper
 	requests      *requestNames
@@ -33,8 +37,8 @@ func New(o Options) (*Handler, error) {
 		reads:     newLimiter("read", o.Reads),
 		writes:    newLimiter("write", o.Writes),
 		memory:    newMemory(o.MaxContentBytes-share, share),
-		sessions:  newSessions(o.MaxUploadsPerUser, o.Now),
-		manifests: newManifestCache(o.ManifestCacheBytes),
+		sessions:  newSessions(o),
+		manifests: newManifestCache(o),
 		closures:  newClosures(o, newMemory(share, share)),
 		requests:  newRequestNames(),
 	}
@@ -58,6 +62,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // the memory for manifests is given back. It never fails.
 func (h *Handler) Close() error {
 	h.closed.Store(true)
-	h.manifests.clear()
+	h.manifests.Purge()
 	return nil
 }

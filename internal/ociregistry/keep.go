@@ -10,13 +10,12 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	digest "github.com/opencontainers/go-digest"
-	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -35,14 +34,11 @@ const (
 	keepTurn    = time.Second
 	// maxKeepQueue bounds the images that wait. More are left to the next pull.
 	maxKeepQueue = 4096
-	// manifestsOfARepo and maxReadRepos bound the manifests that are remembered as read by
+	// manifestsOfARepo bounds the manifests of a repository that are remembered as read by
 	// clients, for readFor.
 	manifestsOfARepo = 16
-	maxReadRepos     = 2048
 	readFor          = time.Hour
-	// maxKept bounds the images and blobs of which it is remembered, for keptFor, that they
-	// are complete.
-	maxKept = 16384
+	// keptFor is how long it is remembered of images and blobs that they are complete.
 	keptFor = 15 * time.Minute
 	// keepRetry and maxKeepRetry are the first and the longest pause before another attempt,
 	// and maxKeepAttempts bounds those for a pull.
@@ -67,8 +63,10 @@ type keeper struct {
 	early map[keepJob]struct{}
 	// busy are the namespaces with a job that runs.
 	busy map[string]bool
-	// done are keepJobs and keptImages that are complete.
-	done *utilcache.LRUExpireCache
+	// done are jobs that are complete, and kept the images. One namespace does not drive out
+	// those of others, one stream not those of others.
+	done *caches.Cache[keepJob, struct{}]
+	kept *caches.Cache[keptImage, struct{}]
 	read readManifests
 }
 
@@ -79,11 +77,25 @@ type keptImage struct {
 }
 
 func newKeeper(h *Handler) *keeper {
-	read, err := lru.New[string, []readManifest](maxReadRepos)
-	if err != nil {
-		panic(err) // for a size below 1
-	}
-	return &keeper{h: h, early: map[keepJob]struct{}{}, busy: map[string]bool{}, done: utilcache.NewLRUExpireCache(maxKept), read: readManifests{repos: read, now: h.Now}}
+	k := &keeper{h: h, early: map[keepJob]struct{}{}, busy: map[string]bool{}}
+	k.read = readManifests{now: h.Now, repos: caches.New(h.Caches, caches.Options[string, []readManifest]{
+		Name: "manifests_read", Bytes: readBytes, Idle: readFor, Now: h.Now,
+		Cost: func(key string, list []readManifest) int {
+			return len(key) + len(list)*(readManifestBytes+len(list[0].digest))
+		},
+		Tenant: namespaceOfKey,
+	})}
+	k.done = caches.New(h.Caches, caches.Options[keepJob, struct{}]{
+		Name: "blobs_kept", Bytes: keptBytes, Life: keptFor, Now: h.Now,
+		Cost:   func(j keepJob, _ struct{}) int { return repositoryBytes(j.repo) + len(j.blob) },
+		Tenant: func(j keepJob) string { return j.repo.Namespace },
+	})
+	k.kept = caches.New(h.Caches, caches.Options[keptImage, struct{}]{
+		Name: "images_kept", Bytes: keptBytes, Life: keptFor, Now: h.Now,
+		Cost:   func(i keptImage, _ struct{}) int { return len(i.stream) + len(i.image) },
+		Tenant: func(i keptImage) string { return i.stream },
+	})
+	return k
 }
 
 // add has a job done. Jobs for a pull are left out while too many wait.
@@ -114,12 +126,24 @@ func (k *keeper) begin() {
 type readManifests struct {
 	now   Clock
 	mu    sync.Mutex
-	repos *lru.Cache[string, []readManifest]
+	repos *caches.Cache[string, []readManifest] // by Repository.Key
 }
 
 type readManifest struct {
 	digest digest.Digest
 	at     time.Time
+}
+
+// readManifestBytes is about what one takes beside its digest.
+const readManifestBytes = 40
+
+func repositoryBytes(r reference.Repository) int {
+	return len(r.Namespace) + len(r.Path) + len(r.Stream)
+}
+
+func namespaceOfKey(key string) string {
+	namespace, _, _ := strings.Cut(key, "/")
+	return namespace
 }
 
 func (r *readManifests) add(repo reference.Repository, d digest.Digest) {
@@ -266,7 +290,7 @@ func (k *keeper) completePulled(ctx context.Context, job keepJob) error {
 			return err
 		}
 	}
-	k.done.Add(job, true, keptFor)
+	k.done.Add(job, struct{}{})
 	return nil
 }
 
@@ -311,7 +335,7 @@ func (k *keeper) keepStream(ctx context.Context, repo reference.Repository) erro
 	var errs []error
 	for _, m := range s.KeptAtImport() {
 		key := keptImage{s.Repository().Stream, m}
-		if _, done := k.done.Get(key); done {
+		if _, done := k.kept.Get(key); done {
 			continue
 		}
 		if err := k.complete(ctx, s, repo, m, 0, map[digest.Digest]bool{}); err != nil {
@@ -319,7 +343,7 @@ func (k *keeper) keepStream(ctx context.Context, repo reference.Repository) erro
 			continue
 		}
 		keptImages.WithLabelValues("complete").Inc()
-		k.done.Add(key, true, keptFor)
+		k.kept.Add(key, struct{}{})
 	}
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -69,6 +70,9 @@ type Options struct {
 	Sparse Sparse
 	// ManifestCacheBytes bounds the memory for manifests; 0 is DefaultManifestCacheBytes.
 	ManifestCacheBytes int64
+	// Caches bound the memory for manifests and all else that is remembered, beside the bounds
+	// of each cache; nil is without such a bound.
+	Caches *caches.Pool
 	// MaxContentBytes is the memory for manifests, configurations, signatures and lists of all
 	// requests under way; 0 is DefaultMaxContentBytes. One user gets at most a quarter, one
 	// namespace at most half, and another quarter is for manifests that are read for their parts.

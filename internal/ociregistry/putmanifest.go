@@ -105,7 +105,7 @@ func (x *exchange) refer(to blobstore.Repository, m *incoming) error {
 		}
 	}
 	x.closures.learn(m.digest, m.content)
-	x.manifests.put(newStoredManifest(m.digest, m.mediaType, m.content))
+	x.manifests.Add(m.digest, newStoredManifest(m.digest, m.mediaType, m.content))
 	return nil
 }
 

@@ -92,7 +92,7 @@ func (x *exchange) manifestByDigest(ctx context.Context, repo reference.Reposito
 		x.keeper.read.add(repo, d)
 	}
 	if g.stored {
-		if m := x.manifests.get(d); m != nil {
+		if m, found := x.manifests.Get(d); found {
 			manifestReads.WithLabelValues("memory").Inc()
 			return m, x.hold(int64(len(m.content)))
 		}
@@ -127,7 +127,7 @@ func (x *exchange) loadManifest(ctx context.Context, repo reference.Repository, 
 	m := newStoredManifest(d, typeOfStored(content, mediaType), content)
 	// The type that another registry gives a manifest counts only where it was fetched.
 	if m.mediaType == typeOfStored(content, "") {
-		x.manifests.put(m)
+		x.manifests.Add(m.digest, m)
 	}
 	if from == "upstream" {
 		x.correctImage(ctx, repo, m, g.wanted)

@@ -140,6 +140,18 @@ type Image struct {
 	Blobs, Children []Part
 }
 
+// MemoryBytes is about what i takes in memory.
+func (i *Image) MemoryBytes() int {
+	const image, part = 120, 48
+	bytes := image + len(i.Digest)
+	for _, parts := range [][]Part{i.Blobs, i.Children} {
+		for n := range parts {
+			bytes += part + len(parts[n].Digest) + len(parts[n].MediaType)
+		}
+	}
+	return bytes
+}
+
 // Part is a part of a manifest. MediaType is "" and Size -1 where they are not known.
 type Part struct {
 	Digest    digest.Digest

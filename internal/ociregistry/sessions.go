@@ -2,10 +2,9 @@ package ociregistry
 
 import (
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"weir.dev/weir/internal/caches"
 )
 
 const (
@@ -15,8 +14,6 @@ const (
 	// sessionRests is how long an upload that its user does not go on with is counted. After that
 	// storage makes room with it, see blobstore.
 	sessionRests = time.Hour
-	// maxUploaders bounds the users whose uploads are counted.
-	maxUploaders = 4096
 	// uploadsPause is when a client may try again that has too many uploads.
 	uploadsPause = time.Minute
 )
@@ -25,32 +22,23 @@ const (
 // replica finishes rests here.
 type sessions struct {
 	most int
-	now  Clock
-
-	mu sync.Mutex
-	of *simplelru.LRU[string, map[string]time.Time] // user, upload, when it was last used
+	of   *caches.Cache[session, struct{}]
 }
 
-func newSessions(most int, now Clock) *sessions {
-	of, _ := simplelru.NewLRU[string, map[string]time.Time](maxUploaders, nil) // fails for sizes below 1
-	return &sessions{most: most, now: now, of: of}
+type session struct{ user, id string }
+
+func newSessions(o Options) *sessions {
+	return &sessions{most: o.MaxUploadsPerUser, of: caches.New(o.Caches, caches.Options[session, struct{}]{
+		Name: "user_uploads", Bytes: uploadersBytes, Idle: sessionRests, Now: o.Now,
+		Cost:   func(s session, _ struct{}) int { return len(s.user) + len(s.id) },
+		Tenant: func(s session) string { return s.user },
+		Group:  func(s session) string { return s.user },
+	})}
 }
 
 // full is the error for a user with as many uploads as one may have.
 func (s *sessions) full(user string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all, _ := s.of.Get(user)
-	if len(all) < s.most {
-		return nil
-	}
-	before := s.now().Add(-sessionRests)
-	for id, used := range all {
-		if used.Before(before) {
-			delete(all, id)
-		}
-	}
-	if len(all) < s.most {
+	if s.of.GroupLen(user) < s.most {
 		return nil
 	}
 	e := NewError(CodeTooManyRequests, "%s has %d unfinished uploads, the most that a user may have; finish or cancel some (DELETE of their location), or wait until those that rest are removed", user, s.most)
@@ -60,27 +48,10 @@ func (s *sessions) full(user string) error {
 
 // used takes note that a user began an upload, or went on with one.
 func (s *sessions) used(user, id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all, found := s.of.Get(user)
-	if !found {
-		all = map[string]time.Time{}
-		s.of.Add(strings.Clone(user), all)
-	}
-	if _, found := all[id]; found || len(all) < s.most {
-		all[strings.Clone(id)] = s.now()
+	if _, found := s.of.Get(session{user, id}); found || s.of.GroupLen(user) < s.most {
+		s.of.GetOrAdd(session{strings.Clone(user), strings.Clone(id)}, struct{}{})
 	}
 }
 
 // ended takes note that an upload is finished.
-func (s *sessions) ended(user, id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all, found := s.of.Get(user)
-	if !found {
-		return
-	}
-	if delete(all, id); len(all) == 0 {
-		s.of.Remove(user)
-	}
-}
+func (s *sessions) ended(user, id string) { s.of.Remove(session{user, id}) }

@@ -18,7 +18,7 @@ func Check(o *Options) error {
 	if _, err := o.Config.Registry.Metrics.Secret(); err != nil {
 		errs = append(errs, err)
 	}
-	imports, err := newImports(o, nil) // there is no port to allow
+	imports, err := newImports(o, nil, nil) // there is no port to allow
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}

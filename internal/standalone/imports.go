@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/upstream"
 	"weir.dev/weir/internal/upstream/clusterrules"
@@ -24,7 +25,7 @@ type imports struct {
 	node     *upstream.NodeCredentials
 }
 
-func newImports(o *Options, r *registry) (*imports, error) {
+func newImports(o *Options, r *registry, pool *caches.Pool) (*imports, error) {
 	i := &imports{}
 	options, err := o.Config.UpstreamOptions()
 	if err != nil {
@@ -52,7 +53,7 @@ func newImports(o *Options, r *registry) (*imports, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	options.Observer = observeRequests()
+	options.Observer, options.Caches = observeRequests(), pool
 	if i.client, err = upstream.NewClient(options); err != nil {
 		return nil, fmt.Errorf("making the client of other registries: %w", err)
 	}
@@ -60,7 +61,9 @@ func newImports(o *Options, r *registry) (*imports, error) {
 	rules, left := upstream.NewRules(i.conf, upstream.ClusterObjects{})
 	logWarnings("a registry rule is left out", left)
 	i.client.SetRules(rules)
-	i.importer = importer.New(o.Config.ImporterOptions(importer.FromClient(i.client)))
+	importing := o.Config.ImporterOptions(importer.FromClient(i.client))
+	importing.Caches = pool
+	i.importer = importer.New(importing)
 	return i, nil
 }
 

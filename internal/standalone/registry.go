@@ -23,6 +23,7 @@ import (
 
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/blobstore/drivers"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/diskspace"
 	"weir.dev/weir/internal/inbound"
@@ -57,6 +58,7 @@ var registryIdentity = &user.DefaultInfo{Name: "system:weir:registry", Groups: [
 // handler.
 type registry struct {
 	options  *Options
+	caches   *caches.Pool
 	listener net.Listener
 	// bounded is the same, with its bound of connections.
 	bounded *inbound.Listener
@@ -87,11 +89,11 @@ type registry struct {
 // newRegistry opens the port and the storage, so that an error of either is reported before
 // anything else starts. It returns nil if the registry is switched off. Unless the options
 // have an internal host name, it becomes the address of the port.
-func newRegistry(ctx context.Context, o *Options, maxConnections int) (_ *registry, err error) {
+func newRegistry(ctx context.Context, o *Options, maxConnections int, pool *caches.Pool) (_ *registry, err error) {
 	if !o.Registry.Enabled {
 		return nil, nil
 	}
-	r := &registry{options: o}
+	r := &registry{options: o, caches: pool}
 	listener, err := o.Registry.listen()
 	if err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func newRegistry(ctx context.Context, o *Options, maxConnections int) (_ *regist
 		r.reserve, err = registryReserve(o, driver)
 	}
 	if err == nil {
-		options := blobstore.Options{Driver: driver, MaxUploads: o.Config.Registry.Uploads.MaxPerNamespace}
+		options := blobstore.Options{Driver: driver, Caches: pool, MaxUploads: o.Config.Registry.Uploads.MaxPerNamespace}
 		if r.reserve != nil {
 			options.Reserve = r.reserve
 		}
@@ -150,6 +152,7 @@ func (r *registry) compose(s *Server) (err error) {
 		Mirror:        settings.PullThrough.Mirror,
 		PlainHTTP:     !s.options.Registry.secure(),
 		MirrorImports: settings.PullThrough.MirrorImports,
+		Caches:        r.caches,
 		OnImported: func(repo reference.Repository) {
 			r.handler.KeepImported(repo)
 		},
@@ -179,6 +182,7 @@ func (r *registry) compose(s *Server) (err error) {
 		Lifetime:       settings.Tokens.Lifetime.Duration,
 		KeyMaxAge:      settings.Tokens.KeyMaxAge.Duration,
 		AccountIssuers: s.options.Host.AccountIssuers(),
+		Caches:         r.caches,
 	})
 	if err != nil {
 		return fmt.Errorf("making the registry's access control: %w", err)
@@ -202,6 +206,7 @@ func (r *registry) compose(s *Server) (err error) {
 		OnKeepFailed:       r.keepFailed,
 		MaxManifestBytes:   settings.Manifests.MaxSize.Value(),
 		ManifestCacheBytes: settings.Manifests.CacheSize.Value(),
+		Caches:             r.caches,
 		Sparse:             ociregistry.Sparse(strings.ToLower(settings.Manifests.Sparse)),
 		RedirectBlobs:      settings.Storage.Redirect,
 		MaxUploadsPerUser:  settings.Uploads.MaxPerUser,
@@ -236,6 +241,7 @@ func (r *registry) newMirror(s *Server) (*pullthrough.Mirror, error) {
 	mirror, err := pullthrough.New(pullthrough.Options{
 		Upstream: s.imports.client,
 		Store:    r.store,
+		Caches:   r.caches,
 		Mirror:   s.options.Config.Registry.PullThrough.Mirror,
 		Credentials: func(ctx context.Context, namespace string) (upstream.Credentials, error) {
 			// The resource takes any stream's name; the secrets are the namespace's.

@@ -23,6 +23,7 @@ import (
 
 	"weir.dev/weir/internal/apiserver"
 	imagequota "weir.dev/weir/internal/apiserver/quota"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/component"
 	"weir.dev/weir/internal/controller/manager"
 	"weir.dev/weir/internal/controller/schedule"
@@ -43,6 +44,7 @@ const (
 // Server is a whole Weir that is ready to run.
 type Server struct {
 	options *Options
+	caches  *caches.Pool
 	lock    *dataLock
 	etcd    *etcd.Server
 	control *host.Completed
@@ -60,7 +62,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, parts: component.NewGroup()}
+	s := &Server{options: o, parts: component.NewGroup(), caches: caches.NewPool(o.Config.CacheBytes())}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -76,13 +78,13 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	o.Host.MaxConnections = perListener
-	if s.registry, err = newRegistry(ctx, o, perListener); err != nil {
+	if s.registry, err = newRegistry(ctx, o, perListener, s.caches); err != nil {
 		return nil, err
 	}
 	if err := s.startEtcd(ctx); err != nil {
 		return nil, err
 	}
-	if s.imports, err = newImports(o, s.registry); err != nil {
+	if s.imports, err = newImports(o, s.registry, s.caches); err != nil {
 		return nil, err
 	}
 	o.Host.Room = s.hostRoom()
@@ -100,6 +102,8 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	allRunning.add(s)
+	allCaches.add(s.caches)
+	s.parts.Start("caches", s.caches.Run)
 	return s, s.control.WriteKubeconfig()
 }
 
@@ -174,6 +178,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Close stops what runs and releases the data folder. It may be called again.
 func (s *Server) Close() {
 	allRunning.remove(s)
+	allCaches.remove(s.caches)
 	s.parts.Stop()
 	if s.registry != nil {
 		s.registry.stop()
@@ -293,6 +298,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				CheckedUntil:      s.checkedUntil(client),
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.imports.node,
+				Caches:            s.caches,
 				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
 				AccountIssuers:    s.options.Host.AccountIssuers(),
 			}, delegate)

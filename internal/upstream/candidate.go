@@ -133,7 +133,7 @@ func (c *Candidate) remember(failure *Error) {
 		preferred.Add(c.credentials, id)
 		return
 	}
-	if worked, _ := preferred.Peek(c.credentials); failure.refused() && worked == id {
+	if worked, _ := preferred.Get(c.credentials); failure.refused() && worked == id {
 		preferred.Remove(c.credentials)
 	}
 }

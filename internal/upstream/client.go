@@ -8,8 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -23,9 +22,10 @@ type Client struct {
 
 	secure, insecure *http.Client
 
-	pings     *lru.Cache[string, pinged]
-	sessions  *lru.Cache[string, *session]
-	preferred *lru.Cache[string, string]
+	// See makeCaches.
+	pings     *caches.Cache[string, pinged]
+	sessions  *caches.Cache[string, *session]
+	preferred *caches.Cache[string, string]
 
 	pingFlights  flights[pinged]
 	tokenFlights flights[token]
@@ -55,16 +55,7 @@ func NewClient(opts Options) (*Client, error) {
 	c := &Client{opts: opts, budgets: newBudgets(opts.Budget, opts.Downloads)}
 	c.secure, c.insecure = newHTTPClient(opts, false), newHTTPClient(opts, true)
 	c.base, c.cancel = context.WithCancel(context.Background())
-	var err error
-	if c.pings, err = lru.New[string, pinged](opts.Limits.Sessions); err != nil {
-		return nil, fmt.Errorf("upstream ping cache: %w", err)
-	}
-	if c.sessions, err = lru.New[string, *session](opts.Limits.Sessions); err != nil {
-		return nil, fmt.Errorf("upstream session cache: %w", err)
-	}
-	if c.preferred, err = lru.New[string, string](opts.Limits.Sessions); err != nil {
-		return nil, fmt.Errorf("upstream credential cache: %w", err)
-	}
+	c.makeCaches()
 	return c, nil
 }
 

@@ -94,7 +94,9 @@ func (s *source) consult(ctx context.Context, l login, path string, refusal erro
 
 // learn has the challenge that a login answers be answered the next time.
 func (s *source) learn(l login) {
-	s.session().learn(l.challenge, time.Now().Add(s.client.opts.Timeouts.Session))
+	sess := s.session()
+	sess.learn(l.challenge, time.Now().Add(s.client.opts.Timeouts.Session))
+	s.keep(sess)
 }
 
 // greet finds how the registry is spoken to and the challenge to answer, nil for none.

@@ -241,10 +241,8 @@ func TestMovedRealmIsFound(t *testing.T) {
 					t.Fatal(err)
 				}
 				moved.Store(true)
-				for _, session := range c.sessions.Values() {
-					session.mu.Lock()
-					session.token = token{} // it ran out
-					session.mu.Unlock()
+				for session := range c.sessions.Values() {
+					session.take(token{}) // it ran out
 				}
 				if _, err := r.Manifest(t.Context(), "latest"); err != nil {
 					t.Errorf("%v after %v", err, s.lines())

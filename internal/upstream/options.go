@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"weir.dev/weir/internal/caches"
 )
 
 // Options configure a Client. The zero value works: every field has a default.
@@ -26,6 +28,9 @@ type Options struct {
 	Downloads DownloadOptions
 	// UserAgent is sent with every request; default "weir".
 	UserAgent string
+	// Caches bound the memory for what is remembered of registries, beside the bounds of each
+	// cache; nil is without such a bound.
+	Caches *caches.Pool
 	// Observer is told about every request; nil for nobody.
 	Observer Observer
 	// Proxy picks a proxy for a request; default http.ProxyFromEnvironment.

@@ -130,7 +130,7 @@ func (s *source) doubtOf(l login, ans *answer) *Error {
 // settle ends the doubt of a ping after a success.
 func (s *source) settle(l login) {
 	c, k := s.client, s.pingKey()
-	if p, ok := c.pings.Peek(k); ok && p.doubt == l.doubt {
+	if p, ok := c.pings.Get(k); ok && p.doubt == l.doubt {
 		p.doubt = nil
 		c.pings.Add(k, p)
 	}

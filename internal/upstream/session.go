@@ -15,13 +15,30 @@ type session struct {
 
 // session is the remembered login of this source and credential.
 func (s *source) session() *session {
-	k := s.key()
-	fresh := &session{}
-	if old, ok, _ := s.client.sessions.PeekOrAdd(k, fresh); ok {
-		s.client.sessions.Get(k) // counts as used
-		return old
+	known, _ := s.client.sessions.GetOrAdd(s.key(), &session{})
+	return known
+}
+
+// keep remembers a login, which has changed, as long as anything in it counts.
+func (s *source) keep(changed *session) {
+	s.client.sessions.AddUntil(s.key(), changed, changed.end())
+}
+
+// end is when nothing of a login counts any more.
+func (s *session) end() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.challenge != nil && s.until.After(s.token.until) {
+		return s.until
 	}
-	return fresh
+	return s.token.until
+}
+
+// take has a token shown from now on.
+func (s *session) take(t token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = t
 }
 
 // learned is the challenge that was answered instead of the ping's; nil without one.

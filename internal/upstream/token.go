@@ -49,9 +49,8 @@ func (s *source) fetchToken(ctx context.Context, l login, ch challenge) (token, 
 		}
 		t.answers = ch.key()
 		sess := s.session()
-		sess.mu.Lock()
-		sess.token = t
-		sess.mu.Unlock()
+		sess.take(t)
+		s.keep(sess)
 		return t, nil
 	})
 }

@@ -67,7 +67,7 @@ func signedToken(t *testing.T, p *process, who user.Info, at time.Time, lifetime
 	keys := tokens.NewKeys(tokens.KeyOptions{
 		Secrets: p.kube.CoreV1().Secrets(tokens.DefaultNamespace), Now: func() time.Time { return at },
 	})
-	token, _, err := tokens.NewIssuer(keys).Issue(t.Context(), tokens.Access, who, grants, lifetime, tokens.End{})
+	token, _, err := tokens.NewIssuer(keys, nil).Issue(t.Context(), tokens.Access, who, grants, lifetime, tokens.End{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ import (
 )
 
 func issuer() *tokens.Issuer {
-	return tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{Secrets: fake.NewClientset().CoreV1().Secrets(metav1.NamespaceSystem)}))
+	return tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{Secrets: fake.NewClientset().CoreV1().Secrets(metav1.NamespaceSystem)}), nil)
 }
 
 func create(r *REST, u user.Info, seconds int64, o metav1.CreateOptions) (*weirv1alpha1.RegistryToken, error) {
@@ -66,7 +66,7 @@ func tokenThatEnds(at time.Time) string {
 
 // objects are those of an API with nothing in it.
 func objects() *credential.Objects {
-	return credential.NewObjects(metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), nil, nil)
+	return credential.NewObjects(metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), nil, nil, nil)
 }
 
 var alice = &user.DefaultInfo{Name: "alice", UID: "7", Groups: []string{"devs", user.AllAuthenticated}}
@@ -176,7 +176,7 @@ func (brokenSecrets) Update(context.Context, *corev1.Secret, metav1.UpdateOption
 }
 
 func TestWithoutAKey(t *testing.T) {
-	_, err := create(NewREST(tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{Secrets: brokenSecrets{}})), objects()), alice, 600, metav1.CreateOptions{})
+	_, err := create(NewREST(tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{Secrets: brokenSecrets{}}), nil), objects()), alice, 600, metav1.CreateOptions{})
 	if seconds, retry := apierrors.SuggestsClientDelay(err); !retry || seconds == 0 || strings.Contains(err.Error(), errBroken.Error()) {
 		t.Errorf("got %v; want one that says when to try again", err)
 	}

@@ -135,7 +135,7 @@ func api(t *testing.T) *metadatafake.FakeMetadataClient {
 
 func TestExist(t *testing.T) {
 	now, client := at, api(t)
-	objects := NewObjects(client, nil, func() time.Time { return now })
+	objects := NewObjects(client, nil, nil, func() time.Time { return now })
 	secret := tokens.Object{Resource: tokens.ResourceSecrets, Namespace: "shop", Name: "s", UID: "8"}
 	var gone *GoneError
 	for object, exists := range map[tokens.Object]bool{
@@ -186,7 +186,7 @@ func TestComplete(t *testing.T) {
 		"bound to a former Secret":      {robot("7"), []tokens.Object{secret("1")}, nil},
 		"complete already":              {robot("7"), []tokens.Object{account, secret("8")}, []tokens.Object{account, secret("8")}},
 	} {
-		got, err := NewObjects(api(t), nil, nil).Complete(t.Context(), test.user, tokens.End{At: at, Bound: test.end})
+		got, err := NewObjects(api(t), nil, nil, nil).Complete(t.Context(), test.user, tokens.End{At: at, Bound: test.end})
 		var gone *GoneError
 		if test.want == nil {
 			if !errors.As(err, &gone) {
@@ -223,7 +223,7 @@ func TestAccountsOfOtherClusters(t *testing.T) {
 		"another UID, this issuer": {"robot", "1", tokens.End{At: at, Issuer: ours}, []string{ours}, tokens.End{}},
 	} {
 		u := &user.DefaultInfo{Name: "system:serviceaccount:shop:" + test.user, UID: test.uid}
-		got, err := NewObjects(api(t), test.issuers, nil).Complete(t.Context(), u, test.end)
+		got, err := NewObjects(api(t), test.issuers, nil, nil).Complete(t.Context(), u, test.end)
 		var gone *GoneError
 		if refused := test.want.At.IsZero(); refused != errors.As(err, &gone) || !refused && err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -263,7 +263,7 @@ func TestIssuerOfARequest(t *testing.T) {
 // What a token says that is not verified, beside a client certificate, leads to no request.
 func TestObjectsOfOthersAreLeftOut(t *testing.T) {
 	client := api(t)
-	objects := NewObjects(client, nil, time.Now)
+	objects := NewObjects(client, nil, nil, time.Now)
 	forged := tokens.End{At: at, Bound: []tokens.Object{
 		{Resource: "secrets", Namespace: "shop", Name: "s"}, {Resource: "secrets", Namespace: "other", Name: "s"}, {Resource: "nodes", Name: "../namespaces"},
 	}}
@@ -280,7 +280,7 @@ func TestAnAPIThatDoesNotAnswer(t *testing.T) {
 	client := api(t)
 	down := errors.New("connection refused")
 	client.PrependReactor("get", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, down })
-	objects := NewObjects(client, nil, nil)
+	objects := NewObjects(client, nil, nil, nil)
 	account := tokens.Object{Resource: tokens.ResourceServiceAccounts, Namespace: "shop", Name: "robot", UID: "7"}
 	if err := objects.Exist(context.Background(), []tokens.Object{account}); !errors.Is(err, down) {
 		t.Errorf("Exist: %v", err)

@@ -12,16 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/metadata"
 
 	"weir.dev/weir/internal/auth/tokens"
+	"weir.dev/weir/internal/caches"
 )
 
 const (
-	// maxKnown bounds the objects that are remembered.
-	maxKnown = 4096
+	// knownBytes bounds the memory for objects that are remembered.
+	knownBytes = 4 << 20
 	// knownTTL is how long a token lasts after an object that it is bound to.
 	knownTTL = 10 * time.Second
 	// goneTTL is longer: a UID never comes back.
@@ -42,25 +42,28 @@ func (e *GoneError) Error() string {
 type Objects struct {
 	client  metadata.Interface
 	issuers []string
-	now     clock
-	known   *cache.LRUExpireCache // tokens.Object → nil, or a *GoneError
+	now     func() time.Time
+	known   *caches.Cache[tokens.Object, *GoneError] // nil for objects that exist
 	flight  singleflight.Group
 }
 
-// clock is the time as the cache takes it.
-type clock func() time.Time
-
-// Now implements cache.Clock.
-func (c clock) Now() time.Time { return c() }
-
 // NewObjects looks with the client, which must be allowed to get the metadata of
 // serviceaccounts, secrets, pods and nodes. issuers are those of the tokens of all service
-// accounts that are objects there. now is the time; nil is time.Now.
-func NewObjects(client metadata.Interface, issuers []string, now func() time.Time) *Objects {
+// accounts that are objects there. What it remembers is bounded by the pool, if that is not
+// nil. now is the time; nil is time.Now. The objects of one namespace do not drive out those of
+// others.
+func NewObjects(client metadata.Interface, issuers []string, p *caches.Pool, now func() time.Time) *Objects {
 	if now == nil {
 		now = time.Now
 	}
-	return &Objects{client: client, issuers: issuers, now: now, known: cache.NewLRUExpireCacheWithClock(maxKnown, clock(now))}
+	known := caches.New(p, caches.Options[tokens.Object, *GoneError]{
+		Name: "token_objects", Bytes: knownBytes, Life: knownTTL, Now: now,
+		Cost: func(o tokens.Object, _ *GoneError) int {
+			return 2 * (len(o.Resource) + len(o.Namespace) + len(o.Name) + len(o.UID))
+		},
+		Tenant: func(o tokens.Object) string { return o.Namespace },
+	})
+	return &Objects{client: client, issuers: issuers, now: now, known: known}
 }
 
 // Exist returns nil if all objects exist. The error is a *GoneError, or tells that the API
@@ -75,10 +78,9 @@ func (o *Objects) Exist(ctx context.Context, bound []tokens.Object) error {
 }
 
 func (o *Objects) exists(ctx context.Context, object tokens.Object) error {
-	if known, ok := o.known.Get(object); ok {
-		if gone, isGone := known.(*GoneError); isGone {
-			return gone
-		}
+	if gone, ok := o.known.Get(object); ok && gone != nil {
+		return gone
+	} else if ok {
 		return nil
 	}
 	// Others wait for this, so that it does not end with the request it began with.
@@ -91,10 +93,10 @@ func (o *Objects) exists(ctx context.Context, object tokens.Object) error {
 			return nil, err
 		case uid != object.UID:
 			gone := &GoneError{object}
-			o.known.Add(object, gone, goneTTL)
+			o.known.AddUntil(object, gone, o.now().Add(goneTTL))
 			return nil, gone
 		}
-		o.known.Add(object, nil, knownTTL)
+		o.known.Add(object, nil)
 		return nil, nil
 	})
 	return err

@@ -94,7 +94,7 @@ func TestRotation(t *testing.T) {
 // A key that was replaced is kept as long as a password signed with it may live.
 func TestKeysThatAreReplacedOften(t *testing.T) {
 	s, c := &store{}, newClock()
-	i := NewIssuer(NewKeys(KeyOptions{Secrets: s, Now: c.now, RotateAfter: time.Hour}))
+	i := NewIssuer(NewKeys(KeyOptions{Secrets: s, Now: c.now, RotateAfter: time.Hour}), nil)
 	password, _, err := i.Issue(context.Background(), Password, alice, nil, MaxLifetime, End{})
 	if err != nil {
 		t.Fatal(err)

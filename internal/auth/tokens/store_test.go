@@ -115,7 +115,7 @@ func (c *clock) pass(d time.Duration) {
 
 // replica is one of several issuers over a store.
 func replica(s *store, c *clock) *Issuer {
-	return NewIssuer(NewKeys(KeyOptions{Secrets: s, Now: c.now}))
+	return NewIssuer(NewKeys(KeyOptions{Secrets: s, Now: c.now}), nil)
 }
 
 var alice = &user.DefaultInfo{

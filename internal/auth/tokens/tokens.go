@@ -12,8 +12,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"k8s.io/apiserver/pkg/authentication/user"
+
+	"weir.dev/weir/internal/caches"
 )
 
 const (
@@ -24,8 +25,10 @@ const (
 
 	// leeway is by how much clocks of replicas may differ.
 	leeway = 10 * time.Second
-	// maxVerified bounds the tokens whose verification is remembered.
-	maxVerified = 8192
+	// verifiedBytes bounds the memory for tokens whose verification is remembered.
+	verifiedBytes = 16 << 20
+	// tokenBytes is about what a verified token takes beside its texts.
+	tokenBytes = 600
 	// maxHeader bounds the header of what may be a token of ours: a type, an algorithm
 	// and a key's name.
 	maxHeader = 256
@@ -63,21 +66,23 @@ type Issuer struct {
 	now    func() time.Time
 	// verified are tokens by their hash; what is in it was verified with the key of that
 	// name.
-	verified *lru.Cache[[sha256.Size]byte, verified]
+	verified *caches.Cache[[sha256.Size]byte, verified]
 }
 
 type verified struct {
 	token *Token
 	keyID string
+	bytes int // of the text
 }
 
-// NewIssuer signs with the keys.
-func NewIssuer(keys *Keys) *Issuer {
-	cache, err := lru.New[[sha256.Size]byte, verified](maxVerified)
-	if err != nil {
-		panic(err) // for a size that is not positive
-	}
+// NewIssuer signs with the keys. The tokens that it remembers are bounded by the pool, if that is
+// not nil; one that is forgotten costs another verification.
+func NewIssuer(keys *Keys, p *caches.Pool) *Issuer {
 	now := keys.o.Now
+	cache := caches.New(p, caches.Options[[sha256.Size]byte, verified]{
+		Name: "registry_tokens", Bytes: verifiedBytes, Now: now,
+		Cost: func(_ [sha256.Size]byte, v verified) int { return tokenBytes + v.bytes },
+	})
 	return &Issuer{keys: keys, now: now, verified: cache, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(issuer), jwt.WithAudience(audience),
@@ -145,10 +150,7 @@ func (i *Issuer) Verify(ctx context.Context, text string) (*Token, error) {
 	}
 	hash := sha256.Sum256([]byte(text))
 	if v, ok := i.verified.Get(hash); ok && i.keys.inUse(v.keyID) {
-		if i.now().Before(v.token.ExpiresAt) {
-			return v.token, nil
-		}
-		i.verified.Remove(hash)
+		return v.token, nil
 	}
 	var unavailable error
 	var keyID string
@@ -174,7 +176,7 @@ func (i *Issuer) Verify(ctx context.Context, text string) (*Token, error) {
 		return nil, invalid(err)
 	}
 	token := parsed.Claims.(*claims).token()
-	i.verified.Add(hash, verified{token: token, keyID: keyID})
+	i.verified.AddUntil(hash, verified{token: token, keyID: keyID, bytes: len(text)}, token.ExpiresAt)
 	return token, nil
 }
 

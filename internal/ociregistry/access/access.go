@@ -9,10 +9,7 @@ import (
 	"net/netip"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/apiserver/pkg/authentication/token/cache"
-	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -20,6 +17,7 @@ import (
 	"weir.dev/weir/internal/auth"
 	"weir.dev/weir/internal/auth/credential"
 	"weir.dev/weir/internal/auth/tokens"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/ociregistry"
 )
 
@@ -63,6 +61,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// AccountIssuers are the issuers of the API's own service account tokens.
 	AccountIssuers []string
+	// Caches bound the memory for what the API answered, beside the bounds of each cache; nil is
+	// without such a bound.
+	Caches *caches.Pool
 	// Now is the time; nil is time.Now.
 	Now ociregistry.Clock
 }
@@ -99,15 +100,6 @@ func New(o Options) (*Access, error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
 	}
-	authorizer, err := authorizerfactory.DelegatingAuthorizerConfig{
-		SubjectAccessReviewClient: client.AuthorizationV1(),
-		AllowCacheTTL:             allowedTTL,
-		DenyCacheTTL:              refusedTTL,
-		WebhookRetryBackoff:       &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 3},
-	}.New()
-	if err != nil {
-		return nil, fmt.Errorf("setting up the registry's access control: %w", err)
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -118,10 +110,10 @@ func New(o Options) (*Access, error) {
 		Now:         o.Now,
 	})
 	return &Access{
-		reviewer: cache.New(tokenReviewer{client.AuthenticationV1().TokenReviews()}, false, knownTokenTTL, unknownTokenTTL),
-		rights:   auth.New(authorizer),
-		issuer:   tokens.NewIssuer(keys),
-		objects:  credential.NewObjects(objects, o.AccountIssuers, o.Now),
+		reviewer: newRememberingReviewer(tokenReviewer{client.AuthenticationV1().TokenReviews()}, o.Caches, o.Now),
+		rights:   auth.New(newReviewedRights(client.AuthorizationV1().SubjectAccessReviews(), o.Caches, o.Now)),
+		issuer:   tokens.NewIssuer(keys, o.Caches),
+		objects:  credential.NewObjects(objects, o.AccountIssuers, o.Caches, o.Now),
 		realm:    r,
 		lifetime: cmp.Or(o.Lifetime, DefaultLifetime),
 		now:      o.Now,

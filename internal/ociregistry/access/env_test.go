@@ -142,8 +142,8 @@ func (w *world) access() *Access {
 	return &Access{
 		reviewer: w,
 		rights:   auth.New(authorizerFunc(w.Authorize)),
-		issuer:   tokens.NewIssuer(keys),
-		objects:  credential.NewObjects(w.objects, nil, w.now),
+		issuer:   tokens.NewIssuer(keys, nil),
+		objects:  credential.NewObjects(w.objects, nil, nil, w.now),
 		lifetime: DefaultLifetime,
 		now:      w.now,
 	}

@@ -53,8 +53,8 @@ func (m *Mirror) arriving(key fetchKey) int64 {
 // wanted one is a failure of its source.
 func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 	key := j.key(kindSize)
-	if known, ok := m.sizes.Get(key); ok && (j.Size < 0 || known.(int64) == j.Size) {
-		return known.(int64), nil
+	if known, ok := m.sizes.Get(key); ok && (j.Size < 0 || known == j.Size) {
+		return known, nil
 	}
 	return shared(ctx, m, j, kindSize, func(ctx context.Context) (int64, error) {
 		size, _, err := first(ctx, j, j.candidates, remembering(m, j, kindBlob, func(ctx context.Context, c candidate) (int64, error) {
@@ -68,7 +68,7 @@ func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 			return size, m.tooLarge(size, c.Repository())
 		}))
 		if err == nil {
-			m.sizes.Add(key, size, m.opts.Remember)
+			m.sizes.Add(key, size)
 		}
 		return size, err
 	})

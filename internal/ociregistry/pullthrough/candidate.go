@@ -121,11 +121,11 @@ func remembering[V any](m *Mirror, j *job, what string, get func(context.Context
 		key := asked.key(what)
 		if missing, ok := m.misses.Get(key); ok {
 			var zero V
-			return zero, missing.(*upstream.Error)
+			return zero, missing
 		}
 		v, err := get(ctx, c)
 		if e := upstreamError(err); e != nil && isUnknown(e.Code) {
-			m.misses.Add(key, e, m.opts.Remember)
+			m.misses.Add(key, e)
 		}
 		return v, err
 	}

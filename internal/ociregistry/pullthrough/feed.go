@@ -270,12 +270,11 @@ func (f *feed) wrong(got digest.Digest) *upstream.Error {
 func (m *Mirror) markBad(d digest.Digest, source string) {
 	known := m.badSourcesOf(d)
 	if !slices.Contains(known, source) {
-		m.badSources.Add(d, append(slices.Clip(known), source), m.opts.AvoidFor)
+		m.badSources.Add(d, append(slices.Clip(known), source))
 	}
 }
 
 func (m *Mirror) badSourcesOf(d digest.Digest) []string {
 	known, _ := m.badSources.Get(d)
-	sources, _ := known.([]string)
-	return sources
+	return known
 }

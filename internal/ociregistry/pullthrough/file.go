@@ -3,6 +3,7 @@ package pullthrough
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 )
@@ -27,13 +28,14 @@ func newFile(f *os.File) *file {
 	return shared
 }
 
-// newTempFile makes a file without a name, so that nothing of it outlives the process.
+// newTempFile makes a file without a name, so that nothing of it outlives the process. A process that
+// is killed in between leaves the name, see removeLeftovers.
 func (m *Mirror) newTempFile() (*file, error) {
-	f, err := os.CreateTemp(m.opts.TempDir, "weir-pullthrough-")
+	f, err := os.CreateTemp(m.opts.TempDir, tempPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("making a temporary file: %w", err)
 	}
-	if err := os.Remove(f.Name()); err != nil {
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.Close()
 		return nil, fmt.Errorf("making a temporary file: %w", err)
 	}

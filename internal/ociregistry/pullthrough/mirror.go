@@ -5,16 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	digest "github.com/opencontainers/go-digest"
 	"golang.org/x/sync/singleflight"
-	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/upstream"
 )
@@ -34,11 +35,14 @@ type Options struct {
 	// Credentials finds the pull secrets of a namespace. It is asked once for every
 	// call that may contact a registry; after an error that call goes without.
 	Credentials func(ctx context.Context, namespace string) (upstream.Credentials, error)
+	// Caches bound the memory for what is remembered of registries, beside the bounds of each
+	// cache; nil is without such a bound.
+	Caches *caches.Pool
 	// Mirror keeps what passes through, unless its source says otherwise.
 	Mirror bool
 	// TempDir is a local folder for blobs on their way into a storage that cannot be
 	// read while it is written; default os.TempDir(). Its files have no name and go
-	// with the process.
+	// with the process; New removes the names that killed processes left.
 	TempDir string
 	// MaxTempBytes bounds those files together; default 20 GiB. Beyond it callers wait
 	// until the storage has the whole blob.
@@ -70,6 +74,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	o.TempDir = cmp.Or(o.TempDir, os.TempDir())
 	o.MaxTempBytes = cmp.Or(o.MaxTempBytes, 20<<30)
 	o.MaxBlobBytes = cmp.Or(o.MaxBlobBytes, 100<<30)
 	o.MaxBackground = cmp.Or(o.MaxBackground, 8)
@@ -107,12 +112,11 @@ type Mirror struct {
 
 	// flights are manifests and sizes that are being asked for.
 	flights singleflight.Group
-	// Facts that are believed for a while: misses are the *upstream.Error of registries that
-	// do not have something, sizes the int64 of blobs, and badSources the []string of
-	// sources that sent wrong content for a digest.
-	misses, sizes, badSources *cache.LRUExpireCache
-	// warned are namespaces of whose unreadable pull secrets the log knows already.
-	warned *lru.Cache[string, struct{}]
+	// See makeCaches.
+	misses     *caches.Cache[string, *upstream.Error]
+	sizes      *caches.Cache[string, int64]
+	badSources *caches.Cache[digest.Digest, []string]
+	warned     *caches.Cache[string, struct{}]
 
 	mu         sync.Mutex
 	fetches    map[fetchKey]*fetch
@@ -138,20 +142,14 @@ var errClosed = errors.New("the registry is shutting down")
 // secretsTime bounds the look-up of pull secrets.
 const secretsTime = 30 * time.Second
 
-// remembered is how many facts of one kind are kept.
-const remembered = 8192
-
 // New makes a Mirror. The error lists every option that cannot work.
 func New(opts Options) (*Mirror, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("pull-through options: %w", err)
 	}
 	m := &Mirror{opts: opts.withDefaults(), fetches: map[fetchKey]*fetch{}}
-	m.misses, m.sizes, m.badSources = cache.NewLRUExpireCache(remembered), cache.NewLRUExpireCache(remembered), cache.NewLRUExpireCache(remembered)
-	var err error
-	if m.warned, err = lru.New[string, struct{}](remembered); err != nil {
-		return nil, fmt.Errorf("pull-through: %w", err)
-	}
+	m.makeCaches()
+	removeLeftovers(m.opts.TempDir)
 	m.base, m.cancel = context.WithCancelCause(context.Background())
 	registerMetrics()
 	return m, nil
@@ -199,7 +197,7 @@ func (m *Mirror) credentials(ctx context.Context, namespace string) upstream.Cre
 		m.warned.Remove(namespace)
 		return creds
 	}
-	if known, _ := m.warned.ContainsOrAdd(namespace, struct{}{}); !known {
+	if _, known := m.warned.GetOrAdd(namespace, struct{}{}); !known {
 		klog.ErrorS(err, "Pull secrets cannot be read, pulling through without", "namespace", namespace)
 	}
 	return upstream.Anonymous

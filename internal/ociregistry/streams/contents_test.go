@@ -23,7 +23,7 @@ func TestContents(t *testing.T) {
 		tagged("a", items(9, "pushed", "imported=quay.io/x/y")),
 		tagged("b", items(3, "named", "pushed", "copied=quay.io/x/y")),
 	).Status.Tags
-	d := &Directory{known: newKnown(time.Now), histories: newHistories(allowAll)}
+	d := &Directory{known: newKnown(time.Now), histories: newHistories(allowAll, nil)}
 	d.known.put(s, time.Now())
 	var got []ociregistry.Content
 	for c := range d.Contents() {

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
@@ -61,6 +62,9 @@ type Options struct {
 	OnReleased         func(ctx context.Context, r blobstore.Repository, seen time.Time) error
 	OnNamespaceDeleted func(ctx context.Context, namespace string, seen time.Time) error
 
+	// Caches bound the memory for what is remembered of streams, Images and users, beside the
+	// bounds of each cache; nil is without such a bound.
+	Caches *caches.Pool
 	// Now is the clock; nil is time.Now.
 	Now ociregistry.Clock
 }
@@ -100,11 +104,11 @@ func New(o Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api, o.Now), skips: newSkips(o.Now)}
+	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api, o.Caches, o.Now), skips: newSkips(o.Caches, o.Now)}
 	d.known = newKnown(o.Now)
-	d.live = newLiveReads(api.stream, d.known, o.Now)
-	d.images = newImages(api.image, o.Now)
-	d.histories = newHistories(policyOf(o))
+	d.live = newLiveReads(api.stream, d.known, o.Caches, o.Now)
+	d.images = newImages(api.image, o.Caches, o.Now)
+	d.histories = newHistories(policyOf(o), o.Caches)
 	d.listing = newListing(d.known)
 	d.removals = newRemovals(o, api)
 	if d.namespaces, err = newNamespaces(api, d.removals.namespaceGone); err != nil {

@@ -5,24 +5,18 @@ import (
 	"fmt"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"golang.org/x/sync/singleflight"
 
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/ociregistry"
 )
 
 const (
-	// maxImages bounds the images whose facts are kept; those of ten layers take 2 KiB.
-	maxImages = 16384
-	// maxParts bounds the parts of all of them, of about 200 bytes each.
-	maxParts = 200_000
-	// maxAbsent bounds the names of which is remembered that there is no such Image.
-	maxAbsent = 8192
-	// absentFor is how long that is believed. An Image that this process makes is known
+	// absentFor is how long is believed that there is no such Image. An Image that this process makes is known
 	// at once.
 	absentFor = time.Second
 )
@@ -61,17 +55,13 @@ type images struct {
 	read  func(ctx context.Context, name string) (*imagev1.Image, error)
 	clock func() time.Time
 
-	known   *weighed[digest.Digest, *ociregistry.Image]
-	absent  *lru.Cache[digest.Digest, time.Time]
+	known   *caches.Cache[digest.Digest, *ociregistry.Image]
+	absent  *caches.Cache[digest.Digest, struct{}]
 	flights singleflight.Group
 }
 
-func newImages(read func(ctx context.Context, name string) (*imagev1.Image, error), now func() time.Time) *images {
-	return &images{
-		read: read, clock: now,
-		known:  newWeighed[digest.Digest](maxImages, maxParts, func(f *ociregistry.Image) int { return len(f.Blobs) + len(f.Children) }),
-		absent: newLRU[digest.Digest, time.Time](maxAbsent),
-	}
+func newImages(read func(ctx context.Context, name string) (*imagev1.Image, error), p *caches.Pool, now func() time.Time) *images {
+	return &images{read: read, clock: now, known: newImageCache(p, now), absent: newAbsentCache(p, now)}
 }
 
 // get is an Image, nil when there is none. The error is that of an API that does not
@@ -80,7 +70,7 @@ func (i *images) get(ctx context.Context, d digest.Digest) (*ociregistry.Image, 
 	if f, found := i.known.Get(d); found {
 		return f, nil
 	}
-	if at, found := i.absent.Get(d); found && i.clock().Sub(at) < absentFor {
+	if _, found := i.absent.Get(d); found {
 		return nil, nil
 	}
 	flight := i.flights.DoChan(string(d), func() (any, error) { return i.load(context.WithoutCancel(ctx), d) })
@@ -102,7 +92,7 @@ func (i *images) load(ctx context.Context, d digest.Digest) (*ociregistry.Image,
 	began := i.clock()
 	img, err := i.read(ctx, string(d))
 	if missing(err, string(d)) {
-		i.absent.Add(d, began)
+		i.absent.AddUntil(d, struct{}{}, began.Add(absentFor))
 		if f, found := i.known.Get(d); found { // made in the meantime
 			return f, nil
 		}

@@ -43,7 +43,7 @@ func TestImageFacts(t *testing.T) {
 
 func TestImagesAreReadOnce(t *testing.T) {
 	w, c := newWorld(plain("x", "layer")), newClock()
-	i := newImages(w.get, c.Now)
+	i := newImages(w.get, nil, c.Now)
 	for range 3 {
 		if image, err := i.get(t.Context(), id("x")); err != nil || image.Digest != id("x") {
 			t.Errorf("%+v, %v", image, err)
@@ -78,7 +78,7 @@ func TestImagesAreReadOnce(t *testing.T) {
 // asked before.
 func TestImagesThatAreMadeMeanwhile(t *testing.T) {
 	w := newWorld()
-	i := newImages(w.get, newClock().Now)
+	i := newImages(w.get, nil, newClock().Now)
 	if image, err := i.get(t.Context(), id("x")); err != nil || image != nil {
 		t.Errorf("%+v, %v", image, err)
 	}
@@ -95,7 +95,7 @@ func TestImagesThatAreMadeMeanwhile(t *testing.T) {
 func TestImagesShareRequests(t *testing.T) {
 	const readers = 20
 	w := newWorld(plain("x"))
-	i := newImages(w.get, newClock().Now)
+	i := newImages(w.get, nil, newClock().Now)
 	asked, release := make(chan struct{}), make(chan struct{})
 	w.during = func() { close(asked); <-release }
 	var group sync.WaitGroup

@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"golang.org/x/sync/singleflight"
-)
 
-// maxRecentReads bounds the streams of which is remembered that they were just read.
-const maxRecentReads = 8192
+	"weir.dev/weir/internal/caches"
+)
 
 // liveReads reads streams from the API: those that the watch has not told of, and those
 // that somebody may have written since.
@@ -22,19 +20,20 @@ type liveReads struct {
 	known *known
 	clock func() time.Time
 
-	recent  *lru.Cache[types.NamespacedName, time.Time]
+	// recent are streams that were read within a moment.
+	recent  *caches.Cache[types.NamespacedName, struct{}]
 	flights singleflight.Group
 }
 
-func newLiveReads(get func(context.Context, types.NamespacedName) (*imagev1.ImageStream, error), k *known, now func() time.Time) *liveReads {
-	return &liveReads{get: get, known: k, clock: now, recent: newLRU[types.NamespacedName, time.Time](maxRecentReads)}
+func newLiveReads(get func(context.Context, types.NamespacedName) (*imagev1.ImageStream, error), k *known, p *caches.Pool, now func() time.Time) *liveReads {
+	return &liveReads{get: get, known: k, clock: now, recent: newRecentCache(p, now)}
 }
 
 // again is the stream as it is now, give or take a moment; nil when there is none.
 // Callers who ask for one stream at a time share one request, and nobody makes another
 // within a moment.
 func (l *liveReads) again(ctx context.Context, id types.NamespacedName) (*version, error) {
-	if at, found := l.recent.Get(id); !found || l.clock().Sub(at) >= aMoment {
+	if _, found := l.recent.Get(id); !found {
 		flight := l.flights.DoChan(id.String(), func() (any, error) {
 			return nil, l.now(context.WithoutCancel(ctx), id)
 		})
@@ -66,7 +65,7 @@ func (l *liveReads) now(ctx context.Context, id types.NamespacedName) error {
 	default:
 		return fmt.Errorf("reading image stream %s: %w", id, err)
 	}
-	l.recent.Add(id, began)
+	l.recent.AddUntil(id, struct{}{}, began.Add(aMoment))
 	return nil
 }
 
@@ -74,14 +73,4 @@ func (l *liveReads) now(ctx context.Context, id types.NamespacedName) error {
 func (l *liveReads) distrust(id types.NamespacedName) {
 	l.known.doubt(id)
 	l.recent.Remove(id)
-}
-
-// newLRU makes a cache of a size that is a constant, which is all that making one can
-// fail for.
-func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
-	c, err := lru.New[K, V](size)
-	if err != nil {
-		panic(err)
-	}
-	return c
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"weir.dev/weir/internal/auth"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/ociregistry"
 )
@@ -44,7 +45,7 @@ func TestLiveReads(t *testing.T) {
 	c, s := newClock(), &store{}
 	k := newKnown(c.Now)
 	_ = k.Replace(nil, "1")
-	l := newLiveReads(s.get, k, c.Now)
+	l := newLiveReads(s.get, k, nil, c.Now)
 	want := func(version string, asked int32) {
 		t.Helper()
 		v, err := l.again(t.Context(), app)
@@ -97,7 +98,7 @@ func TestLiveReads(t *testing.T) {
 	slow := newLiveReads(func(context.Context, types.NamespacedName) (*imagev1.ImageStream, error) {
 		<-release
 		return nil, broken
-	}, k, c.Now)
+	}, k, nil, c.Now)
 	if _, err := slow.again(canceled, app); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -110,7 +111,7 @@ func TestOwnWritesAreReadBack(t *testing.T) {
 	s := &store{}
 	k := newKnown(time.Now)
 	_ = k.Replace(nil, "1")
-	l := newLiveReads(s.get, k, time.Now)
+	l := newLiveReads(s.get, k, nil, time.Now)
 	var versions, watch sync.Mutex
 	next := 1
 	write := func() int {
@@ -257,7 +258,7 @@ func catalog(names []string, granted ...string) (*Directory, *rights, *clock) {
 	for _, g := range granted {
 		r.granted[g] = true
 	}
-	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r, c.Now), skips: newSkips(c.Now)}
+	d := &Directory{known: newKnown(c.Now), reviews: newReviews(r, nil, c.Now), skips: newSkips(nil, c.Now)}
 	d.listing = newListing(d.known)
 	var list []any
 	for _, name := range names {
@@ -470,22 +471,6 @@ func TestSight(t *testing.T) {
 	}
 }
 
-// TestSightsAreBounded holds that names are bounded over all users.
-func TestSightsAreBounded(t *testing.T) {
-	s := newSights()
-	many := sight{names: numbered("s", maxSightNames)}
-	for i := range 100 {
-		s.put(sightKey{"u", strconv.Itoa(i)}, many, epoch)
-		s.put(sightKey{"u", strconv.Itoa(i)}, many, epoch)
-	}
-	if s.names > maxRememberedNames || s.lru.Len() != maxRememberedNames/maxSightNames {
-		t.Errorf("%d names of %d namespaces", s.names, s.lru.Len())
-	}
-	if _, found := s.get(sightKey{"u", "99"}, epoch); !found {
-		t.Error("the newest is forgotten")
-	}
-}
-
 func TestRepositoriesByPages(t *testing.T) {
 	names := numbered("a/s", 200)
 	d, _, _ := catalog(append(names, numbered("hidden/s", 200)...), "u get/layers a/")
@@ -566,7 +551,7 @@ func TestReviewsAreOfTheWholeUser(t *testing.T) {
 		{Name: "u"}, {Name: "u", UID: "1"}, {Name: "u", Groups: []string{"g"}}, {Name: "u", Groups: []string{"g", "h"}}, {Name: "u", Groups: []string{"g,h"}},
 		{Name: "u", Extra: map[string][]string{"k": {"v"}}}, {Name: "u", Extra: map[string][]string{"k": {"w"}}}, {Name: `u","`},
 	} {
-		seen[identityOf(u)] = true
+		seen[auth.IdentityOf(u)] = true
 	}
 	if len(seen) != 8 {
 		t.Errorf("%d identities of 8 users", len(seen))

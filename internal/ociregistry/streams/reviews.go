@@ -2,27 +2,25 @@ package streams
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	imagev1 "github.com/openshift/api/image/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"golang.org/x/sync/singleflight"
 
+	"weir.dev/weir/internal/auth"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/imageapi"
 )
 
 const (
 	// reviewFor is how long an answer counts: rights that are given or taken show in a
 	// listing no later.
-	reviewFor  = 10 * time.Second
-	maxReviews = 1 << 15
+	reviewFor = 10 * time.Second
 	// maxConcurrentReviews bounds the reviews of all listings together.
 	maxConcurrentReviews = 16
 	// maxRequestReviews bounds those of one listing. The next one goes on from what is remembered.
@@ -32,14 +30,9 @@ const (
 // question is what is asked of a user: list or get imagestreams or their layers, in a
 // namespace or all ("").
 type question struct {
-	user              string // identity, see identityOf
+	user              string // identity, see auth.IdentityOf
 	verb, subresource string
 	namespace, stream string
-}
-
-type answer struct {
-	allowed bool
-	at      time.Time
 }
 
 // reviews finds out what users may do, each once in a while.
@@ -47,15 +40,15 @@ type reviews struct {
 	ask     func(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, error)
 	rules   func(ctx context.Context, u user.Info, namespace string) (sight, error)
 	now     func() time.Time
-	answers *lru.Cache[question, answer]
-	sights  *sights
+	answers *caches.Cache[question, bool]
+	sights  *caches.Cache[sightKey, sight]
 	flights singleflight.Group
 	asking  chan struct{}
 }
 
-func newReviews(a reviewer, now func() time.Time) *reviews {
+func newReviews(a reviewer, p *caches.Pool, now func() time.Time) *reviews {
 	return &reviews{
-		ask: a.review, rules: a.rules, now: now, answers: newLRU[question, answer](maxReviews), sights: newSights(),
+		ask: a.review, rules: a.rules, now: now, answers: newAnswerCache(p, now), sights: newSightCache(p, now),
 		asking: make(chan struct{}, maxConcurrentReviews),
 	}
 }
@@ -76,20 +69,9 @@ type viewer struct {
 }
 
 func (r *reviews) viewer(u user.Info) viewer {
-	v := viewer{reviews: r, user: u, id: identityOf(u), left: &atomic.Int64{}}
+	v := viewer{reviews: r, user: u, id: auth.IdentityOf(u), left: &atomic.Int64{}}
 	v.left.Store(maxRequestReviews)
 	return v
-}
-
-// identityOf is a text that two users share only if they may do the same. It is short, whatever
-// groups and extras they have.
-func identityOf(u user.Info) string {
-	text, err := json.Marshal([]any{u.GetName(), u.GetUID(), u.GetGroups(), u.GetExtra()})
-	if err != nil {
-		panic(err) // strings, and lists and maps of strings
-	}
-	sum := sha256.Sum256(text)
-	return string(sum[:])
 }
 
 // everything tells whether the user may list, or pull from, all streams of a namespace,
@@ -110,14 +92,14 @@ func questionAbout(namespace, stream string) question {
 func (v viewer) may(ctx context.Context, q question) (bool, error) {
 	r := v.reviews
 	q.user = v.id
-	if a, found := r.answers.Get(q); found && r.now().Sub(a.at) < reviewFor {
-		return a.allowed, nil
+	if allowed, found := r.answers.Get(q); found {
+		return allowed, nil
 	}
 	found, err := v.once(ctx, q.key(), func(ctx context.Context) (any, error) {
 		at := r.now()
 		allowed, err := r.ask(ctx, q.spec(v.user))
 		if err == nil {
-			r.answers.Add(q, answer{allowed: allowed, at: at})
+			r.answers.AddUntil(q, allowed, at.Add(reviewFor))
 		}
 		return allowed, err
 	})
@@ -159,15 +141,8 @@ func (q question) key() string {
 }
 
 func (q question) spec(u user.Info) authorizationv1.SubjectAccessReviewSpec {
-	extra := map[string]authorizationv1.ExtraValue{}
-	for key, values := range u.GetExtra() {
-		extra[key] = values
-	}
-	return authorizationv1.SubjectAccessReviewSpec{
-		User: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: extra,
-		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: q.namespace, Name: q.stream, Verb: q.verb,
-			Group: imagev1.GroupName, Version: imagev1.GroupVersion.Version, Resource: imageapi.ImageStreams, Subresource: q.subresource,
-		},
-	}
+	return auth.ReviewOf(u, authorizationv1.ResourceAttributes{
+		Namespace: q.namespace, Name: q.stream, Verb: q.verb,
+		Group: imagev1.GroupName, Version: imagev1.GroupVersion.Version, Resource: imageapi.ImageStreams, Subresource: q.subresource,
+	})
 }

@@ -11,27 +11,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"weir.dev/weir/internal/blobstore"
+	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/ociregistry"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 )
 
-// maxHistories bounds the histories that are kept. Reading one anew takes some
+// histories keeps the histories of the streams that were read last. Reading one anew takes some
 // microseconds for each tag event.
-const (
-	maxHistories = 2048
-	// maxEvents bounds the tag events of all of them, of about 200 bytes each.
-	maxEvents = 200_000
-)
-
-// histories keeps the histories of the streams that were read last.
 type histories struct {
 	policy policy
-	kept   *weighed[types.NamespacedName, *history]
+	kept   *caches.Cache[types.NamespacedName, *history]
 }
 
-func newHistories(p policy) *histories {
-	return &histories{policy: p, kept: newWeighed[types.NamespacedName](maxHistories, maxEvents, func(h *history) int { return len(h.events) })}
+func newHistories(p policy, pool *caches.Pool) *histories {
+	return &histories{policy: p, kept: newHistoryCache(pool)}
 }
 
 // of returns the history of a version.

@@ -265,7 +265,7 @@ func TestCopiesOf(t *testing.T) {
 }
 
 func TestHistoriesAreReadOnceForEachVersion(t *testing.T) {
-	h := newHistories(allowAll)
+	h := newHistories(allowAll, nil)
 	first := h.of(app, versionOf(1, imageStream()))
 	if h.of(app, versionOf(1, imageStream())) != first {
 		t.Error("a version was read again")

@@ -1,0 +1,61 @@
+package pullthrough
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/klog/v2"
+)
+
+// tempPrefix begins the names of temporary files.
+const tempPrefix = "weir-pullthrough-"
+
+// entriesAtOnce is how many entries of the temporary folder are read at a time: it may be everyone's.
+const entriesAtOnce = 1024
+
+// removeLeftovers removes temporary files whose names processes left behind that were killed. It is
+// safe beside other processes that use the folder: each removes the name of a file as soon as the
+// file is open, and goes on with a file whose name is gone already.
+func removeLeftovers(folder string) {
+	err := eachEntry(folder, func(e fs.DirEntry) error {
+		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), tempPrefix) {
+			return nil
+		}
+		err := os.Remove(filepath.Join(folder, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // another user's
+			return nil
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		klog.ErrorS(err, "Temporary files that an earlier process left cannot be removed", "folder", folder)
+	}
+}
+
+// eachEntry calls do for every entry of a folder, and goes on after errors.
+func eachEntry(folder string, do func(fs.DirEntry) error) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var failures []error
+	for {
+		entries, err := f.ReadDir(entriesAtOnce)
+		for _, e := range entries {
+			if err := do(e); err != nil {
+				failures = append(failures, err)
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return errors.Join(failures...)
+		case err != nil:
+			return errors.Join(append(failures, err)...)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package ociregistry
+
+import (
+	"strconv"
+	"strings"
+
+	digest "github.com/opencontainers/go-digest"
+)
+
+// storedManifest is a manifest as it is served, with its headers ready: a manifest that
+// is in memory is answered without making anything but the answer.
+type storedManifest struct {
+	content   []byte
+	mediaType string
+	digest    digest.Digest
+
+	headerType, headerLength, headerDigest, headerTag []string
+}
+
+func newStoredManifest(d digest.Digest, mediaType string, content []byte) *storedManifest {
+	d = digest.Digest(strings.Clone(d.String())) // it may be a part of a request's path
+	return &storedManifest{
+		content: content, mediaType: mediaType, digest: d,
+		headerType:   []string{mediaType},
+		headerLength: []string{strconv.Itoa(len(content))},
+		headerDigest: []string{d.String()},
+		headerTag:    []string{entityTag(d)},
+	}
+}
+
+// entityTag is the ETag of content.
+func entityTag(d digest.Digest) string { return `"` + d.String() + `"` }
+
+// manifestOverhead is what one takes in memory besides its content, about.
+const manifestOverhead = 1 << 10
