@@ -195,3 +195,46 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 		t.Errorf("%d connections of %d hosts are left on the books", len(l.conns), len(l.hosts))
 	}
 }
+
+// A server that shuts down does not wait for connections that never sent a request.
+func TestSilentConnectionsDoNotHoldUpAShutdown(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, began, release := Limit(tcp, "test", 8), make(chan struct{}), make(chan struct{})
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: l.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(began)
+		<-release
+		_, _ = io.WriteString(w, "yes")
+	}))}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	silent, err := net.Dial("tcp", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	served := make(chan error, 1)
+	go func() {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+		answer, err := client.Get("http://" + tcp.Addr().String())
+		if err == nil {
+			err = answer.Body.Close()
+		}
+		served <- err
+	}()
+	<-began
+	shut := make(chan error, 1)
+	go func() { shut <- server.Shutdown(t.Context()) }()
+	if _, err := silent.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the silent connection: %v, want its end", err)
+	}
+	close(release)
+	if err := errors.Join(<-served, <-shut); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+}

@@ -64,6 +64,21 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close stops accepting, and closes connections on which no request ever came. A server that shuts
+// down gives them five seconds for their first one.
+func (l *Listener) Close() error {
+	err := l.Listener.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if !c.answered && c.running == 0 {
+			l.forget(c)
+			_ = c.TCPConn.Close() // its server finds out
+		}
+	}
+	return err
+}
+
 // admit takes a connection. The one that has to be closed for it is another, itself, or nil.
 func (l *Listener) admit(c *conn) (closed *conn, ok bool) {
 	l.mu.Lock()
