@@ -10,6 +10,6 @@ func newCommand() *cobra.Command {
 immutable images, keep their history and follow outside registries.`,
 		SilenceUsage: true,
 	}
-	cmd.AddCommand(newServeCommand(), newControllersCommand(), newCheckCommand(), newTokenCommand(), newBackupCommand(), newRestoreCommand(), newVerifyCommand(), newVersionCommand())
+	cmd.AddCommand(newServeCommand(), newControllersCommand(), newRegistryCommand(), newCheckCommand(), newTokenCommand(), newBackupCommand(), newRestoreCommand(), newVerifyCommand(), newVersionCommand())
 	return cmd
 }

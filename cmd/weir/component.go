@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/component-base/cli/globalflag"
@@ -49,6 +51,25 @@ type running struct {
 	group  *component.Group
 	host   *rest.Config
 	config *config.Configuration
+	*ending
+}
+
+// ending is what a component has to be asked and told beside its group.
+type ending struct {
+	checks []healthz.HealthChecker
+	stops  []func()
+}
+
+// addChecks adds health checks of the process.
+func (e *ending) addChecks(checks ...healthz.HealthChecker) { e.checks = append(e.checks, checks...) }
+
+// onStop runs f when the process stops, before what was given earlier and before the group ends.
+func (e *ending) onStop(f func()) { e.stops = append(e.stops, f) }
+
+func (e *ending) stop() {
+	for _, f := range slices.Backward(e.stops) {
+		f()
+	}
 }
 
 // run starts a component and its probes, and waits until the process is told to stop or a part of
@@ -67,12 +88,14 @@ func (o *componentOptions) run(cmd *cobra.Command, start func(running) error) er
 	if err != nil {
 		return err
 	}
-	ctx, group := genericapiserver.SetupSignalContext(), component.NewGroup()
+	ctx, group, end := genericapiserver.SetupSignalContext(), component.NewGroup(), &ending{}
 	defer group.Stop()
-	group.Start("probes", func(ctx context.Context) error { return port.Run(ctx, group) })
-	if err := start(running{ctx: ctx, group: group, host: host, config: settings}); err != nil {
+	defer end.stop()
+	if err := start(running{ctx: ctx, group: group, host: host, config: settings, ending: end}); err != nil {
 		return err
 	}
+	checks := append([]healthz.HealthChecker{group}, end.checks...)
+	group.Start("probes", func(ctx context.Context) error { return port.Run(ctx, checks...) })
 	select {
 	case <-ctx.Done():
 	case <-group.Context().Done():

@@ -9,6 +9,7 @@ var Layers = [][]string{
 	{"cmd", "docs", "hack", "test", "internal/depcheck"},
 	{"internal/testenv"},
 	{"internal/standalone", "internal/cli", "internal/backup"},
+	{"internal/outbound", "internal/registryserver"},
 	{"internal/config"},
 	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host", "internal/ociregistry"},
 	{"internal/auth", "internal/blobstore", "internal/importer", "internal/inbound", "internal/probes", "internal/watchprogress"},
@@ -44,6 +45,11 @@ var Rules = []Rule{
 		Not: []string{"k8s.io/kubernetes"},
 		Why: "the control plane is embedded in one place, so that in a cluster, where the cluster is the host, " +
 			"none of it runs, and a new release of Kubernetes is one package's work",
+	},
+	{
+		In: []string{"internal"}, Except: []string{"internal/host", "internal/standalone", "internal/testenv"},
+		Not: []string{Module + "/internal/host"},
+		Why: "components run against any API server: only the composition of weir serve has the control plane",
 	},
 	{
 		In:    []string{"internal/reference"},

@@ -1,7 +1,6 @@
 package host
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -11,6 +10,7 @@ import (
 	tracingapi "k8s.io/component-base/tracing/api/v1"
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
 
+	"weir.dev/weir/internal/inbound"
 	"weir.dev/weir/internal/yamlhint"
 )
 
@@ -20,33 +20,18 @@ func (o *Options) Validate() []error {
 	cp := o.ControlPlane
 	serving := cp.SecureServing.ServerCert.CertKey
 	errs := []error{
-		CheckCertificate("--tls-cert-file", serving.CertFile, "--tls-private-key-file", serving.KeyFile),
-		CheckCertificate("--proxy-client-cert-file", cp.ProxyClientCertFile, "--proxy-client-key-file", cp.ProxyClientKeyFile),
+		inbound.CheckCertificate("--tls-cert-file", serving.CertFile, "--tls-private-key-file", serving.KeyFile),
+		inbound.CheckCertificate("--proxy-client-cert-file", cp.ProxyClientCertFile, "--proxy-client-key-file", cp.ProxyClientKeyFile),
 		o.validateAudit(),
 		o.validateAuthentication(),
 		o.validateTracing(),
 	}
 	transport := cp.Etcd.StorageConfig.Transport
-	errs = append(errs, CheckCertificate("--etcd-certfile", transport.CertFile, "--etcd-keyfile", transport.KeyFile))
+	errs = append(errs, inbound.CheckCertificate("--etcd-certfile", transport.CertFile, "--etcd-keyfile", transport.KeyFile))
 	for _, pair := range cp.SecureServing.SNICertKeys {
-		errs = append(errs, CheckCertificate("--tls-sni-cert-key", pair.CertFile, "its key", pair.KeyFile))
+		errs = append(errs, inbound.CheckCertificate("--tls-sni-cert-key", pair.CertFile, "its key", pair.KeyFile))
 	}
 	return errs
-}
-
-// CheckCertificate reports a certificate without its key, or one that cannot be used. Both
-// are files, or both "".
-func CheckCertificate(certFlag, cert, keyFlag, key string) error {
-	if cert == "" && key == "" {
-		return nil
-	}
-	if cert == "" || key == "" {
-		return fmt.Errorf("%s and %s go together", certFlag, keyFlag)
-	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return fmt.Errorf("%s %s, %s %s: %w", certFlag, cert, keyFlag, key, err)
-	}
-	return nil
 }
 
 // validateAudit wants a policy for every audit log: without one nothing is written to it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"weir.dev/weir/internal/blobstore/drivers"
+	"weir.dev/weir/internal/outbound"
 )
 
 // Check reports everything that is wrong with the options and with the files that they name.
@@ -18,10 +19,10 @@ func Check(o *Options) error {
 	if _, err := o.Config.Registry.Metrics.Secret(); err != nil {
 		errs = append(errs, err)
 	}
-	imports, err := newImports(o, nil, nil) // there is no port to allow
+	client, err := outbound.New(o.outboundOptions()) // there is no port to allow
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	imports.close()
+	client.Close()
 	return errors.Join(errs...)
 }

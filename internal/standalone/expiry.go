@@ -16,8 +16,8 @@ var certificateDesc = metrics.NewDesc("weir_certificate_expiration_timestamp_sec
 func (s *Server) certificateFiles() map[string]string {
 	files := map[string]string{"api": s.options.Host.ControlPlane.SecureServing.ServerCert.CertKey.CertFile}
 	if s.registry != nil {
-		if file := s.registry.certificateFile.Load(); file != nil {
-			files["registry"] = *file
+		if file := s.registry.CertificateFile(); file != "" {
+			files["registry"] = file
 		}
 	}
 	return files

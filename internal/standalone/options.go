@@ -17,6 +17,8 @@ import (
 	"weir.dev/weir/internal/controller/manager"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
+	"weir.dev/weir/internal/outbound"
+	"weir.dev/weir/internal/registryserver"
 )
 
 // Options are the flags of `weir serve`.
@@ -28,10 +30,8 @@ type Options struct {
 	// Config are the settings that have no flag. When ConfigFile is set it is
 	// read into here.
 	Config *config.Configuration
-	// RegistriesConf is a containers registries.conf, "" for none.
-	RegistriesConf string
-	// ImportCADir is a folder of CAs that registries are trusted by, "" for none.
-	ImportCADir string
+	// Outbound are the flags of the client of other registries.
+	Outbound outbound.Options
 	// Controllers are the controllers to run.
 	Controllers manager.Selection
 	// Election chooses the process that runs them; the identity is that of the data folder.
@@ -41,14 +41,14 @@ type Options struct {
 	InternalHostname string
 	ExternalHostname string
 	// Registry are the flags of the integrated registry.
-	Registry *RegistryOptions
+	Registry *registryserver.Options
 	// Host are the flags of the control plane.
 	Host *host.Options
 }
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: manager.Selection{"*"}, Election: manager.DefaultElection(""), Registry: NewRegistryOptions(), Host: host.NewOptions()}
+	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: manager.Selection{"*"}, Election: manager.DefaultElection(""), Registry: registryserver.NewOptions(), Host: host.NewOptions()}
 }
 
 // AddFlags adds Weir's own flags first, Kubernetes' after them.
@@ -56,8 +56,7 @@ func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs := fss.FlagSet("weir")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Folder for everything this process writes: etcd, keys and certificates, "+host.KubeconfigName+".")
 	fs.StringVar(&o.ConfigFile, "config", o.ConfigFile, "Configuration file (YAML) for what has no flag: see docs/operate/configuration.md.")
-	fs.StringVar(&o.RegistriesConf, "registries-conf", o.RegistriesConf, "A containers registries.conf (version 2) with the mirrors, rewrites and blocks that imports obey.")
-	fs.StringVar(&o.ImportCADir, "import-ca-dir", o.ImportCADir, "Folder of PEM files with certificate authorities that registries are trusted by, beside the system's.")
+	o.Outbound.AddFlags(fs)
 	fs.StringSliceVar((*[]string)(&o.Controllers), "controllers", []string(o.Controllers), "Controllers to run: '*' is all, 'NAME' is that one, '-NAME' is all but that one, 'none' is none. They are: "+strings.Join(manager.Names(), ", ")+".")
 	fs.StringVar(&o.InternalHostname, "internal-registry-hostname", o.InternalHostname, "host[:port] of the integrated registry, shown in status.dockerImageRepository; by default the address it is served at.")
 	fs.StringVar(&o.ExternalHostname, "external-registry-hostname", o.ExternalHostname, "host[:port] of the integrated registry as seen from outside, shown in status.publicDockerImageRepository.")
@@ -92,7 +91,7 @@ func (o *Options) complete() error {
 		o.Config.Registry.ExternalHostnames = []string{o.ExternalHostname}
 	}
 	errs = append(errs, o.Controllers.Validate()...)
-	errs = append(errs, o.Registry.validate()...)
+	errs = append(errs, o.Registry.Validate()...)
 	errs = append(errs, o.Host.Validate()...)
 	return utilerrors.NewAggregate(errs)
 }

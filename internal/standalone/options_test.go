@@ -1,7 +1,6 @@
 package standalone
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -57,26 +56,6 @@ func TestReachableFromElsewhere(t *testing.T) {
 		o.Registry.BindAddress, o.Registry.Enabled = net.ParseIP(c.registry), c.enabled
 		if got := o.reachableFromElsewhere(); got != c.want {
 			t.Errorf("API at %s, registry at %s: %t", c.api, c.registry, got)
-		}
-	}
-}
-
-// Imports from the integrated registry go through the address at which it is served.
-func TestOwnRegistryIsContactedInAnyCase(t *testing.T) {
-	for bind, want := range map[string]string{"127.0.0.1": "[127.0.0.1:PORT]", "0.0.0.0": "[127.0.0.1:PORT [::1]:PORT]"} {
-		o := NewOptions()
-		o.Registry.BindAddress, o.Registry.Port = net.ParseIP(bind), 0
-		l, err := o.Registry.listen()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.ReplaceAll(fmt.Sprint((&registry{listener: l}).addresses()), port, "PORT"); got != want {
-			t.Errorf("served at %s: %s, want %s", bind, got, want)
 		}
 	}
 }

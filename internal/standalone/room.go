@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"k8s.io/component-base/metrics"
 	"k8s.io/klog/v2"
 
@@ -22,30 +21,15 @@ const (
 	roomCheck = "weir-disk"
 	// roomInterval is the time between two looks at the room that there is, for the log.
 	roomInterval = 2 * time.Second
-	// The registry's reserve is 5 % of its disk, at most a gigabyte, unless it is configured.
-	registryReservePercent, maxRegistryReserve = 5, 1 << 30
 )
 
-// registryReserve is what is kept free on the disk of the registry's storage, nil for storage
-// that is no folder. On the disk of the embedded etcd uploads end well before etcd's writes.
-func registryReserve(o *Options, driver storagedriver.StorageDriver) (*diskspace.Reserve, error) {
-	folder, ok := driver.(interface{ Root() string })
-	if !ok {
-		return nil, nil
+// leastReserve keeps uploads from filling the disk of the embedded etcd: they end well before etcd's
+// writes do.
+func (o *Options) leastReserve(folder string, u diskspace.Usage) int64 {
+	if !o.embedsEtcd() || !diskspace.SameDisk(folder, o.DataDir) {
+		return 0
 	}
-	root := folder.Root()
-	usage, err := diskspace.Measure(root)
-	if err != nil {
-		return nil, err
-	}
-	bytes := o.Config.Registry.Storage.Reserve.Value()
-	if bytes == 0 {
-		bytes = diskspace.Share(usage, registryReservePercent, 0, maxRegistryReserve)
-		if o.embedsEtcd() && diskspace.SameDisk(root, o.DataDir) {
-			bytes = max(bytes, 2*cmp.Or(o.Config.Etcd.Reserve.Value(), etcd.DefaultReserve(usage)))
-		}
-	}
-	return diskspace.NewReserve(root, bytes), nil
+	return 2 * cmp.Or(o.Config.Etcd.Reserve.Value(), etcd.DefaultReserve(u))
 }
 
 // hostRoom is the host's view of the room that etcd has.
@@ -63,8 +47,8 @@ func (s *Server) room() error {
 	if s.etcd != nil {
 		errs = append(errs, s.etcd.Room().Err)
 	}
-	if s.registry != nil && s.registry.reserve != nil {
-		_, err := s.registry.reserve.Check()
+	if s.registry != nil && s.registry.Reserve() != nil {
+		_, err := s.registry.Reserve().Check()
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -126,11 +110,11 @@ func (s *Server) collectRoom(ch chan<- metrics.Metric) {
 		gauge(etcdQuotaDesc, room.Quota)
 		ch <- metrics.NewLazyConstMetric(etcdRefusedDesc, metrics.CounterValue, float64(room.Refused))
 	}
-	if s.registry != nil && s.registry.reserve != nil {
-		usage, err := s.registry.reserve.Check()
+	if s.registry != nil && s.registry.Reserve() != nil {
+		usage, err := s.registry.Reserve().Check()
 		if err == nil || diskspace.IsLow(err) {
 			gauge(diskFreeDesc, usage.Free, "registry")
-			gauge(diskReserveDesc, s.registry.reserve.Bytes(), "registry")
+			gauge(diskReserveDesc, s.registry.Reserve().Bytes(), "registry")
 		}
 	}
 }

@@ -29,7 +29,10 @@ import (
 	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
+	"weir.dev/weir/internal/hostclient"
 	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/outbound"
+	"weir.dev/weir/internal/registryserver"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
@@ -50,8 +53,8 @@ type Server struct {
 	control *host.Completed
 	host    *host.Host
 
-	imports  *imports
-	registry *registry
+	outbound *outbound.Outbound
+	registry *registryserver.Registry // nil if there is none
 	parts    *component.Group
 	first    bool
 }
@@ -78,13 +81,13 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 		return nil, err
 	}
 	o.Host.MaxConnections = perListener
-	if s.registry, err = newRegistry(ctx, o, perListener, s.caches); err != nil {
+	if s.registry, err = s.openRegistry(ctx, perListener); err != nil {
 		return nil, err
 	}
 	if err := s.startEtcd(ctx); err != nil {
 		return nil, err
 	}
-	if s.imports, err = newImports(o, s.registry, s.caches); err != nil {
+	if s.outbound, err = outbound.New(s.outboundOptions()); err != nil {
 		return nil, err
 	}
 	o.Host.Room = s.hostRoom()
@@ -118,7 +121,7 @@ func (s *Server) Registry() string {
 	if s.registry == nil {
 		return ""
 	}
-	return reachable(s.registry.listener)
+	return s.registry.Address()
 }
 
 // RegistryURL is where the integrated registry is served, "" when it is not.
@@ -126,7 +129,7 @@ func (s *Server) RegistryURL() string {
 	if s.registry == nil {
 		return ""
 	}
-	return s.registry.url()
+	return s.registry.URL()
 }
 
 // Kubeconfig is the path of the admin's kubeconfig.
@@ -181,11 +184,11 @@ func (s *Server) Close() {
 	allCaches.remove(s.caches)
 	s.parts.Stop()
 	if s.registry != nil {
-		s.registry.stop()
+		s.registry.Stop()
 	}
-	if s.imports != nil {
-		s.imports.close()
-		s.imports = nil
+	if s.outbound != nil {
+		s.outbound.Close()
+		s.outbound = nil
 	}
 	if s.control != nil {
 		s.control.Release()
@@ -216,7 +219,7 @@ func (s *Server) startEtcd(ctx context.Context) error {
 func (s *Server) addParts() error {
 	start := func(genericapiserver.PostStartHookContext) error {
 		s.parts.Start("registry rules", func(ctx context.Context) error {
-			return s.imports.followRules(ctx, s.loopbackFor("registry-rules"))
+			return s.outbound.FollowRules(ctx, s.loopbackFor("registry-rules"))
 		})
 		s.parts.Start("certificates", s.renewCertificates)
 		s.parts.Start("room", s.watchRoom)
@@ -227,7 +230,7 @@ func (s *Server) addParts() error {
 	}
 	stop := func() error {
 		if s.registry != nil {
-			s.registry.stop()
+			s.registry.Stop()
 		}
 		s.parts.Stop()
 		return nil
@@ -236,8 +239,10 @@ func (s *Server) addParts() error {
 		return err
 	}
 	if s.registry != nil {
-		if err := errors.Join(s.host.AddReadyzCheck(s.registry), s.host.AddReadyzCheck(&s.registry.health)); err != nil {
-			return err
+		for _, check := range s.registry.Checks() {
+			if err := s.host.AddReadyzCheck(check); err != nil {
+				return err
+			}
 		}
 	}
 	return errors.Join(s.host.AddPostStartHook("weir-parts", start), s.host.AddPreShutdownHook("weir-parts", stop))
@@ -261,7 +266,7 @@ func (s *Server) renewCertificates(ctx context.Context) error {
 
 // loopbackFor is a client config whose requests can be told apart in the audit log.
 func (s *Server) loopbackFor(part string) *rest.Config {
-	config := rest.AddUserAgent(s.host.Loopback(), "weir-"+part)
+	config := hostclient.For(s.host.Loopback(), part)
 	config.QPS = -1 // the server's own fairness decides, not a client's guess
 	return config
 }
@@ -293,11 +298,11 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				DefaultImportMode: s.options.Config.Imports.Mode,
 				Hosts:             s.hosts(),
 				Allowed:           allowed,
-				Importer:          s.imports.importer,
+				Importer:          s.outbound.Importer,
 				ImportIntervals:   s.options.Config.ScheduleOptions().Intervals(),
 				CheckedUntil:      s.checkedUntil(client),
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
-				NodeCredentials:   s.imports.node,
+				NodeCredentials:   s.outbound.Node,
 				Caches:            s.caches,
 				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
 				AccountIssuers:    s.options.Host.AccountIssuers(),

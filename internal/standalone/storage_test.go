@@ -1,21 +1,13 @@
 package standalone
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-
-	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
-	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
-
-	"weir.dev/weir/internal/blobstore"
 )
 
 // Storage that cannot be used is reported at the start, with its name: a wrong bucket, a wrong
@@ -67,60 +59,4 @@ func refusingS3(t *testing.T, status int, code string) (url string) {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
-}
-
-// awayDriver is storage that answers, or does not.
-type awayDriver struct {
-	storagedriver.StorageDriver
-	err error
-}
-
-func (d *awayDriver) Stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
-	if d.err != nil {
-		return nil, d.err
-	}
-	return d.StorageDriver.Stat(ctx, path)
-}
-
-// The check of /readyz turns red while storage does not answer, and green again.
-func TestStorageHealth(t *testing.T) {
-	driver := &awayDriver{StorageDriver: inmemory.New()}
-	store, err := blobstore.New(blobstore.Options{Driver: driver})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := NewOptions()
-	o.Config.Registry.Storage.Driver = "inmemory"
-	r := &registry{options: o, store: store}
-	for _, cause := range []error{nil, errors.New("away"), errors.New("away"), nil} {
-		driver.err = cause
-		r.lookIntoStorage(t.Context())
-		err := r.health.Check(nil)
-		if (err == nil) != (cause == nil) || err != nil && (!errors.Is(err, cause) || !strings.Contains(err.Error(), "storage inmemory")) {
-			t.Errorf("with %v: %v", cause, err)
-		}
-	}
-}
-
-// Full storage keeps nothing from starting.
-func TestFullStorageStarts(t *testing.T) {
-	store, err := blobstore.New(blobstore.Options{Driver: &fullDriver{inmemory.New()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := NewOptions()
-	o.Config.Registry.InternalHostname = "weir:5000"
-	r := &registry{options: o, store: store}
-	if err := r.openNames(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if len(r.names) != 1 {
-		t.Errorf("the names are %v", r.names)
-	}
-}
-
-type fullDriver struct{ storagedriver.StorageDriver }
-
-func (*fullDriver) PutContent(context.Context, string, []byte) error {
-	return os.NewSyscallError("write", syscall.ENOSPC)
 }

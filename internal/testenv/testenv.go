@@ -4,6 +4,7 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -30,6 +31,9 @@ type Env struct {
 	Config *rest.Config
 	Kube   kubernetes.Interface
 	Images imageclient.Interface
+
+	// separation is nil where all is in this process.
+	separation *separation
 
 	stop  context.CancelFunc
 	ended chan error
@@ -70,15 +74,23 @@ func New(dataDir string, change ...func(*standalone.Options)) (*Env, error) {
 	for _, c := range change {
 		c(o)
 	}
+	separation, err := separate(o)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	server, err := standalone.New(ctx, o)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	e := &Env{Server: server, stop: cancel, ended: make(chan error, 1)}
+	e := &Env{Server: server, stop: cancel, ended: make(chan error, 1), separation: separation}
 	go func() { e.ended <- server.Run(ctx) }()
-	if err := e.connect(ctx); err != nil {
+	err = e.connect(ctx)
+	if err == nil && separation != nil {
+		err = separation.start(server.Kubeconfig())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w; the server ended with: %v", err, e.Stop())
 	}
 	return e, nil
@@ -89,13 +101,21 @@ func New(dataDir string, change ...func(*standalone.Options)) (*Env, error) {
 func WithRegistry(o *standalone.Options) { o.Registry.Enabled, o.Registry.Port = true, 0 }
 
 // Registry is host:port of the integrated registry, "" without one.
-func (e *Env) Registry() string { return e.Server.Registry() }
+func (e *Env) Registry() string {
+	if e.separation != nil {
+		return e.separation.registry
+	}
+	return e.Server.Registry()
+}
 
 // Stop ends the server and returns what it ended with.
 func (e *Env) Stop() error {
 	e.once.Do(func() {
+		if e.separation != nil {
+			e.err = e.separation.stop()
+		}
 		e.stop()
-		e.err = <-e.ended
+		e.err = errors.Join(e.err, <-e.ended)
 	})
 	return e.err
 }

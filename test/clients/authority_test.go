@@ -26,7 +26,7 @@ func TestAuthoritiesOfRegistries(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(authorities, "known.pem"), known.CA(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := testenv.Start(t, func(o *standalone.Options) { o.ImportCADir = authorities })
+	e := testenv.Start(t, func(o *standalone.Options) { o.Outbound.CADir = authorities })
 	namespace := e.Namespace(t, "authorities")
 	tag := func(name string, r *upstreamregistry.Registry, insecure bool) string {
 		return fmt.Sprintf("  - {name: %s, from: {kind: DockerImage, name: '%s/shop/web:1'}, importPolicy: {insecure: %v}}\n", name, r.Host(), insecure)

@@ -84,7 +84,7 @@ func newGallery(t *testing.T) gallery {
 	}
 	g.Env = testenv.Start(t, func(o *standalone.Options) {
 		o.ConfigFile = filepath.Join(g.dir, "config.yaml")
-		o.RegistriesConf = filepath.Join(g.dir, "registries.conf")
+		o.Outbound.RegistriesConf = filepath.Join(g.dir, "registries.conf")
 		o.InternalHostname = integrated
 	})
 	return g

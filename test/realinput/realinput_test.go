@@ -42,7 +42,7 @@ func newWorld(t *testing.T, all []collection) world {
 	seeded := seed(t, r, images)
 	t.Logf("%d images of %d registries built and stored: %v", len(images), len(hosts), time.Since(began).Round(time.Millisecond))
 	env := testenv.Start(t, func(o *standalone.Options) {
-		o.RegistriesConf = registriesConf(t, r, hosts)
+		o.Outbound.RegistriesConf = registriesConf(t, r, hosts)
 		o.InternalHostname = integrated
 	})
 	return world{env, r, seeded}

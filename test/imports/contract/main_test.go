@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return testenv.Run(m, func(e *testenv.Env) { env = e }, func(o *standalone.Options) {
-		o.ConfigFile, o.RegistriesConf = config, registries
+		o.ConfigFile, o.Outbound.RegistriesConf = config, registries
 		o.InternalHostname, o.ExternalHostname = internalHost, externalHost
 	})
 }

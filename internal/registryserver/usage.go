@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -37,10 +37,10 @@ var (
 )
 
 // measureUsage measures what storage is used for, at the start and then regularly, until ctx ends.
-func (r *registry) measureUsage(ctx context.Context) error {
+func (r *Registry) measureUsage(ctx context.Context) error {
 	registerUsageMetrics()
 	interval := usageInterval
-	if r.options.Config.Registry.Storage.Driver != "filesystem" {
+	if r.settings().Registry.Storage.Driver != "filesystem" {
 		interval = usageIntervalObject
 	}
 	ticks := time.NewTicker(interval)

@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -20,8 +20,8 @@ const (
 )
 
 // rememberNames records the names under which the registry is served.
-func (r *registry) rememberNames(ctx context.Context) (err error) {
-	settings := &r.options.Config.Registry
+func (r *Registry) rememberNames(ctx context.Context) (err error) {
+	settings := &r.settings().Registry
 	names := append([]string{settings.InternalHostname}, settings.ExternalHostnames...)
 	if r.names, err = r.store.RememberNames(ctx, names, time.Now()); err != nil {
 		return fmt.Errorf("recording the registry's names in its storage: %w", err)
@@ -30,10 +30,10 @@ func (r *registry) rememberNames(ctx context.Context) (err error) {
 }
 
 // keepNames records the names until ctx ends.
-func (r *registry) keepNames(ctx context.Context) error {
+func (r *Registry) keepNames(ctx context.Context) error {
 	ticks := time.NewTicker(nameInterval)
 	defer ticks.Stop()
-	settings := &r.options.Config.Registry
+	settings := &r.settings().Registry
 	names := append([]string{settings.InternalHostname}, settings.ExternalHostnames...)
 	for {
 		select {
@@ -47,14 +47,11 @@ func (r *registry) keepNames(ctx context.Context) error {
 	}
 }
 
-// hosts are the names of the integrated registry, with those that it had before.
-func (s *Server) hosts() stream.Registries {
-	hosts := s.options.Config.Registries()
-	if s.registry == nil {
-		return hosts
-	}
+// Hosts are the names of the integrated registry, with those that it had before.
+func (r *Registry) Hosts() stream.Registries {
+	hosts := r.settings().Registries()
 	hosts.Remembered = map[string]time.Time{}
-	for _, name := range s.registry.names {
+	for _, name := range r.names {
 		if !hosts.Current().Has(name.Host) {
 			hosts.Remembered[name.Host] = name.LastSeen.Add(nameSlack)
 		}

@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 
+	"weir.dev/weir/internal/component"
+	"weir.dev/weir/internal/hostclient"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -28,14 +30,14 @@ const (
 const maxEventNote = 1024
 
 // recordEvents makes the recorder of the registry's Events and starts what sends them.
-func (r *registry) recordEvents(s *Server) error {
-	client, err := kubernetes.NewForConfig(s.loopbackFor("registry-events"))
+func (r *Registry) recordEvents(g *component.Group) error {
+	client, err := kubernetes.NewForConfig(hostclient.For(r.host.Config, "registry-events"))
 	if err != nil {
 		return fmt.Errorf("making the registry's client of Events: %w", err)
 	}
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
 	r.events = broadcaster.NewRecorder(imagescheme.Scheme, "weir-registry")
-	s.parts.Start("registry events", func(ctx context.Context) error {
+	g.Start("registry events", func(ctx context.Context) error {
 		defer broadcaster.Shutdown()
 		if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 			return err
@@ -47,12 +49,12 @@ func (r *registry) recordEvents(s *Server) error {
 }
 
 // warn records an Event about the image stream of a repository.
-func (r *registry) warn(repo reference.Repository, reason, action, note string) {
+func (r *Registry) warn(repo reference.Repository, reason, action, note string) {
 	about := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: repo.Namespace, Name: repo.Stream}}
 	r.events.Eventf(about, nil, corev1.EventTypeWarning, reason, action, "%s", note[:min(len(note), maxEventNote)])
 }
 
 // keepFailed reports images that could not be kept at import.
-func (r *registry) keepFailed(_ context.Context, repo reference.Repository, err error) {
+func (r *Registry) keepFailed(_ context.Context, repo reference.Repository, err error) {
 	r.warn(repo, reasonKeepFailed, "Keep", fmt.Sprintf("images could not be kept yet, trying again: %v", err))
 }

@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"errors"
@@ -9,36 +9,35 @@ import (
 
 	cliflag "k8s.io/component-base/cli/flag"
 
-	"weir.dev/weir/internal/host"
+	"weir.dev/weir/internal/inbound"
 	"weir.dev/weir/internal/ociregistry/accesslog"
 )
 
-// DefaultRegistryPort is where the registry is served unless --registry-port says
+// DefaultPort is where the registry is served unless --registry-port says
 // otherwise.
-const DefaultRegistryPort = 5000
+const DefaultPort = 5000
 
-// RegistryOptions are the flags of the integrated registry.
-type RegistryOptions struct {
+// Options are the flags of the integrated registry.
+type Options struct {
 	// Enabled is false for an API without a registry.
 	Enabled bool
 	// BindAddress and Port are where it listens; port 0 takes a free one.
 	BindAddress net.IP
 	Port        int
 	// CertFile and KeyFile are the certificate to serve with. Without one, loopback is
-	// served over plain HTTP and every other address with a certificate of the data
-	// folder's own authority.
+	// served over plain HTTP; every other address needs one.
 	CertFile, KeyFile string
 	// AccessLog is the log of its requests; without a path there is none.
 	AccessLog accesslog.Options
 }
 
-// NewRegistryOptions returns the defaults.
-func NewRegistryOptions() *RegistryOptions {
-	return &RegistryOptions{Enabled: true, BindAddress: net.IPv4(127, 0, 0, 1), Port: DefaultRegistryPort, AccessLog: accesslog.Options{Format: accesslog.FormatText}}
+// NewOptions returns the defaults.
+func NewOptions() *Options {
+	return &Options{Enabled: true, BindAddress: net.IPv4(127, 0, 0, 1), Port: DefaultPort, AccessLog: accesslog.Options{Format: accesslog.FormatText}}
 }
 
 // AddFlags adds the flags.
-func (o *RegistryOptions) AddFlags(fss *cliflag.NamedFlagSets) {
+func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs := fss.FlagSet("registry")
 	fs.BoolVar(&o.Enabled, "registry", o.Enabled, "Serve the integrated registry. Without it, streams only point elsewhere.")
 	fs.IPVar(&o.BindAddress, "registry-bind-address", o.BindAddress, "The IP address on which the registry is served. 0.0.0.0 or :: is all interfaces. Plain HTTP on loopback, TLS on all others.")
@@ -53,8 +52,8 @@ func (o *RegistryOptions) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs.IntVar(&l.MaxSize, "registry-access-log-maxsize", l.MaxSize, "The size in megabytes at which the registry's access log is rotated. 0 is 100.")
 }
 
-// validate reports every mistake, each with its flag.
-func (o *RegistryOptions) validate() []error {
+// Validate reports every mistake, each with its flag.
+func (o *Options) Validate() []error {
 	if !o.Enabled {
 		return nil
 	}
@@ -65,7 +64,7 @@ func (o *RegistryOptions) validate() []error {
 	if o.BindAddress == nil {
 		errs = append(errs, errors.New("--registry-bind-address must be an IP address"))
 	}
-	errs = append(errs, host.CheckCertificate("--registry-tls-cert-file", o.CertFile, "--registry-tls-private-key-file", o.KeyFile))
+	errs = append(errs, inbound.CheckCertificate("--registry-tls-cert-file", o.CertFile, "--registry-tls-private-key-file", o.KeyFile))
 	if l := o.AccessLog; l.MaxSize < 0 || l.MaxBackups < 0 || l.MaxAge < 0 {
 		errs = append(errs, errors.New("--registry-access-log-maxsize, --registry-access-log-maxbackup and --registry-access-log-maxage must not be negative"))
 	}
@@ -75,12 +74,12 @@ func (o *RegistryOptions) validate() []error {
 	return errs
 }
 
-// secure tells whether the registry speaks TLS: credentials go over the wire, so only
+// Secure reports whether the registry speaks TLS: credentials go over the wire, so only
 // loopback may do without.
-func (o *RegistryOptions) secure() bool { return o.CertFile != "" || !o.BindAddress.IsLoopback() }
+func (o *Options) Secure() bool { return o.CertFile != "" || !o.BindAddress.IsLoopback() }
 
 // listen opens the port.
-func (o *RegistryOptions) listen() (net.Listener, error) {
+func (o *Options) listen() (net.Listener, error) {
 	where := net.JoinHostPort(o.BindAddress.String(), strconv.Itoa(o.Port))
 	l, err := net.Listen("tcp", where)
 	if err != nil {
@@ -89,11 +88,8 @@ func (o *RegistryOptions) listen() (net.Listener, error) {
 	return l, nil
 }
 
-// addresses are those at which processes on this machine reach the registry.
-func (r *registry) addresses() []netip.AddrPort {
-	if r == nil {
-		return nil
-	}
+// Addresses are those at which processes on this machine reach the registry.
+func (r *Registry) Addresses() []netip.AddrPort {
 	at := r.listener.Addr().(*net.TCPAddr).AddrPort()
 	if !at.Addr().IsUnspecified() {
 		return []netip.AddrPort{netip.AddrPortFrom(at.Addr().Unmap(), at.Port())}

@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
+
+	"weir.dev/weir/internal/hostclient"
 )
 
 // reconcileInterval is the time between two looks for links of streams that are gone.
@@ -19,23 +21,23 @@ const reconcileInterval = time.Hour
 // bindInterval is the time between two attempts to learn whose storage it is.
 const bindInterval = time.Second
 
-// reconcileRegistry removes the links of streams and namespaces that are gone, at the start
+// reconcile removes the links of streams and namespaces that are gone, at the start
 // and then regularly, until ctx ends. Deletions that the directory sees do not wait for it.
 //
 // It does not begin over storage that belongs to another API, such as that of an etcd that
 // was lost: all streams would seem to be gone.
-func (s *Server) reconcileRegistry(ctx context.Context) error {
-	if !cache.WaitForCacheSync(ctx.Done(), s.registry.directory.HasSynced) {
+func (r *Registry) reconcile(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), r.directory.HasSynced) {
 		return nil // it is stopping
 	}
-	if !s.waitForStorage(ctx) {
+	if !r.waitForStorage(ctx) {
 		return nil
 	}
-	s.registry.ownsStorage.Store(true)
+	r.ownsStorage.Store(true)
 	ticks := time.NewTicker(reconcileInterval)
 	defer ticks.Stop()
 	for {
-		if err := s.registry.handler.Reconcile(ctx); err != nil && ctx.Err() == nil {
+		if err := r.handler.Reconcile(ctx); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Removing the links of deleted image streams failed, trying again", "in", reconcileInterval)
 		}
 		select {
@@ -46,12 +48,12 @@ func (s *Server) reconcileRegistry(ctx context.Context) error {
 	}
 }
 
-// waitForStorage is ownsStorage, which is tried until it has an answer: at the first start
+// waitForStorage is askForStorage, which is tried until it has an answer: at the first start
 // the namespace is made a moment later. It is false when ctx ends.
-func (s *Server) waitForStorage(ctx context.Context) (ours bool) {
+func (r *Registry) waitForStorage(ctx context.Context) (ours bool) {
 	ask := func(ctx context.Context) (bool, error) {
 		var err error
-		if ours, err = s.ownsStorage(ctx); err == nil {
+		if ours, err = r.askForStorage(ctx); err == nil {
 			return true, nil
 		}
 		if !apierrors.IsNotFound(err) && ctx.Err() == nil {
@@ -62,10 +64,10 @@ func (s *Server) waitForStorage(ctx context.Context) (ours bool) {
 	return wait.PollUntilContextCancel(ctx, bindInterval, true, ask) == nil && ours
 }
 
-// ownsStorage reports whether the registry's storage belongs to this API, which is known by
+// askForStorage reports whether the registry's storage belongs to this API, which is known by
 // the UID of its namespace kube-system.
-func (s *Server) ownsStorage(ctx context.Context) (bool, error) {
-	client, err := kubernetes.NewForConfig(s.loopbackFor("registry-reconciliation"))
+func (r *Registry) askForStorage(ctx context.Context) (bool, error) {
+	client, err := kubernetes.NewForConfig(hostclient.For(r.host.Config, "registry-reconciliation"))
 	if err != nil {
 		return false, fmt.Errorf("making the client of namespaces: %w", err)
 	}
@@ -73,7 +75,7 @@ func (s *Server) ownsStorage(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("reading namespace %s: %w", metav1.NamespaceSystem, err)
 	}
-	bound, err := s.registry.store.BindAPI(ctx, string(system.UID))
+	bound, err := r.store.BindAPI(ctx, string(system.UID))
 	if err != nil {
 		return false, fmt.Errorf("looking which API the registry's storage belongs to: %w", err)
 	}

@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -37,15 +37,15 @@ var (
 
 // compareContent compares image streams with storage, at the start and then daily, until ctx
 // ends. After a restore without the registry's files, this is how the loss is noticed.
-func (s *Server) compareContent(ctx context.Context) error {
+func (r *Registry) compareContent(ctx context.Context) error {
 	registerMissing()
-	if !cache.WaitForCacheSync(ctx.Done(), s.registry.directory.HasSynced) {
+	if !cache.WaitForCacheSync(ctx.Done(), r.directory.HasSynced) {
 		return nil // it is stopping
 	}
 	ticks := time.NewTicker(compareInterval)
 	defer ticks.Stop()
 	for {
-		if err := s.registry.compare(ctx); err != nil && ctx.Err() == nil {
+		if err := r.compare(ctx); err != nil && ctx.Err() == nil {
 			klog.FromContext(ctx).Error(err, "Comparing image streams with the registry's storage failed, trying again", "in", compareInterval)
 		}
 		select {
@@ -57,7 +57,7 @@ func (s *Server) compareContent(ctx context.Context) error {
 }
 
 // compare compares image streams with storage once.
-func (r *registry) compare(ctx context.Context) error {
+func (r *Registry) compare(ctx context.Context) error {
 	pace, missing := rate.NewLimiter(comparedPerSecond, 1), 0
 	images, err := r.handler.FindMissing(ctx, pace.Wait, func(m ociregistry.Missing) error {
 		if missing++; missing <= maxMissingReports {
@@ -74,7 +74,7 @@ func (r *registry) compare(ctx context.Context) error {
 }
 
 // reportMissing writes a line of the log and an Event.
-func (r *registry) reportMissing(ctx context.Context, m ociregistry.Missing) {
+func (r *Registry) reportMissing(ctx context.Context, m ociregistry.Missing) {
 	text := fmt.Sprintf("the registry has no link to manifest %s (tags %q)", m.Image, m.Tags)
 	if !m.Link {
 		text = fmt.Sprintf("the registry's storage does not have %d parts of image %s (tags %q), the first is %s", len(m.Parts), m.Image, m.Tags, m.Parts[0])

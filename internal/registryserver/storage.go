@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -29,7 +29,7 @@ const (
 // start whether it can be read and written: a wrong bucket or key would otherwise be found by
 // the first push. Storage that does not answer keeps the registry from starting, since without
 // the names of earlier starts tag events would be misunderstood. Full storage does not.
-func (r *registry) openNames(ctx context.Context) error {
+func (r *Registry) openNames(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storageStartTimeout)
 	defer cancel()
 	err := r.store.Check(ctx)
@@ -44,7 +44,7 @@ func (r *registry) openNames(ctx context.Context) error {
 }
 
 // storageFailure names the storage that an error is about.
-func (r *registry) storageFailure(err error) error {
+func (r *Registry) storageFailure(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -65,9 +65,9 @@ func (e *storageError) Error() string {
 // Unwrap is the cause.
 func (e *storageError) Unwrap() error { return e.cause }
 
-func (r *registry) describe() string {
-	storage := &r.options.Config.Registry.Storage
-	return drivers.Describe(storage.Driver, storage.Parameters, r.options.DataDir)
+func (r *Registry) describe() string {
+	storage := &r.settings().Registry.Storage
+	return drivers.Describe(storage.Driver, storage.Parameters, r.config.DataDir)
 }
 
 // storageHealth is whether the registry's storage answers, as a check of /readyz.
@@ -86,7 +86,7 @@ func (h *storageHealth) Check(*http.Request) error {
 
 // watchStorage looks into the storage until ctx ends, and logs when it ceases to answer and
 // when it answers again.
-func (r *registry) watchStorage(ctx context.Context) error {
+func (r *Registry) watchStorage(ctx context.Context) error {
 	ticks := time.NewTicker(storageInterval)
 	defer ticks.Stop()
 	for {
@@ -99,7 +99,7 @@ func (r *registry) watchStorage(ctx context.Context) error {
 	}
 }
 
-func (r *registry) lookIntoStorage(ctx context.Context) {
+func (r *Registry) lookIntoStorage(ctx context.Context) {
 	looking, cancel := context.WithTimeout(ctx, storageTimeout)
 	defer cancel()
 	err := r.store.Check(looking)

@@ -1,4 +1,4 @@
-package standalone
+package registryserver
 
 import (
 	"context"
@@ -10,27 +10,28 @@ import (
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/blobstore/scrub"
+	"weir.dev/weir/internal/component"
 )
 
 // startScrubber starts to verify the registry's blobs in the background. Damage is reported by
 // an Event in the namespace default about an Image of the blob's digest.
-func (s *Server) startScrubber() error {
-	settings := &s.options.Config.Registry.Storage
+func (r *Registry) startScrubber(g *component.Group) error {
+	settings := &r.settings().Registry.Storage
 	if !settings.Scrub.Runs(settings.Driver) {
 		return nil
 	}
 	scrubber, err := scrub.New(scrub.Options{
-		Store:          s.registry.store,
+		Store:          r.store,
 		BytesPerSecond: settings.Scrub.BytesPerSecond.Value(),
 		OnDamage: func(ctx context.Context, d scrub.Damage) {
 			klog.FromContext(ctx).Error(d.Err, "A stored blob is damaged and is served no more until it is pushed or fetched again", "digest", d.Digest, "bytes", d.Size)
-			s.registry.events.Eventf(&imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: d.Digest.String()}}, nil, corev1.EventTypeWarning, reasonBlobDamaged, "Scrub",
+			r.events.Eventf(&imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: d.Digest.String()}}, nil, corev1.EventTypeWarning, reasonBlobDamaged, "Scrub",
 				"stored data of blob %s (%d bytes) has another digest; push or import an image that has it", d.Digest, d.Size)
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("making the scrubber of the registry's storage: %w", err)
 	}
-	s.parts.Start("registry scrub", scrubber.Run)
+	g.Start("registry scrub", scrubber.Run)
 	return nil
 }

@@ -1,0 +1,172 @@
+package testenv
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"weir.dev/weir/internal/config"
+	"weir.dev/weir/internal/controller/manager"
+	"weir.dev/weir/internal/standalone"
+)
+
+// SeparateVariable names a program weir, of which controllers and registry run in processes of their
+// own: the tests hold for them as for one process.
+const SeparateVariable = "WEIR_TEST_SEPARATE"
+
+// separation are the components that run in processes of their own.
+type separation struct {
+	program, config string
+	options         *standalone.Options // as they were asked for
+	registry        string              // host:port, "" for none
+	running         []*separateProcess
+}
+
+// separateProcess is one of them.
+type separateProcess struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer
+	ended  chan error
+}
+
+// separate takes controllers and registry out of the options, for processes of their own. It returns
+// nil if they are to run in this one.
+func separate(o *standalone.Options) (*separation, error) {
+	program := os.Getenv(SeparateVariable)
+	if program == "" {
+		return nil, nil
+	}
+	if o.ConfigFile != "" {
+		settings, err := config.Load(o.ConfigFile)
+		if err != nil {
+			return nil, err
+		}
+		o.Config, o.ConfigFile = settings, ""
+	}
+	asked, registry := *o, *o.Registry
+	asked.Registry = &registry
+	s := &separation{program: program, config: filepath.Join(o.DataDir, "separate.yaml"), options: &asked}
+	if registry.Enabled {
+		if err := s.chooseAddress(); err != nil {
+			return nil, err
+		}
+		if o.Config.Registry.InternalHostname == "" {
+			o.Config.Registry.InternalHostname = s.registry
+		}
+	}
+	o.Registry.Enabled, o.Controllers = false, manager.Selection{"none"}
+	o.Config.APIVersion, o.Config.Kind = config.APIVersion, config.Kind
+	text, err := yaml.Marshal(o.Config)
+	if err == nil {
+		err = os.WriteFile(s.config, text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing the configuration of separate processes: %w", err)
+	}
+	return s, nil
+}
+
+// chooseAddress chooses a free port for the registry, which both the API server and the registry
+// have to be told.
+func (s *separation) chooseAddress() error {
+	r := s.options.Registry
+	if r.Port == 0 {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		r.Port = port
+	}
+	host := r.BindAddress.String()
+	if r.BindAddress.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	s.registry = net.JoinHostPort(host, strconv.Itoa(r.Port))
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// start starts the processes over a server that is ready, and waits until they are.
+func (s *separation) start(kubeconfig string) error {
+	o := s.options
+	if names := strings.Join(o.Controllers, ","); names != "none" {
+		if err := s.run("controllers", kubeconfig, "--controllers="+names); err != nil {
+			return err
+		}
+	}
+	if s.registry == "" {
+		return nil
+	}
+	r := o.Registry
+	return s.run("registry", kubeconfig, "--data-dir="+o.DataDir, "--registry-bind-address="+r.BindAddress.String(),
+		"--registry-port="+strconv.Itoa(r.Port), "--registry-tls-cert-file="+r.CertFile, "--registry-tls-private-key-file="+r.KeyFile,
+		"--registries-conf="+o.Outbound.RegistriesConf, "--import-ca-dir="+o.Outbound.CADir,
+		"--registry-access-log-path="+r.AccessLog.Path, "--registry-access-log-format="+r.AccessLog.Format)
+}
+
+func (s *separation) run(component, kubeconfig string, args ...string) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	args = append([]string{component, "--kubeconfig=" + kubeconfig, "--config=" + s.config, "--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port)}, args...)
+	p := &separateProcess{cmd: exec.Command(s.program, args...), ended: make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("starting weir %s: %w", component, err)
+	}
+	s.running = append(s.running, p)
+	go func() { p.ended <- p.cmd.Wait() }()
+	return p.waitReady(component, port)
+}
+
+func (p *separateProcess) waitReady(component string, port int) error {
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	for end := time.Now().Add(StartTimeout); time.Now().Before(end); {
+		answer, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/readyz", port))
+		if err == nil {
+			_ = answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case err := <-p.ended:
+			p.ended <- err
+			return fmt.Errorf("weir %s ended: %v\n%s", component, err, p.output.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return fmt.Errorf("weir %s is not ready after %v", component, StartTimeout)
+}
+
+// stop ends the processes, and reports each that did not end well.
+func (s *separation) stop() error {
+	var errs []error
+	for _, p := range s.running {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		if err := <-p.ended; err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w\n%s", p.cmd.Args[1], err, p.output.String()))
+		}
+	}
+	return errors.Join(errs...)
+}
