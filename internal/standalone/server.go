@@ -25,7 +25,6 @@ import (
 	imagequota "weir.dev/weir/internal/apiserver/quota"
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/component"
-	"weir.dev/weir/internal/controller/manager"
 	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
@@ -311,9 +310,10 @@ func (s *Server) imageAPI() (host.Extension, error) {
 	}, nil
 }
 
-// checkedUntil reads the progress of scheduled imports, nil if none are made.
+// checkedUntil reads the progress of scheduled imports, nil if none are made. Another process may
+// make them.
 func (s *Server) checkedUntil(host kubernetes.Interface) func(context.Context) (time.Time, error) {
-	if !s.options.Controllers.Runs(manager.Schedule) || s.options.Config.ScheduleOptions().Disabled {
+	if s.options.Config.ScheduleOptions().Disabled {
 		return nil
 	}
 	return schedule.NewProgress(host).Load

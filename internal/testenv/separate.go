@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"weir.dev/weir/internal/config"
@@ -36,9 +39,11 @@ type separation struct {
 
 // separateProcess is one of them.
 type separateProcess struct {
-	cmd    *exec.Cmd
-	output bytes.Buffer
-	ended  chan error
+	component string
+	port      int // of its probes and metrics
+	cmd       *exec.Cmd
+	output    bytes.Buffer
+	ended     chan error
 }
 
 // separate takes controllers and registry out of the options, for processes of their own. It returns
@@ -129,20 +134,20 @@ func (s *separation) run(component, kubeconfig string, args ...string) error {
 		return err
 	}
 	args = append([]string{component, "--kubeconfig=" + kubeconfig, "--config=" + s.config, "--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port)}, args...)
-	p := &separateProcess{cmd: exec.Command(s.program, args...), ended: make(chan error, 1)}
+	p := &separateProcess{component: component, port: port, cmd: exec.Command(s.program, args...), ended: make(chan error, 1)}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("starting weir %s: %w", component, err)
 	}
 	s.running = append(s.running, p)
 	go func() { p.ended <- p.cmd.Wait() }()
-	return p.waitReady(component, port)
+	return p.waitReady()
 }
 
-func (p *separateProcess) waitReady(component string, port int) error {
+func (p *separateProcess) waitReady() error {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 	for end := time.Now().Add(StartTimeout); time.Now().Before(end); {
-		answer, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/readyz", port))
+		answer, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/readyz", p.port))
 		if err == nil {
 			_ = answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
@@ -152,11 +157,11 @@ func (p *separateProcess) waitReady(component string, port int) error {
 		select {
 		case err := <-p.ended:
 			p.ended <- err
-			return fmt.Errorf("weir %s ended: %v\n%s", component, err, p.output.String())
+			return fmt.Errorf("weir %s ended: %v\n%s", p.component, err, p.output.String())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("weir %s is not ready after %v", component, StartTimeout)
+	return fmt.Errorf("weir %s is not ready after %v", p.component, StartTimeout)
 }
 
 // stop ends the processes, and reports each that did not end well.
@@ -165,8 +170,27 @@ func (s *separation) stop() error {
 	for _, p := range s.running {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		if err := <-p.ended; err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w\n%s", p.cmd.Args[1], err, p.output.String()))
+			errs = append(errs, fmt.Errorf("%s: %w\n%s", p.component, err, p.output.String()))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ControllerMetrics are the metrics of the process that runs the controllers.
+func (e *Env) ControllerMetrics(ctx context.Context) (string, error) {
+	config := rest.CopyConfig(e.Config)
+	if e.separation != nil {
+		for _, p := range e.separation.running {
+			if p.component == "controllers" {
+				config.Host = fmt.Sprintf("https://127.0.0.1:%d", p.port)
+				config.TLSClientConfig.Insecure, config.TLSClientConfig.CAData, config.TLSClientConfig.CAFile = true, nil, "" // its certificate is its own
+			}
+		}
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return "", err
+	}
+	text, err := client.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	return string(text), err
 }

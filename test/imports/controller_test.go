@@ -107,7 +107,7 @@ func TestMetrics(t *testing.T) {
 	create(t, ns, dockerTag("a", upstream.Ref("team/x:1")), tag)
 	imported(t, ns, "a", image)
 	testenv.Eventually(t, "the metrics", func() error {
-		text, err := env.Kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+		text, err := env.ControllerMetrics(t.Context())
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func TestMetrics(t *testing.T) {
 			"weir_controller_scheduled_import_lag_seconds_bucket",
 			`weir_controller_import_duration_seconds_count{result="answered",why="spec"}`,
 		} {
-			if !strings.Contains(string(text), want) {
+			if !strings.Contains(text, want) {
 				return fmt.Errorf("without %s", want)
 			}
 		}
