@@ -34,32 +34,8 @@ func (r *Registry) compose(g *component.Group) (err error) {
 	if err := r.recordEvents(g); err != nil {
 		return err
 	}
-	if r.directory, err = streams.New(streams.Options{
-		Config:        hostclient.For(r.host.Config, "registry"),
-		Identity:      registryIdentity,
-		Hosts:         r.Hosts(),
-		PullThrough:   !settings.PullThrough.Disabled,
-		Mirror:        settings.PullThrough.Mirror,
-		PlainHTTP:     !r.config.Options.Secure(),
-		MirrorImports: settings.PullThrough.MirrorImports,
-		Caches:        r.config.Caches,
-		OnImported: func(repo reference.Repository) {
-			r.handler.KeepImported(repo)
-		},
-		OnDeleted: func(ctx context.Context, gone blobstore.Repository, seen time.Time) error {
-			return r.handler.Remove(ctx, gone, seen)
-		},
-		OnReleased: func(ctx context.Context, from blobstore.Repository, seen time.Time) error {
-			return r.handler.RemoveReleased(ctx, from, seen)
-		},
-		OnNamespaceDeleted: func(ctx context.Context, namespace string, seen time.Time) error {
-			if !r.ownsStorage.Load() {
-				return nil // the reconciliation at the start has it all, or must not run
-			}
-			return r.handler.ReconcileNamespace(ctx, namespace, seen)
-		},
-	}); err != nil {
-		return fmt.Errorf("making the registry's view of streams: %w", err)
+	if r.directory, err = r.newDirectory(); err != nil {
+		return err
 	}
 	proxies, err := settings.Tokens.Proxies()
 	if err != nil {
@@ -115,6 +91,40 @@ func (r *Registry) compose(g *component.Group) (err error) {
 	}
 	g.Start("registry streams", r.directory.Run)
 	return nil
+}
+
+// newDirectory makes the registry's view of streams.
+func (r *Registry) newDirectory() (*streams.Directory, error) {
+	settings := &r.settings().Registry
+	directory, err := streams.New(streams.Options{
+		Config:        hostclient.For(r.host.Config, "registry"),
+		Identity:      registryIdentity,
+		Hosts:         r.Hosts(),
+		PullThrough:   !settings.PullThrough.Disabled,
+		Mirror:        settings.PullThrough.Mirror,
+		PlainHTTP:     !r.config.Options.Secure(),
+		MirrorImports: settings.PullThrough.MirrorImports,
+		Caches:        r.config.Caches,
+		OnImported: func(repo reference.Repository) {
+			r.handler.KeepImported(repo)
+		},
+		OnDeleted: func(ctx context.Context, gone blobstore.Repository, seen time.Time) error {
+			return r.handler.Remove(ctx, gone, seen)
+		},
+		OnReleased: func(ctx context.Context, from blobstore.Repository, seen time.Time) error {
+			return r.handler.RemoveReleased(ctx, from, seen)
+		},
+		OnNamespaceDeleted: func(ctx context.Context, namespace string, seen time.Time) error {
+			if !r.ownsStorage.Load() {
+				return nil // the reconciliation at the start has it all, or must not run
+			}
+			return r.handler.ReconcileNamespace(ctx, namespace, seen)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the registry's view of streams: %w", err)
+	}
+	return directory, nil
 }
 
 func limit(l config.RequestLimit) ociregistry.Limit {

@@ -35,7 +35,7 @@ func TestAdd(t *testing.T) {
 		}
 	}
 	plain := errors.New("x")
-	if Add(plain) != plain || Add(nil) != nil {
+	if !errors.Is(Add(plain), plain) || Add(plain).Error() != plain.Error() || Add(nil) != nil {
 		t.Error("an error without a hint changed")
 	}
 }
