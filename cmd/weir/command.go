@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"weir.dev/weir/internal/buildinfo"
+)
 
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -9,6 +13,7 @@ func newCommand() *cobra.Command {
 		Long: `Weir serves the API group image.openshift.io/v1: image streams, which map tags to
 immutable images, keep their history and follow outside registries.`,
 		SilenceUsage: true,
+		Version:      buildinfo.Get().Version, // weir --version
 	}
 	cmd.AddCommand(newServeCommand(), newControllersCommand(), newRegistryCommand(), newCheckCommand(), newTokenCommand(), newBackupCommand(), newRestoreCommand(), newVerifyCommand(), newVersionCommand())
 	return cmd

@@ -15,12 +15,14 @@ const unknown = "unknown"
 // Info is where a build comes from. Fields are "unknown" where the build does not say.
 type Info struct {
 	// Version is that of a release, or made up by Go from the commit.
-	Version string
+	Version string `json:"version"`
 	// Commit is the full hash, with "-dirty" after it if files were changed; Date is the
 	// commit's time in RFC 3339.
-	Commit, Date string
+	Commit string `json:"commit"`
+	Date   string `json:"date"`
 	// Go is Go's version, and Kubernetes that of the control plane inside.
-	Go, Kubernetes string
+	Go         string `json:"go"`
+	Kubernetes string `json:"kubernetes"`
 }
 
 const kubernetesModule = "k8s.io/kubernetes"
