@@ -54,7 +54,7 @@ type running struct {
 	*ending
 }
 
-// ending is what a component has to be asked and told beside its group.
+// ending holds the health checks of a component, and the functions that stop it.
 type ending struct {
 	checks []healthz.HealthChecker
 	stops  []func()
@@ -75,7 +75,7 @@ func (e *ending) stop() {
 // run starts a component and its probes, and waits until the process is told to stop or a part of
 // them fails.
 func (o *componentOptions) run(cmd *cobra.Command, start func(running) error) error {
-	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // the process's own requests warn nobody
+	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // no warnings about requests of this process
 	if err := startLog(o.logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func newServeCommand() *cobra.Command {
 			if wantsHelp(cmd) {
 				return nil
 			}
-			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // the process's own requests warn nobody
+			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // no warnings about requests of this process
 			if err := startLog(o.Host.ControlPlane.Logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				return err
 			}

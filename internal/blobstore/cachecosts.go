@@ -22,7 +22,7 @@ const (
 // hintIdle is how long is remembered, after its last use, what only saves work and is never wrong.
 const hintIdle = time.Hour
 
-// stringHeader is what a text takes in a list beside its bytes.
+// stringHeader is the size of a string in a slice, without its bytes.
 const stringHeader = 16
 
 // makeCaches makes the caches. Links, owners and recent links are a namespace's: one namespace does

@@ -11,7 +11,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// Usage is what storage is used for, in bytes. Links and other small files are not counted.
+// Usage is the use of storage by kind, in bytes. Links and other small files are not counted.
 type Usage struct {
 	// Linked is the data of blobs that a repository has a link to.
 	Linked int64

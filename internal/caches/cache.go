@@ -244,7 +244,7 @@ func (c *Cache[K, V]) Purge() {
 // Len is the number of entries, with those that do not count any more and were not swept yet.
 func (c *Cache[K, V]) Len() int { return int(c.number.Load()) }
 
-// Bytes is what the entries take, by estimate.
+// Bytes estimates the memory of the entries.
 func (c *Cache[K, V]) Bytes() int64 { return c.bytes.Load() }
 
 // lru makes the list of a shelf, which counts what leaves it.

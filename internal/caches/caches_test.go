@@ -55,7 +55,7 @@ func tryOperations(t *testing.T, random *rand.Rand) {
 		}
 		holdBounds(t, pool, all)
 	}
-	time.Sleep(2 * time.Hour)
+	<-time.After(2 * time.Hour)
 	pool.Sweep()
 	if pool.bytes.Load() != 0 {
 		t.Errorf("%d bytes are left of what nothing uses", pool.bytes.Load())
@@ -89,7 +89,7 @@ func (c *modelled) operate(t *testing.T, random *rand.Rand, key string) {
 			}
 		}
 	case 2:
-		time.Sleep(time.Duration(random.IntN(30)) * time.Second)
+		<-time.After(time.Duration(random.IntN(30)) * time.Second)
 	case 3, 4, 5:
 		value, found := c.Get(key)
 		if want, known := c.added[key]; found && (!known || value != want || !time.Now().Before(c.until[key])) {
@@ -184,14 +184,14 @@ func TestSweptByTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { _ = pool.Run(ctx) })
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		c.Add("a/late", "")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		if _, found := c.Get("a/late"); found || c.Len() > 1 {
 			t.Errorf("%d entries are left", c.Len())
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		synctest.Wait()
 		for i := range c.shelves {
 			if c.shelves[i].entries != nil {
@@ -210,20 +210,20 @@ func TestUsedEntryLeavesInTime(t *testing.T) {
 		c := New(pool, Options[string, int]{Bytes: 1 << 20, Life: time.Minute})
 		c.Add("used", 1)
 		for range 5 {
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 			if _, found := c.Get("used"); !found {
 				t.Error("it is gone before its time")
 			}
 			c.Add("other", 2)
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		if _, found := c.Get("used"); found {
 			t.Error("it counts longer than its time")
 		}
 		idle := New(pool, Options[string, int]{Bytes: 1 << 20, Idle: time.Minute})
 		idle.Add("used", 1)
 		for range 5 {
-			time.Sleep(50 * time.Second)
+			<-time.After(50 * time.Second)
 			pool.Sweep()
 			if _, found := idle.Get("used"); !found {
 				t.Error("an entry in use was swept")
@@ -239,11 +239,11 @@ func TestMapFitsItsEntries(t *testing.T) {
 		for i := range 2000 {
 			c.Add(i, i)
 		}
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		for i := range 100 {
 			c.Get(i)
 		}
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		before := c.shelves[0].entries
 		c.sweep()
 		if c.Len() != 100 || c.shelves[0].entries == before || c.shelves[0].most != 100 {

@@ -59,7 +59,7 @@ func (p *Pool) Sweep() {
 	}
 }
 
-// Usage is what caches of one name hold.
+// Usage is the content of the caches of one name.
 type Usage struct {
 	Name    string
 	Bytes   int64

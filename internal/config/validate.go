@@ -96,7 +96,7 @@ func (v *validator) etcd(p *field.Path, c *EtcdConfiguration) {
 	v.sizeFrom(p.Child("quota"), c.Quota, minEtcdQuota)
 }
 
-// minCaches is what lets every cache keep some entries.
+// minCaches leaves room for some entries in every cache.
 const minCaches = 8 << 20
 
 func (v *validator) caches(p *field.Path, c *CachesConfiguration) {

@@ -18,7 +18,7 @@ const (
 	maxInodes  = 4096
 )
 
-// Usage is what a file system has, in bytes and inodes. TotalInodes is 0 where the number of
+// Usage is the space of a file system, in bytes and inodes. TotalInodes is 0 where the number of
 // files is not limited.
 type Usage struct {
 	Free, Total             int64

@@ -38,7 +38,7 @@ type choiceKey struct {
 	platform Platform
 }
 
-// remembered is what outlives a request. Everything in it was verified against a digest. The tenants
+// remembered outlives a request. Everything in it was verified against a digest. The tenants
 // of its caches are repositories: the images of one do not drive out those of all others.
 type remembered struct {
 	content   *caches.Cache[contentKey, content]

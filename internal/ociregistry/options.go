@@ -14,7 +14,7 @@ import (
 
 // What Options leave out.
 const (
-	// DefaultMaxManifestBytes is what the specification asks registries to accept at least.
+	// DefaultMaxManifestBytes is the least that the specification requires.
 	DefaultMaxManifestBytes = 4 << 20
 	// DefaultManifestCacheBytes bounds the manifests that are kept in memory.
 	DefaultManifestCacheBytes = 64 << 20
@@ -82,7 +82,7 @@ type Options struct {
 	MaxUploadsPerUser int
 	// RedirectBlobs sends clients to the storage's own URLs for blobs, where it has such.
 	RedirectBlobs bool
-	// MinChunkBytes is what clients are told a chunk of an upload should have at least
+	// MinChunkBytes is the least size of a chunk of an upload that clients are told to keep
 	// (OCI-Chunk-Min-Length); 0 tells nothing. Object storage is quicker with a part's size.
 	MinChunkBytes int64
 	// Reads limits GET, HEAD and OPTIONS; Writes limits the rest.

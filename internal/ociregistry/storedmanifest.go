@@ -31,5 +31,5 @@ func newStoredManifest(d digest.Digest, mediaType string, content []byte) *store
 // entityTag is the ETag of content.
 func entityTag(d digest.Digest) string { return `"` + d.String() + `"` }
 
-// manifestOverhead is what one takes in memory besides its content, about.
+// manifestOverhead estimates the memory of a stored manifest without its content.
 const manifestOverhead = 1 << 10

@@ -59,7 +59,7 @@ type Server struct {
 	authorization  genericapiserver.AuthorizationInfo
 }
 
-// Open opens the port. kubeconfig is that of the API server which is asked who may read metrics,
+// Open opens the port. kubeconfig is that of the API server that authorizes readers of metrics,
 // unless the options have others; "" is the pod's own.
 func (o *Options) Open(kubeconfig string) (*Server, error) {
 	if o.Authentication.RemoteKubeConfigFile == "" {

@@ -37,7 +37,7 @@ import (
 // registryGrace is the time that pushes and pulls in flight get when the process stops.
 const registryGrace = 10 * time.Second
 
-// Config is what a registry is opened with.
+// Config configures a registry.
 type Config struct {
 	// Options are its flags, and Settings the configuration file.
 	Options  *Options
@@ -49,11 +49,11 @@ type Config struct {
 	// Caches bound the memory of its caches.
 	Caches *caches.Pool
 	// LeastReserve returns the least number of bytes to keep free on the disk of a folder, where
-	// others need it too; nil if nobody does.
+	// others need it too; nil for none.
 	LeastReserve func(folder string, u diskspace.Usage) int64
 }
 
-// Host is what a registry serves with, once its API server answers.
+// Host configures the access to the API server and to other registries, once the API server answers.
 type Host struct {
 	// Config is the configuration of a client of the API server.
 	Config *rest.Config
@@ -158,7 +158,7 @@ func (r *Registry) URL() string {
 	return scheme + r.Address()
 }
 
-// Reserve is what is kept free on the disk of its storage, nil for storage that is no folder.
+// Reserve is the space that is kept free on the disk of its storage, nil for storage that is no folder.
 func (r *Registry) Reserve() *diskspace.Reserve { return r.reserve }
 
 // CertificateFile is that of the certificate it serves with, "" over HTTP or before it serves.

@@ -9,7 +9,7 @@ import (
 // The reserve is 5 % of the disk, at most a gigabyte, unless it is configured.
 const reservePercent, maxReserve = 5, 1 << 30
 
-// newReserve is what is kept free on the disk of the storage, nil for storage that is no folder.
+// newReserve keeps space free on the disk of the storage. It is nil for storage that is no folder.
 func (r *Registry) newReserve(driver storagedriver.StorageDriver) (*diskspace.Reserve, error) {
 	folder, ok := driver.(interface{ Root() string })
 	if !ok {

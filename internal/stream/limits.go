@@ -12,7 +12,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Usage is what a stream counts for LimitRanges of type openshift.io/ImageStream.
+// Usage is the count of a stream for LimitRanges of type openshift.io/ImageStream.
 type Usage struct {
 	Images map[string]struct{} // distinct images in status.tags: openshift.io/images
 	Tags   map[string]struct{} // distinct references in spec.tags: openshift.io/image-tags

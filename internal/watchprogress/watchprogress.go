@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	// firstPause is how long a list may take before etcd is asked; the pause doubles each time.
+	// firstPause is how long a list may take before the first request to etcd; the pause doubles each time.
 	firstPause = time.Millisecond
 	// lastPause is where the cache's own clock takes over.
 	lastPause = 100 * time.Millisecond

@@ -5180,7 +5180,7 @@ func schema_weir_internal_weirapi_v1alpha1_ScheduledTagStatus(ref common.Referen
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says what failed.",
+							Description: "message describes the failure.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

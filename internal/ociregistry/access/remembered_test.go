@@ -29,7 +29,7 @@ type countingReviewer struct {
 }
 
 func (c *countingReviewer) AuthenticateToken(_ context.Context, token string) (*authenticator.Response, bool, error) {
-	time.Sleep(time.Millisecond)
+	<-time.After(time.Millisecond)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked[token]++
@@ -65,10 +65,10 @@ func TestTokensAreReviewedOnceInAWhile(t *testing.T) {
 		want("bad", false, 1)
 		want("good", true, 1)
 		want("bad", false, 1)
-		time.Sleep(unknownTokenTTL)
+		<-time.After(unknownTokenTTL)
 		want("good", true, 1)
 		want("bad", false, 2)
-		time.Sleep(knownTokenTTL - unknownTokenTTL)
+		<-time.After(knownTokenTTL - unknownTokenTTL)
 		want("good", true, 2)
 
 		api.err = errors.New("down")
@@ -147,7 +147,7 @@ func TestReviewedRights(t *testing.T) {
 				}
 				want(2) // one failed
 				want(2)
-				time.Sleep(test.life)
+				<-time.After(test.life)
 				want(3)
 				other := pull
 				other.User = &user.DefaultInfo{Name: "alice", UID: "2"}

@@ -48,7 +48,7 @@ func fileServer(b *testing.B, folder string, rate int) *httptest.Server {
 			if sent += n; err != nil {
 				return
 			}
-			time.Sleep(time.Until(began.Add(time.Duration(float64(sent) / float64(rate) * float64(time.Second)))))
+			<-time.After(time.Until(began.Add(time.Duration(float64(sent) / float64(rate) * float64(time.Second)))))
 		}
 	}))
 	b.Cleanup(s.Close)
@@ -163,7 +163,7 @@ func BenchmarkPullThrough(b *testing.B) {
 				warm += fetchAndVerify(b, here.URL+"/"+d.String(), d)
 				os.Remove(path)
 				for _, err := store.Stat(b.Context(), d); err != nil; _, err = store.Stat(b.Context(), d) {
-					time.Sleep(time.Millisecond) // the end is sent before it is on the disk
+					<-time.After(time.Millisecond) // the end is sent before it is on the disk
 				}
 				if err := store.Delete(b.Context(), d); err != nil {
 					b.Fatal(err)

@@ -58,7 +58,7 @@ type ScheduledTagStatus struct {
 	// reason is the reason of the newest import's failure, absent where it succeeded.
 	// +optional
 	Reason string `json:"reason,omitempty"`
-	// message says what failed.
+	// message describes the failure.
 	// +optional
 	Message string `json:"message,omitempty"`
 }
