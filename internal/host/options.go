@@ -84,8 +84,8 @@ func NewOptions() *Options {
 	cp.Authentication.ServiceAccounts.Issuers = []string{tokenIssuer}
 	cp.SystemNamespaces = []string{"kube-system", "kube-public", "default", SharedNamespace}
 	cp.GenericServerRunOptions.ShutdownDelayDuration = 0
-	// Watches would otherwise hold up the end for as long as a request may take, a minute.
-	cp.GenericServerRunOptions.ShutdownSendRetryAfter = true
+	// Watches would otherwise hold up the end for as long as a request may take, a minute. Imports
+	// in flight have their own time.
 	cp.GenericServerRunOptions.ShutdownWatchTerminationGracePeriod = watchGrace
 	cp.EventTTL = eventTTL
 	return &Options{DataDir: "weir-data", ControlPlane: cp}

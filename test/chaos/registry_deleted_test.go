@@ -77,7 +77,7 @@ func TestRegistryAfterDeletions(t *testing.T) {
 	d.deleteWithoutRegistry(t)
 	begun := d.progress(t)
 	for round := range releaseKills {
-		d.killReleasing(t, begun+d.work()*(round+1)/(releaseKills+1))
+		d.killReleasing(t, begun+d.work()*(round+1)/(releaseKills+1), begun+d.work())
 	}
 	d.wantReleased(t)
 }
