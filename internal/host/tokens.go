@@ -2,13 +2,21 @@ package host
 
 import (
 	"context"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/kubernetes/pkg/serviceaccount"
+)
+
+const (
+	// informerLag is how far an informer may be behind the API.
+	informerLag  = 250 * time.Millisecond
+	informerPoll = 5 * time.Millisecond
 )
 
 // boundObjects answers whether the objects that a service account token is
@@ -23,12 +31,22 @@ func newBoundObjects(f informers.SharedInformerFactory) serviceaccount.ServiceAc
 	return boundObjects{secrets: f.Core().V1().Secrets().Lister(), serviceAccounts: f.Core().V1().ServiceAccounts().Lister()}
 }
 
-func (b boundObjects) GetServiceAccount(_ context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
-	return b.serviceAccounts.ServiceAccounts(namespace).Get(name)
+func (b boundObjects) GetServiceAccount(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
+	return found(ctx, func() (*corev1.ServiceAccount, error) { return b.serviceAccounts.ServiceAccounts(namespace).Get(name) })
 }
 
-func (b boundObjects) GetSecret(_ context.Context, namespace, name string) (*corev1.Secret, error) {
-	return b.secrets.Secrets(namespace).Get(name)
+func (b boundObjects) GetSecret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	return found(ctx, func() (*corev1.Secret, error) { return b.secrets.Secrets(namespace).Get(name) })
+}
+
+// found gets an object from an informer, which can be a moment behind: a token that this server
+// signed is for an object that existed.
+func found[T any](ctx context.Context, get func() (T, error)) (object T, err error) {
+	_ = wait.PollUntilContextTimeout(ctx, informerPoll, informerLag, true, func(context.Context) (bool, error) {
+		object, err = get()
+		return !apierrors.IsNotFound(err), nil
+	})
+	return object, err
 }
 
 func (boundObjects) GetPod(_ context.Context, _, name string) (*corev1.Pod, error) {
