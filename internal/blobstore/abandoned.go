@@ -120,7 +120,7 @@ func (s *Store) removeAbandonedFileAside(ctx context.Context, id string, before 
 }
 
 // removeAbandoned removes files, in the reverse of their order, if the youngest of them and the time
-// that startedAt holds are those of an abandoned upload. data is what is written to. The caller has
+// that startedAt holds are those of an abandoned upload. data is the file of the content. The caller has
 // acquired the id. Otherwise left is that time, now for what another process uses, and zero where there
 // are no files any more.
 func (s *Store) removeAbandoned(ctx context.Context, id string, known idleUpload, are abandonment, startedAt, data string, files []string) (left time.Time, removed bool, err error) {

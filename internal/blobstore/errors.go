@@ -83,7 +83,7 @@ type FailedError struct {
 	err         error
 }
 
-// Error says what was tried on which path.
+// Error names the operation and the path.
 func (e *FailedError) Error() string { return e.tried + " " + e.path + ": " + e.err.Error() }
 
 // Unwrap is the driver's error.

@@ -20,7 +20,7 @@ const (
 // peerHost is a formality: nothing is served there.
 const peerHost = "localhost:2380"
 
-// MemberInfo is what a restored member must have in common with the one that Start starts.
+// MemberInfo are the names that a restored member shares with the one that Start starts.
 type MemberInfo struct {
 	// Name, PeerURL and Token are those of etcd's flags.
 	Name, PeerURL, Token string

@@ -11,7 +11,7 @@ import (
 type Skipped struct {
 	// Source is its host and repository.
 	Source string
-	// Text says how it failed.
+	// Text describes the failure.
 	Text string
 }
 

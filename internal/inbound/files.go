@@ -12,7 +12,7 @@ const (
 	// filesPerConnection are a connection and what serves it: a blob, or a connection to
 	// another registry.
 	filesPerConnection = 2
-	// minConnections is what a listener takes in any case.
+	// minConnections is the least for each listener.
 	minConnections = 16
 	// maxConnections bounds the memory of connections where files are not limited.
 	maxConnections = 10000

@@ -45,7 +45,7 @@ func (x *exchange) deleteStoredBlob() error {
 	if err := x.Store.Delete(x.context(), d); err != nil && !errors.Is(err, blobstore.ErrUnknown) {
 		return fmt.Errorf("deleting blob %s from storage: %w", d, err)
 	}
-	x.manifests.Remove(d) // somebody may have read it in between
+	x.manifests.Remove(d) // a request may have read it in between
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

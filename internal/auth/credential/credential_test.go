@@ -201,7 +201,7 @@ func TestComplete(t *testing.T) {
 }
 
 // The service account of another cluster has no object here, and one of that name here is not its own. Only
-// the issuer says which it is, and an account of this cluster stays bound by whatever else is said.
+// the issuer decides, and an account of this cluster stays bound in all other cases.
 func TestAccountsOfOtherClusters(t *testing.T) {
 	const ours, theirs = "https://ours.example.com", "https://theirs.example.com"
 	pod := []tokens.Object{{Resource: tokens.ResourcePods, Namespace: "shop", Name: "p", UID: "9"}}
@@ -234,7 +234,7 @@ func TestAccountsOfOtherClusters(t *testing.T) {
 	}
 }
 
-// The issuer counts only where its token is what identified the user.
+// The issuer counts only if its token authenticated the user.
 func TestIssuerOfARequest(t *testing.T) {
 	token := jwt(`{"iss":"https://theirs.example.com","exp":1900000000}`)
 	for name, test := range map[string]struct {

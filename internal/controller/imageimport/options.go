@@ -37,7 +37,7 @@ type RetryOptions struct {
 	Max time.Duration
 }
 
-// DefaultOptions are the settings of a controller that nobody configured.
+// DefaultOptions are the defaults of the controller.
 func DefaultOptions() Options {
 	return Options{
 		Workers:         50,

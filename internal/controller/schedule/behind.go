@@ -89,7 +89,7 @@ func (r *run) watchLag(ctx context.Context) {
 	}
 }
 
-// advice says what would help.
+// advice names the setting to change.
 func (o Options) advice(d demand) string {
 	if most := o.capFor(d); most > 0 && most < d.perMinute() {
 		return fmt.Sprintf("schedule.maxPerMinute allows %d imports per minute, the scheduled tags need %d", most, d.perMinute())

@@ -18,7 +18,7 @@ type Options struct {
 	// MinimumInterval is the least that a tag's annotation can ask for.
 	MinimumInterval time.Duration
 	// MaxPerMinute bounds the imports per minute; twice as many may come at once.
-	// 0 is what the scheduled tags need, and 60 at least; less is without bound.
+	// 0 follows from the scheduled tags, at least 60; a negative number is without bound.
 	MaxPerMinute int
 	// Workers is how many imports are under way at a time.
 	Workers int
@@ -26,7 +26,7 @@ type Options struct {
 	Timeout time.Duration
 }
 
-// DefaultOptions are the settings of a controller that nobody configured. Interval is
+// DefaultOptions are the defaults of the controller. Interval is
 // that of the reference.
 func DefaultOptions() Options {
 	return Options{

@@ -255,7 +255,7 @@ func TestProgressThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// BenchmarkAgenda is what a check costs beside the import, with 50,000 streams.
+// BenchmarkAgenda measures a check without its import, with 50,000 streams.
 func BenchmarkAgenda(b *testing.B) {
 	a, quarter := newAgenda(), stream.Slot{Interval: 15 * time.Minute, Groups: 1}
 	for i := range 50000 {
