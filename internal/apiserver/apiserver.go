@@ -28,8 +28,8 @@ import (
 	"weir.dev/weir/internal/imageapi/openapi"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/stream"
-	"weir.dev/weir/internal/upstream"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
@@ -63,7 +63,7 @@ type Config struct {
 	// negative is without bound.
 	MaxRepositoryTags int
 	// NodeCredentials serve the imports of all namespaces, after their own; nil for none.
-	NodeCredentials *upstream.NodeCredentials
+	NodeCredentials *pullsecrets.NodeCredentials
 	// Caches bound the memory for what is remembered; nil is without such a bound.
 	Caches *caches.Pool
 	// RegistryKey is the key that signs passwords for the registry. The registry must have

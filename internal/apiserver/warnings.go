@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // reasonUnusableSecret is the reason of the Event on a pull secret that imports
@@ -45,7 +45,7 @@ func (w *importWarnings) start(hook genericapiserver.PostStartHookContext) error
 }
 
 // secret tells of a pull secret that cannot be used.
-func (w *importWarnings) secret(ctx context.Context, namespace string, found upstream.Warning) {
+func (w *importWarnings) secret(ctx context.Context, namespace string, found pullsecrets.Warning) {
 	klog.FromContext(ctx).Info("an import leaves out a pull secret", "namespace", namespace, "warning", found.String())
 	warning.AddWarning(ctx, "", found.String())
 	name, ok := strings.CutPrefix(found.Origin, fmt.Sprintf("secret %s/", namespace))

@@ -9,6 +9,7 @@ import (
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/upstream"
 )
@@ -39,11 +40,11 @@ func (c *Configuration) AllowedRegistries() (*validation.AllowedRegistries, erro
 
 // NodeCredentials reads imports.nodeCredentialsFile; nil when there is none. Warnings
 // are about entries that were left out; a file that does not exist has none.
-func (c *Configuration) NodeCredentials() (*upstream.NodeCredentials, []upstream.Warning, error) {
+func (c *Configuration) NodeCredentials() (*pullsecrets.NodeCredentials, []pullsecrets.Warning, error) {
 	if c.Imports.NodeCredentialsFile == "" {
 		return nil, nil, nil
 	}
-	return upstream.ReadNodeCredentials(c.Imports.NodeCredentialsFile)
+	return pullsecrets.ReadNode(c.Imports.NodeCredentialsFile)
 }
 
 // ImporterOptions are the options of the importer. registries is where images come

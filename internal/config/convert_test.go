@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/imageapi/validation"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
@@ -245,7 +246,7 @@ func TestNodeCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	credentials, _ := upstream.NewCredentials(nil, node)
+	credentials, _ := pullsecrets.New(nil, node)
 	if found := credentials.Lookup("quay.example.com", "a/b"); len(found) != 1 || found[0].Username != "me" {
 		t.Errorf("found %v", found)
 	}

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"weir.dev/weir/internal/reference"
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/registryrules"
 )
 
 const documentation = "../../docs/operate/configuration.md"
@@ -111,11 +111,11 @@ func TestDocumentedRegistriesConfIsRead(t *testing.T) {
 	if err := os.WriteFile(path, []byte(block[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	conf, err := upstream.ReadRegistriesConf(path)
+	conf, err := registryrules.ReadConf(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, warnings := upstream.NewRules(conf, upstream.ClusterObjects{})
+	rules, warnings := registryrules.New(conf, registryrules.ClusterObjects{})
 	if len(warnings) > 0 {
 		t.Errorf("warnings: %v", warnings)
 	}

@@ -4,12 +4,13 @@ import (
 	"math"
 	"reflect"
 	"regexp"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/foreigntext"
 )
 
 // maxShown is how much of a value is repeated in a message, in bytes.
@@ -134,9 +135,4 @@ func shown(n *yaml.Node) string {
 	return cut(n.Value)
 }
 
-func cut(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxShown], "") + "…"
-}
+func cut(s string) string { return foreigntext.Truncate(s, maxShown) }

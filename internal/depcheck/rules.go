@@ -14,8 +14,9 @@ var Layers = [][]string{
 	{"internal/apiserver", "internal/controller", "internal/etcd", "internal/host", "internal/ociregistry"},
 	{"internal/auth", "internal/blobstore", "internal/importer", "internal/inbound", "internal/probes", "internal/watchprogress"},
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
+	{"internal/pullsecrets", "internal/registryrules"},
 	{"internal/buildinfo", "internal/caches", "internal/component", "internal/diskspace", "internal/hostclient", "internal/manifest", "internal/quietlog", "internal/reference", "internal/weirapi", "internal/yamlhint"},
-	{"internal/foreignjson"},
+	{"internal/foreignjson", "internal/foreigntext"},
 }
 
 // layersWhy is the reason for Layers.

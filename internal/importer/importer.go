@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir.dev/weir/internal/caches"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 
@@ -19,7 +20,7 @@ import (
 type Registries interface {
 	// Repository opens the repository that ref names. CodeBlocked when configuration forbids
 	// contact, CodeName when ref names no repository. It makes no call.
-	Repository(ref reference.PullSpec, insecure bool, creds upstream.Credentials) (Repository, error)
+	Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (Repository, error)
 }
 
 // Repository reads one repository, as *upstream.Repository does. The content of Manifest and Blob is
@@ -45,7 +46,7 @@ type clientRegistries struct{ client *upstream.Client }
 // FallsBackToAnonymous is true: the client asks anonymously after every credential was refused.
 func (clientRegistries) FallsBackToAnonymous() bool { return true }
 
-func (c clientRegistries) Repository(ref reference.PullSpec, insecure bool, creds upstream.Credentials) (Repository, error) {
+func (c clientRegistries) Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (Repository, error) {
 	r, err := c.client.Repository(ref, insecure, creds)
 	if err != nil {
 		return nil, err // not r: a nil *upstream.Repository would make a non-nil interface

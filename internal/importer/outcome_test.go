@@ -15,6 +15,7 @@ import (
 	"k8s.io/klog/v2/textlogger"
 
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
@@ -88,7 +89,7 @@ type blockingRegistries struct {
 	host string
 }
 
-func (b blockingRegistries) Repository(ref reference.PullSpec, insecure bool, creds upstream.Credentials) (importer.Repository, error) {
+func (b blockingRegistries) Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (importer.Repository, error) {
 	if ref.Registry == b.host {
 		return nil, &upstream.Error{Code: upstream.CodeBlocked, Ref: ref.String(), Text: "registry " + ref.Registry + " is blocked"}
 	}
@@ -173,7 +174,7 @@ type lyingRegistries struct{ importer.Registries }
 
 type lyingRepository struct{ importer.Repository }
 
-func (l lyingRegistries) Repository(ref reference.PullSpec, insecure bool, creds upstream.Credentials) (importer.Repository, error) {
+func (l lyingRegistries) Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (importer.Repository, error) {
 	r, err := l.Registries.Repository(ref, insecure, creds)
 	return lyingRepository{r}, err
 }
@@ -197,7 +198,7 @@ type panickingRegistries struct{ importer.Registries }
 
 type panickingRepository struct{ importer.Repository }
 
-func (p panickingRegistries) Repository(ref reference.PullSpec, insecure bool, creds upstream.Credentials) (importer.Repository, error) {
+func (p panickingRegistries) Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (importer.Repository, error) {
 	r, err := p.Registries.Repository(ref, insecure, creds)
 	return panickingRepository{r}, err
 }

@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
-	"weir.dev/weir/internal/upstream"
 )
 
 // profiled is a registry that behaves like a widespread one, and an importer of its own.
@@ -23,7 +23,7 @@ type profiled struct {
 }
 
 // login are credentials for the registry with a password, none for "".
-func (p profiled) login(password string) upstream.Credentials {
+func (p profiled) login(password string) pullsecrets.Credentials {
 	if password == "" {
 		return nil
 	}

@@ -6,7 +6,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // Request is one import: single images, the tags of a repository, or both.
@@ -16,11 +16,11 @@ type Request struct {
 	// Repository, when set, imports the tags that a repository has.
 	Repository *RepositoryRequest
 	// Credentials are those of the namespace, nil for none.
-	Credentials upstream.Credentials
+	Credentials pullsecrets.Credentials
 	// FallbackCredentials are used for the second try of images whose credentials turned out to
 	// be wrong (nil: anonymous). A server that has credentials of its own, beside those of the
 	// namespace, gives them here.
-	FallbackCredentials upstream.Credentials
+	FallbackCredentials pullsecrets.Credentials
 	// MaxRepositoryTags bounds how many tags of the repository are imported: 0 stands for
 	// DefaultMaxRepositoryTags, a negative number for all of them.
 	MaxRepositoryTags int

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -255,11 +256,11 @@ func asJSON(t testing.TB, v any) string {
 }
 
 // credentials maps hosts to what to show there.
-type credentials map[string]upstream.Credential
+type credentials map[string]pullsecrets.Credential
 
-func (c credentials) Lookup(host, _ string) []upstream.Credential {
+func (c credentials) Lookup(host, _ string) []pullsecrets.Credential {
 	if found, ok := c[host]; ok {
-		return []upstream.Credential{found}
+		return []pullsecrets.Credential{found}
 	}
 	return nil
 }

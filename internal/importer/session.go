@@ -9,15 +9,15 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
-	"weir.dev/weir/internal/upstream"
 )
 
 // session is what the parts of one request share: the repositories they opened, the calls they may
 // have in flight, and how much they may read. It lives as long as the request.
 type session struct {
 	*Importer
-	creds       upstream.Credentials
+	creds       pullsecrets.Credentials
 	withoutText bool
 	slots       *slots
 	read        *atomic.Int64 // bytes kept by this request, against Limits.RequestBytes
@@ -26,7 +26,7 @@ type session struct {
 	repositories map[repositoryKey]*repository
 }
 
-func (i *Importer) newSession(creds upstream.Credentials, withoutText bool) *session {
+func (i *Importer) newSession(creds pullsecrets.Credentials, withoutText bool) *session {
 	return &session{
 		Importer:     i,
 		creds:        creds,
@@ -39,7 +39,7 @@ func (i *Importer) newSession(creds upstream.Credentials, withoutText bool) *ses
 
 // withCredentials is a session with other credentials. It shares bounds with s, but nothing that
 // was learned with the credentials of s.
-func (s *session) withCredentials(creds upstream.Credentials) *session {
+func (s *session) withCredentials(creds pullsecrets.Credentials) *session {
 	other := s.newSession(creds, s.withoutText)
 	other.slots, other.read = s.slots, s.read
 	return other

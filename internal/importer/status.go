@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -220,8 +221,5 @@ func foreignText(text string) string {
 	for _, s := range secrets {
 		text = s.pattern.ReplaceAllString(text, s.blanked)
 	}
-	if len(text) > maxForeignText {
-		text = strings.ToValidUTF8(text[:maxForeignText], "") + "…"
-	}
-	return text
+	return foreigntext.Truncate(text, maxForeignText)
 }

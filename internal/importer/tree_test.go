@@ -5,6 +5,7 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/upstream"
 )
@@ -21,7 +22,7 @@ func (s treeStore) add(content string) digest.Digest {
 
 type treeRegistries struct{ store treeStore }
 
-func (r treeRegistries) Repository(reference.PullSpec, bool, upstream.Credentials) (Repository, error) {
+func (r treeRegistries) Repository(reference.PullSpec, bool, pullsecrets.Credentials) (Repository, error) {
 	return r.store, nil
 }
 

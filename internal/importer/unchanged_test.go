@@ -10,7 +10,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/importer"
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 func knownOf(image *imagev1.Image) *importer.KnownImage {
@@ -163,7 +163,7 @@ func TestCacheOpensNothing(t *testing.T) {
 	})
 	i := newImporter(t)
 	robot := credentials{s.host: {Username: "robot", Password: "right", Origin: "secret p/robot"}}
-	get := func(creds upstream.Credentials, refs ...string) []importer.ImageResult {
+	get := func(creds pullsecrets.Credentials, refs ...string) []importer.ImageResult {
 		req := importer.Request{Credentials: creds}
 		for _, ref := range refs {
 			req.Images = append(req.Images, importer.ImageRequest{Ref: s.ref(ref), Insecure: true, Mode: preserve})
@@ -174,7 +174,7 @@ func TestCacheOpensNothing(t *testing.T) {
 	if r := get(robot, "private/x:1", child); r[0].Image == nil || r[1].Image == nil {
 		t.Fatalf("with credentials: %s, %s", r[0].Status.Message, r[1].Status.Message)
 	}
-	for _, creds := range []upstream.Credentials{nil, credentials{s.host: {Username: "robot", Password: "wrong"}}} {
+	for _, creds := range []pullsecrets.Credentials{nil, credentials{s.host: {Username: "robot", Password: "wrong"}}} {
 		r := get(creds, child, "public/y:1", "public/y@"+digests[1])
 		if r[0].Status.Reason != "Unauthorized" || r[0].Image != nil {
 			t.Errorf("private content without credentials: %s", asJSON(t, r[0].Status))

@@ -18,8 +18,10 @@ import (
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/registryrules"
+	"weir.dev/weir/internal/registryrules/clusterrules"
 	"weir.dev/weir/internal/upstream"
-	"weir.dev/weir/internal/upstream/clusterrules"
 )
 
 // Options say with what the client is made.
@@ -50,8 +52,8 @@ type Outbound struct {
 	Client   *upstream.Client
 	Importer *importer.Importer
 	// Node are the credentials of the node.
-	Node *upstream.NodeCredentials
-	conf *upstream.RegistriesConf
+	Node *pullsecrets.NodeCredentials
+	conf *registryrules.Conf
 }
 
 // New makes the client. It reads the files that the options name, and reports everything that is
@@ -71,7 +73,7 @@ func New(o Options) (*Outbound, error) {
 		errs = append(errs, fmt.Errorf("--import-ca-dir: %w", err))
 	}
 	if o.RegistriesConf != "" {
-		if i.conf, err = upstream.ReadRegistriesConf(o.RegistriesConf); err != nil {
+		if i.conf, err = registryrules.ReadConf(o.RegistriesConf); err != nil {
 			errs = append(errs, fmt.Errorf("--registries-conf: %w", err))
 		}
 	}
@@ -89,7 +91,7 @@ func New(o Options) (*Outbound, error) {
 		return nil, fmt.Errorf("making the client of other registries: %w", err)
 	}
 	allBudgets.add(i.Client)
-	rules, left := upstream.NewRules(i.conf, upstream.ClusterObjects{})
+	rules, left := registryrules.New(i.conf, registryrules.ClusterObjects{})
 	logWarnings("a registry rule is left out", left)
 	i.Client.SetRules(rules)
 	importing := o.Config.ImporterOptions(importer.FromClient(i.Client))
@@ -119,7 +121,7 @@ func (i *Outbound) FollowRules(ctx context.Context, host *rest.Config) error {
 		Dynamic:   dynamicClient,
 		Discovery: discoveryClient,
 		Conf:      i.conf,
-		OnChange: func(rules *upstream.Rules, warnings []upstream.Warning) {
+		OnChange: func(rules *registryrules.Rules, warnings []registryrules.Warning) {
 			logWarnings("a registry rule is left out", warnings)
 			i.Client.SetRules(rules)
 		},
@@ -131,7 +133,7 @@ func (i *Outbound) FollowRules(ctx context.Context, host *rest.Config) error {
 	return nil
 }
 
-func logWarnings(what string, warnings []upstream.Warning) {
+func logWarnings[W fmt.Stringer](what string, warnings []W) {
 	for _, w := range warnings {
 		klog.InfoS(what, "warning", w.String())
 	}

@@ -2,6 +2,7 @@ package reference
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -223,6 +224,15 @@ func (p PullSpec) withoutHub() PullSpec {
 	return p
 }
 
-func isHub(registry string) bool {
-	return registry == DefaultRegistry || registry == hubIndexHost || registry == hubContactHost
+// HubHosts returns the names of Docker Hub's registry: that of pull specs, docker.io, first.
+func HubHosts() []string { return []string{DefaultRegistry, hubIndexHost, hubContactHost} }
+
+// CanonicalHost returns host[:port] in lower case, and docker.io for any name of Docker Hub.
+func CanonicalHost(host string) string {
+	if host = strings.ToLower(host); isHub(host) {
+		return DefaultRegistry
+	}
+	return host
 }
+
+func isHub(registry string) bool { return slices.Contains(HubHosts(), registry) }

@@ -20,8 +20,8 @@ import (
 	"weir.dev/weir/internal/ociregistry/access"
 	"weir.dev/weir/internal/ociregistry/pullthrough"
 	"weir.dev/weir/internal/ociregistry/streams"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
-	"weir.dev/weir/internal/upstream"
 )
 
 // registryIdentity is the user that the registry's writes for clients have in the audit log and
@@ -143,7 +143,7 @@ func (r *Registry) newMirror() (*pullthrough.Mirror, error) {
 		Store:    r.store,
 		Caches:   r.config.Caches,
 		Mirror:   r.settings().Registry.PullThrough.Mirror,
-		Credentials: func(ctx context.Context, namespace string) (upstream.Credentials, error) {
+		Credentials: func(ctx context.Context, namespace string) (pullsecrets.Credentials, error) {
 			// The resource takes any stream's name; the secrets are the namespace's.
 			list, err := images.ImageV1().ImageStreams(namespace).Secrets(ctx, "registry", metav1.GetOptions{})
 			if err != nil {
@@ -151,7 +151,7 @@ func (r *Registry) newMirror() (*pullthrough.Mirror, error) {
 			}
 			secrets := make([]corev1.Secret, len(list.Items))
 			copy(secrets, list.Items)
-			credentials, warnings := upstream.NewCredentials(secrets, r.host.Node)
+			credentials, warnings := pullsecrets.New(secrets, r.host.Node)
 			for _, w := range warnings {
 				klog.InfoS("a pull secret is left out", "warning", w.String())
 			}

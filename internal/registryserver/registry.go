@@ -31,6 +31,7 @@ import (
 	"weir.dev/weir/internal/ociregistry/accesslog"
 	"weir.dev/weir/internal/ociregistry/pullthrough"
 	"weir.dev/weir/internal/ociregistry/streams"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -59,7 +60,7 @@ type Host struct {
 	Config *rest.Config
 	// Upstream is the client of other registries, and Node the credentials of the node.
 	Upstream *upstream.Client
-	Node     *upstream.NodeCredentials
+	Node     *pullsecrets.NodeCredentials
 	// AccountIssuers are the issuers of the API server's service account tokens; without, all
 	// accounts are taken for its own.
 	AccountIssuers []string

@@ -3,14 +3,13 @@ package upstream
 import (
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"weir.dev/weir/internal/foreignjson"
+	"weir.dev/weir/internal/foreigntext"
 )
 
 const (
@@ -63,7 +62,7 @@ func errorOf(ans *answer, kind Kind, maxRetryAfter time.Duration) *Error {
 	if len(body.Errors) > 0 {
 		e.describe(body.Errors)
 	} else if kind == KindToken && body.Details+body.Message != "" {
-		e.Text = clean(strings.TrimSpace(body.Details + " " + body.Message))
+		e.Text = foreigntext.Clean(strings.TrimSpace(body.Details+" "+body.Message), maxText)
 	}
 	if kind == KindToken && ans.status == http.StatusUnauthorized && strings.HasSuffix(strings.ToLower(e.Text), badPassword) {
 		e.Code = CodeBadCredentials
@@ -96,7 +95,7 @@ func (e *Error) describe(list []diagnostic) {
 		}
 		words = append(words, text)
 	}
-	e.Text = clean(strings.Join(words, "; "))
+	e.Text = foreigntext.Clean(strings.Join(words, "; "), maxText)
 	if e.Code == CodeTooManyRequests || e.HTTPStatus >= 500 {
 		return
 	}
@@ -138,29 +137,6 @@ func unknown(kind Kind) Code {
 
 func unexpectedStatus(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("received unexpected HTTP status: %d %s", status, http.StatusText(status)))
-}
-
-var (
-	queryInText    = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s"'?#]*)[?#][^\s"']*`)
-	userinfoInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)[^\s"'/@]*@`)
-	authInText     = regexp.MustCompile(`(?i)\b(basic|bearer)\s+[A-Za-z0-9+/._~=-]{8,}`)
-)
-
-// clean makes a foreign text fit to be shown: one line of printable UTF-8 of
-// bounded length, URLs without queries and user names, no authorization values.
-func clean(s string) string {
-	s = bounded(s, 8*maxText)
-	s = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	s = userinfoInText.ReplaceAllString(s, "$1")
-	s = queryInText.ReplaceAllString(s, "$1")
-	s = authInText.ReplaceAllString(s, "$1 [redacted]")
-	return bounded(s, maxText)
 }
 
 // redact blanks secrets that a registry echoed.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // bearerAuth puts the token protocol in front of a registry: its realm is on
@@ -69,7 +71,7 @@ func basicAuth(h http.Handler, user, password string) http.Handler {
 func TestBasic(t *testing.T) {
 	h, _ := realRegistry(t)
 	s := serve(t, basicAuth(h, "u", "correct-horse"))
-	right, wrong := Credential{Username: "u", Password: "correct-horse"}, Credential{Username: "u", Password: "battery-staple"}
+	right, wrong := pullsecrets.Credential{Username: "u", Password: "correct-horse"}, pullsecrets.Credential{Username: "u", Password: "battery-staple"}
 	ctx := t.Context()
 	if _, err := open(t, newTestClient(t), s.host+"/team/app", right).Manifest(ctx, "latest"); err != nil {
 		t.Error(err)
@@ -94,21 +96,21 @@ func TestBearer(t *testing.T) {
 	s := serveTLS(t, bearerAuth(t, h, "u", "p", time.Hour))
 	secure := func(o *Options) { o.RootCAs = trust(s) }
 	ctx := t.Context()
-	if _, err := openAs(t, newTestClient(t, secure), s.host+"/team/app", false, Credential{Username: "u", Password: "p"}).Manifest(ctx, "latest"); err != nil {
+	if _, err := openAs(t, newTestClient(t, secure), s.host+"/team/app", false, pullsecrets.Credential{Username: "u", Password: "p"}).Manifest(ctx, "latest"); err != nil {
 		t.Error(err)
 	}
-	_, err := openAs(t, newTestClient(t, secure), s.host+"/team/app", false, Credential{Username: "u", Password: "x"}).Manifest(ctx, "latest")
+	_, err := openAs(t, newTestClient(t, secure), s.host+"/team/app", false, pullsecrets.Credential{Username: "u", Password: "x"}).Manifest(ctx, "latest")
 	wantCode(t, err, CodeBadCredentials)
-	_, err = openAs(t, newTestClient(t, secure), s.host+"/team/app", false, Credential{RegistryToken: "stale-registry-token"}).Manifest(ctx, "latest")
+	_, err = openAs(t, newTestClient(t, secure), s.host+"/team/app", false, pullsecrets.Credential{RegistryToken: "stale-registry-token"}).Manifest(ctx, "latest")
 	wantCode(t, err, CodeUnauthorized)
-	if _, err = openAs(t, newTestClient(t, secure), s.host+"/team/app", false, Credential{RegistryToken: "the-token-of-this-registry"}).Manifest(ctx, "latest"); err != nil {
+	if _, err = openAs(t, newTestClient(t, secure), s.host+"/team/app", false, pullsecrets.Credential{RegistryToken: "the-token-of-this-registry"}).Manifest(ctx, "latest"); err != nil {
 		t.Error(err)
 	}
 	// The certificate counts: without the CA there is no insecure fallback.
 	_, err = openAs(t, newTestClient(t), s.host+"/team/app", false).Manifest(ctx, "latest")
 	wantCode(t, err, CodeUnavailable)
 	// Insecure skips it.
-	if _, err = open(t, newTestClient(t), s.host+"/team/app", Credential{Username: "u", Password: "p"}).Manifest(ctx, "latest"); err != nil {
+	if _, err = open(t, newTestClient(t), s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"}).Manifest(ctx, "latest"); err != nil {
 		t.Error(err)
 	}
 }
@@ -129,7 +131,7 @@ func TestWrongSecretDoesNotBreakPublicImages(t *testing.T) {
 			w.WriteHeader(401)
 		}
 	}))
-	r := open(t, newTestClient(t), s.host+"/team/app", Credential{Username: "old", Password: "old"})
+	r := open(t, newTestClient(t), s.host+"/team/app", pullsecrets.Credential{Username: "old", Password: "old"})
 	if _, err := r.Manifest(t.Context(), "latest"); err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +203,7 @@ func TestIdentityToken(t *testing.T) {
 					w.WriteHeader(401)
 				}
 			}))
-			r := open(t, newTestClient(t), s.host+"/team/app", Credential{IdentityToken: "identity", Username: "u", Password: "p"})
+			r := open(t, newTestClient(t), s.host+"/team/app", pullsecrets.Credential{IdentityToken: "identity", Username: "u", Password: "p"})
 			if _, err := r.Manifest(t.Context(), "latest"); err != nil {
 				t.Error(err)
 			}
@@ -229,7 +231,7 @@ func TestRealmOnAnotherHost(t *testing.T) {
 			w.WriteHeader(401)
 		})
 	}
-	cred := Credential{Username: "u", Password: "p"}
+	cred := pullsecrets.Credential{Username: "u", Password: "p"}
 
 	secure := serveTLS(t, registry(realm.URL))
 	c := newTestClient(t, func(o *Options) { o.RootCAs = trust(secure, realm) })
@@ -260,7 +262,7 @@ func TestRealmNamedBySomebodyElseGetsNoCredentials(t *testing.T) {
 	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, stranger.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	}))
-	for _, cred := range []Credential{{Username: "u", Password: "p"}, {IdentityToken: "identity"}, {RegistryToken: "registry-token"}} {
+	for _, cred := range []pullsecrets.Credential{{Username: "u", Password: "p"}, {IdentityToken: "identity"}, {RegistryToken: "registry-token"}} {
 		_, err := open(t, newTestClient(t), s.host+"/team/app", cred).Manifest(t.Context(), "latest")
 		wantCode(t, err, CodeUnauthorized)
 	}
@@ -301,7 +303,7 @@ func TestRedirectLeavesCredentialsBehind(t *testing.T) {
 	for _, query = range []string{"", "?back=1"} {
 		origin.reset()
 		other.reset()
-		got, err := open(t, newTestClient(t), origin.host+"/team/app", Credential{Username: "u", Password: "p"}).Blob(t.Context(), digest.FromBytes(body), 100)
+		got, err := open(t, newTestClient(t), origin.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"}).Blob(t.Context(), digest.FromBytes(body), 100)
 		if err != nil || string(got) != string(body) {
 			t.Fatalf("%q: %v", got, err)
 		}
@@ -348,7 +350,7 @@ func TestRefreshTokenIsNotRedirected(t *testing.T) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+r.Host+`/token"`)
 		w.WriteHeader(401)
 	}))
-	_, err := open(t, newTestClient(t), s.host+"/a/b", Credential{IdentityToken: "identity"}).Manifest(t.Context(), "x")
+	_, err := open(t, newTestClient(t), s.host+"/a/b", pullsecrets.Credential{IdentityToken: "identity"}).Manifest(t.Context(), "x")
 	wantCode(t, err, CodeProtocol)
 	for _, r := range thief.all() {
 		// Only the attempt without a credential may follow.

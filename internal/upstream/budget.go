@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // BudgetSnapshot describes the budget of one upstream host at one moment.
@@ -48,7 +50,7 @@ func newBudgets(opts BudgetOptions, downloads DownloadOptions) *budgets {
 
 // acquire waits for a turn with a host, with a credential or, for requests that are the
 // same with any, with nil. On success the caller must release it.
-func (b *budgets) acquire(ctx context.Context, name string, cred *Credential) (*turn, *Error) {
+func (b *budgets) acquire(ctx context.Context, name string, cred *pullsecrets.Credential) (*turn, *Error) {
 	h := b.enter(name)
 	defer h.count(&h.waiting, -1)
 	return h.acquire(ctx, cred)
@@ -140,7 +142,7 @@ type turn struct {
 // acquire waits for a turn: at most until the context ends, and at most
 // MaxWait. When it is clear from the start that the wait would be longer, it
 // does not wait at all.
-func (h *hostBudget) acquire(ctx context.Context, cred *Credential) (*turn, *Error) {
+func (h *hostBudget) acquire(ctx context.Context, cred *pullsecrets.Credential) (*turn, *Error) {
 	w := &waiter{host: h, ctx: ctx, cred: cred, deadline: time.Now().Add(h.opts.MaxWait)}
 	var cancel context.CancelFunc
 	w.limited, cancel = context.WithDeadline(ctx, w.deadline)

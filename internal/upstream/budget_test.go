@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 func testBudget(change ...func(*BudgetOptions)) *hostBudget {
@@ -121,8 +123,8 @@ func throttling(users ...string) http.Handler {
 func TestLongRetryAfterPausesOneLogin(t *testing.T) {
 	s := serve(t, throttling("alice"))
 	c := newTestClient(t)
-	alice := Credential{Username: "alice", Password: "wonder", Origin: "secret a/pull"}
-	bob := Credential{Username: "bob", Password: "builder", Origin: "secret b/pull"}
+	alice := pullsecrets.Credential{Username: "alice", Password: "wonder", Origin: "secret a/pull"}
+	bob := pullsecrets.Credential{Username: "bob", Password: "builder", Origin: "secret b/pull"}
 	_, err := open(t, c, s.host+"/a/b", alice).Manifest(t.Context(), "x")
 	if e := wantCode(t, err, CodeTooManyRequests); e.RetryAfter != 5*time.Minute {
 		t.Errorf("a pause of %s, want the bound of five minutes", e.RetryAfter)
@@ -151,8 +153,8 @@ func TestLongRetryAfterPausesOneLogin(t *testing.T) {
 func TestOwnLoginIsTriedAfterASharedOneIsThrottled(t *testing.T) {
 	s := serve(t, throttling("node"))
 	c := newTestClient(t)
-	node := Credential{Username: "node", Password: "shared", Node: true, Origin: "node file x"}
-	own := Credential{Username: "alice", Password: "wonder", Origin: "secret a/pull"}
+	node := pullsecrets.Credential{Username: "node", Password: "shared", Node: true, Origin: "node file x"}
+	own := pullsecrets.Credential{Username: "alice", Password: "wonder", Origin: "secret a/pull"}
 	if _, err := open(t, c, s.host+"/a/b", node, own).Manifest(t.Context(), "x"); err != nil {
 		t.Error(err)
 	}
@@ -169,7 +171,7 @@ func TestThrottledPingHoldsUpNothing(t *testing.T) {
 	}))
 	c := newTestClient(t)
 	for _, tag := range []string{"x", "y"} {
-		if _, err := open(t, c, s.host+"/a/b", Credential{Username: "alice", Password: "wonder"}).Manifest(t.Context(), tag); err != nil {
+		if _, err := open(t, c, s.host+"/a/b", pullsecrets.Credential{Username: "alice", Password: "wonder"}).Manifest(t.Context(), tag); err != nil {
 			t.Error(err)
 		}
 	}
@@ -234,10 +236,10 @@ func TestRateAdapts(t *testing.T) {
 func TestLimitedRateSpreadsTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := testBudget()
-		alice := &Credential{Username: "alice"}
+		alice := &pullsecrets.Credential{Username: "alice"}
 		refuse(t, h, alice, time.Second)
 		take(t, h, alice).release(-1, true) // the probe
-		h.paces[alice.identity()].limiter.SetLimit(50)
+		h.paces[alice.Identity()].limiter.SetLimit(50)
 		start := time.Now()
 		for range 11 {
 			take(t, h, alice).release(-1, false)
@@ -245,7 +247,7 @@ func TestLimitedRateSpreadsTurns(t *testing.T) {
 		if since := time.Since(start); since < 180*time.Millisecond {
 			t.Errorf("eleven turns at 50 a second took %s", since)
 		}
-		h.paces[alice.identity()].limiter.SetLimit(0.001)
+		h.paces[alice.Identity()].limiter.SetLimit(0.001)
 		start = time.Now()
 		_, err := h.acquire(t.Context(), alice)
 		if since := time.Since(start); since > 0 {
@@ -258,7 +260,7 @@ func TestLimitedRateSpreadsTurns(t *testing.T) {
 }
 
 // take gets a turn.
-func take(t *testing.T, h *hostBudget, cred *Credential) *turn {
+func take(t *testing.T, h *hostBudget, cred *pullsecrets.Credential) *turn {
 	t.Helper()
 	turn, err := h.acquire(t.Context(), cred)
 	if err != nil {
@@ -268,7 +270,7 @@ func take(t *testing.T, h *hostBudget, cred *Credential) *turn {
 }
 
 // refuse has the host ask for a pause.
-func refuse(t *testing.T, h *hostBudget, cred *Credential, pause time.Duration) {
+func refuse(t *testing.T, h *hostBudget, cred *pullsecrets.Credential, pause time.Duration) {
 	t.Helper()
 	take(t, h, cred).release(pause, true)
 }
@@ -276,7 +278,7 @@ func refuse(t *testing.T, h *hostBudget, cred *Credential, pause time.Duration) 
 func TestPauseIsOneCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 2 })
-		alice, bob, nobody := &Credential{Username: "alice", Origin: "secret a/x"}, &Credential{Username: "bob"}, &Credential{}
+		alice, bob, nobody := &pullsecrets.Credential{Username: "alice", Origin: "secret a/x"}, &pullsecrets.Credential{Username: "bob"}, &pullsecrets.Credential{}
 		refuse(t, h, alice, 20*time.Second)
 		refuse(t, h, nobody, time.Hour)
 		// Requests that wait for a pause take no room from others.
@@ -289,7 +291,7 @@ func TestPauseIsOneCredentials(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		for _, cred := range []*Credential{bob, nil} {
+		for _, cred := range []*pullsecrets.Credential{bob, nil} {
 			take(t, h, cred).release(-1, true)
 		}
 		if since := time.Since(start); since > 0 {
@@ -308,7 +310,7 @@ func TestPauseIsOneCredentials(t *testing.T) {
 func TestPauseEndsWithOneProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := testBudget()
-		alice := &Credential{Username: "alice"}
+		alice := &pullsecrets.Credential{Username: "alice"}
 		refuse(t, h, alice, 10*time.Second)
 		turns := make(chan *turn, 5)
 		for range cap(turns) {
@@ -346,7 +348,7 @@ func TestPauseEndsWithOneProbe(t *testing.T) {
 func TestProbeThatGivesUpLeavesItToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 1 })
-		alice := &Credential{Username: "alice"}
+		alice := &pullsecrets.Credential{Username: "alice"}
 		refuse(t, h, alice, time.Second)
 		elapse(2 * time.Second)
 		busy := take(t, h, nil)
@@ -366,13 +368,13 @@ func TestProbeThatGivesUpLeavesItToTheNext(t *testing.T) {
 func TestPacesAreForgotten(t *testing.T) {
 	h := testBudget()
 	for i := range maxPaces + 50 {
-		refuse(t, h, &Credential{Username: fmt.Sprint("u", i)}, time.Hour)
-		take(t, h, &Credential{Username: fmt.Sprint("calm", i)}).release(-1, true)
+		refuse(t, h, &pullsecrets.Credential{Username: fmt.Sprint("u", i)}, time.Hour)
+		take(t, h, &pullsecrets.Credential{Username: fmt.Sprint("calm", i)}).release(-1, true)
 	}
 	if len(h.paces) > maxPaces {
 		t.Errorf("%d paces are remembered", len(h.paces))
 	}
-	if last := h.paces[Credential{Username: fmt.Sprint("u", maxPaces+49)}.identity()]; last == nil {
+	if last := h.paces[pullsecrets.Credential{Username: fmt.Sprint("u", maxPaces+49)}.Identity()]; last == nil {
 		t.Error("the last pause is forgotten")
 	}
 }
@@ -380,7 +382,7 @@ func TestPacesAreForgotten(t *testing.T) {
 func TestIdleHostsAreForgotten(t *testing.T) {
 	b := newBudgets(BudgetOptions{Hosts: 3}.withDefaults(), DownloadOptions{}.withDefaults())
 	get := func(host string) *turn {
-		turn, err := b.acquire(t.Context(), host, &Credential{})
+		turn, err := b.acquire(t.Context(), host, &pullsecrets.Credential{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,10 @@ import (
 	"strings"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/foreigntext"
+	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // Candidate is one way to ask for content: a source, with one credential or with none. It
@@ -23,7 +27,7 @@ type Candidate struct {
 func (c *Candidate) Key() string { return c.key() }
 
 // Secret reports whether the credential is one that not every namespace may use.
-func (c *Candidate) Secret() bool { return !c.cred.anonymous() && !c.cred.Node }
+func (c *Candidate) Secret() bool { return !c.cred.Anonymous() && !c.cred.Node }
 
 // Manifest fetches and verifies the manifest, as Repository.Manifest does.
 func (c *Candidate) Manifest(ctx context.Context) (Manifest, error) { return c.manifest(ctx) }
@@ -41,20 +45,20 @@ func (c *Candidate) BlobSize(ctx context.Context, expected int64) (int64, error)
 // is an *Error: CodeBlocked when there is no candidate.
 func (r *Repository) Candidates(d digest.Digest) ([]*Candidate, error) {
 	if d.Validate() != nil {
-		return nil, &Error{Code: CodeName, Ref: r.name.String(), Text: "malformed digest " + clean(bounded(d.String(), 100))}
+		return nil, &Error{Code: CodeName, Ref: r.name.String(), Text: "malformed digest " + foreigntext.Clean(d.String(), 100)}
 	}
 	spec, name, err := r.refer(d.String())
 	if err != nil {
 		return nil, err
 	}
-	plan := r.rules.plan(spec, true)
+	plan := r.rules.PlanByDigest(spec)
 	sources := plan.Sources()
 	if len(sources) == 0 {
 		return nil, r.blockedError(name, plan)
 	}
 	if plan.Source != nil {
-		for _, mirror := range r.rules.plan(spec, false).Mirrors {
-			if !slices.ContainsFunc(sources, func(s Source) bool { return s.Repository() == mirror.Repository() }) {
+		for _, mirror := range r.rules.PlanByTag(spec).Mirrors {
+			if !slices.ContainsFunc(sources, func(s registryrules.Source) bool { return s.Repository() == mirror.Repository() }) {
 				sources = append(sources, mirror)
 			}
 		}
@@ -68,7 +72,10 @@ func (r *Repository) candidates(tagOrDigest string) ([]*Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := r.rules.plan(spec, spec.ID != "" && !r.byTag)
+	plan := r.rules.Plan(spec)
+	if r.byTag {
+		plan = r.rules.PlanByTag(spec)
+	}
 	if len(plan.Sources()) == 0 {
 		return nil, r.blockedError(name, plan)
 	}
@@ -77,11 +84,11 @@ func (r *Repository) candidates(tagOrDigest string) ([]*Candidate, error) {
 
 // candidatesAt lists sources with their credentials. The last of each has none: a wrong
 // pull secret must not hide a public image.
-func (r *Repository) candidatesAt(sources []Source, name string) []*Candidate {
+func (r *Repository) candidatesAt(sources []registryrules.Source, name string) []*Candidate {
 	var all []*Candidate
 	for _, at := range sources {
 		at.Insecure = at.Insecure || r.insecure
-		creds := distinct(append(slices.Clip(r.creds.Lookup(at.CredentialHost, at.Path)), Credential{Origin: "anonymous"}))
+		creds := pullsecrets.Distinct(append(slices.Clip(r.creds.Lookup(at.CredentialHost, at.Path)), pullsecrets.Credential{Origin: "anonymous"}))
 		credentials := credentialsKey(at, creds)
 		own := make([]*Candidate, len(creds))
 		for i, cred := range creds {
@@ -93,10 +100,10 @@ func (r *Repository) candidatesAt(sources []Source, name string) []*Candidate {
 }
 
 // credentialsKey is the cache key of a source with these credentials.
-func credentialsKey(at Source, creds []Credential) string {
+func credentialsKey(at registryrules.Source, creds []pullsecrets.Credential) string {
 	ids := make([]string, len(creds))
 	for i, cred := range creds {
-		ids[i] = cred.identity()
+		ids[i] = cred.Identity()
 	}
 	return key(at.Repository(), flag(at.Insecure), strings.Join(ids, ","))
 }
@@ -108,27 +115,16 @@ func (c *Client) preferredFirst(own []*Candidate) []*Candidate {
 	if !ok {
 		return own
 	}
-	i := slices.IndexFunc(own, func(o *Candidate) bool { return o.cred.identity() == worked })
+	i := slices.IndexFunc(own, func(o *Candidate) bool { return o.cred.Identity() == worked })
 	if i <= 0 {
 		return own
 	}
 	return slices.Concat(own[i:i+1], own[:i], own[i+1:])
 }
 
-// distinct drops repeated credentials.
-func distinct(creds []Credential) []Credential {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(creds, func(c Credential) bool {
-		id := c.identity()
-		dup := seen[id]
-		seen[id] = true
-		return dup
-	})
-}
-
 // remember notes whether the credential works.
 func (c *Candidate) remember(failure *Error) {
-	preferred, id := c.client.preferred, c.cred.identity()
+	preferred, id := c.client.preferred, c.cred.Identity()
 	if failure == nil {
 		preferred.Add(c.credentials, id)
 		return

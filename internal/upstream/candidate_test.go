@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // secretOf is the password or bearer token of a request.
@@ -85,7 +87,7 @@ func TestRefusalsMoveOn(t *testing.T) {
 				refused = "one"
 			}
 			s := serve(t, asToken(refused, c.refused, answer(c.statuses)))
-			r := open(t, newTestClient(t), s.host+"/a/b", Credential{Username: "u", Password: "one"}, Credential{Username: "u", Password: "two"})
+			r := open(t, newTestClient(t), s.host+"/a/b", pullsecrets.Credential{Username: "u", Password: "one"}, pullsecrets.Credential{Username: "u", Password: "two"})
 			for _, want := range []string{c.asked, c.again} {
 				s.reset()
 				_, err := r.Manifest(t.Context(), "latest")
@@ -111,7 +113,7 @@ func TestRefusalsMoveOn(t *testing.T) {
 // Candidates of a digest: mirrors first, then the source, then mirrors for tags only, each
 // with its credentials and without.
 func TestCandidates(t *testing.T) {
-	rules, _ := NewRules(conf(t, `
+	rules := rulesOf(t, `
 [[registry]]
 location = "source.test/team"
 [[registry.mirror]]
@@ -123,12 +125,12 @@ pull-from-mirror = "digest-only"
 [[registry]]
 location = "blocked.test"
 blocked = true
-`), ClusterObjects{})
+`)
 	c := newTestClient(t)
 	c.SetRules(rules)
 	d := digest.FromString("x")
 	list := func() (got []string) {
-		r := open(t, c, "source.test/team/app", Credential{Username: "u", Password: "p"}, Credential{Username: "n", Password: "p", Node: true}, Credential{Username: "u", Password: "p"})
+		r := open(t, c, "source.test/team/app", pullsecrets.Credential{Username: "u", Password: "p"}, pullsecrets.Credential{Username: "n", Password: "p", Node: true}, pullsecrets.Credential{Username: "u", Password: "p"})
 		candidates, err := r.Candidates(d)
 		if err != nil {
 			t.Fatal(err)

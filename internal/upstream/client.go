@@ -9,7 +9,9 @@ import (
 	"sync/atomic"
 
 	"weir.dev/weir/internal/caches"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // Client speaks to registries. One is shared by the process: it holds the
@@ -17,7 +19,7 @@ import (
 // safe for concurrent use.
 type Client struct {
 	opts    Options
-	rules   atomic.Pointer[Rules]
+	rules   atomic.Pointer[registryrules.Rules]
 	budgets *budgets
 
 	secure, insecure *http.Client
@@ -83,10 +85,10 @@ func (c *Client) start(work func()) bool {
 
 // SetRules replaces the rules. Repositories opened before keep the old ones.
 // What is known about hosts (logins, budgets) stays.
-func (c *Client) SetRules(r *Rules) { c.rules.Store(r) }
+func (c *Client) SetRules(r *registryrules.Rules) { c.rules.Store(r) }
 
-// Rules are the rules in force; nil when none were set, which *Rules allows.
-func (c *Client) Rules() *Rules { return c.rules.Load() }
+// Rules are the rules in force; nil when none were set, which *registryrules.Rules allows.
+func (c *Client) Rules() *registryrules.Rules { return c.rules.Load() }
 
 // Budgets describes the budget of every host that is remembered, sorted by host.
 func (c *Client) Budgets() []BudgetSnapshot { return c.budgets.snapshot() }
@@ -102,13 +104,13 @@ func (c *Client) Budgets() []BudgetSnapshot { return c.budgets.snapshot() }
 //
 // No registry is contacted. The error is an *Error: CodeName when the pull
 // spec names no repository, CodeBlocked when the rules forbid all its sources.
-func (c *Client) Repository(ref reference.PullSpec, insecure bool, creds Credentials) (*Repository, error) {
+func (c *Client) Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (*Repository, error) {
 	if creds == nil {
-		creds = Anonymous
+		creds = pullsecrets.None
 	}
 	repo := ref.AsRepository()
 	spec := repo.WithDefaults().AsRepository()
-	if err := checkRepository(spec.Registry, spec.RepositoryName()); err != nil {
+	if err := registryrules.CheckRepository(spec.Registry, spec.RepositoryName()); err != nil {
 		return nil, &Error{Code: CodeName, Ref: ref.String(), Text: "unable to parse docker reference: " + err.Error(), Err: err}
 	}
 	r := &Repository{client: c, name: repo, spec: spec, insecure: insecure, creds: creds, rules: c.rules.Load()}

@@ -18,6 +18,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/registryrules"
 )
 
 func TestFetchFromRealRegistry(t *testing.T) {
@@ -76,7 +79,7 @@ func TestRecheckCostsOneHead(t *testing.T) {
 	for i := range 3 {
 		// A new Repository each time, as for every request, and a wrong
 		// credential in front of the right one.
-		r := open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "wrong"}, Credential{Username: "u", Password: "p"})
+		r := open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "wrong"}, pullsecrets.Credential{Username: "u", Password: "p"})
 		s.reset()
 		if _, err := r.Head(t.Context(), "latest"); err != nil {
 			t.Fatal(err)
@@ -418,7 +421,7 @@ func TestLastCallerCancelsTheWork(t *testing.T) {
 }
 
 func TestDifferentCredentialsDoNotShare(t *testing.T) {
-	a := source{Source: Source{Host: "h", Path: "p", Reference: "r"}, cred: Credential{Username: "u", Password: "secret-one"}}
+	a := source{Source: registryrules.Source{Host: "h", Path: "p", Reference: "r"}, cred: pullsecrets.Credential{Username: "u", Password: "secret-one"}}
 	b := a
 	b.cred.Password = "secret-two"
 	if a.flightKey("manifest") == b.flightKey("manifest") {
@@ -427,7 +430,7 @@ func TestDifferentCredentialsDoNotShare(t *testing.T) {
 	if strings.Contains(a.flightKey("manifest"), "secret") {
 		t.Error("a cache key holds a password")
 	}
-	if (Credential{Username: "a", Password: "bc"}).identity() == (Credential{Username: "ab", Password: "c"}).identity() {
+	if (pullsecrets.Credential{Username: "a", Password: "bc"}).Identity() == (pullsecrets.Credential{Username: "ab", Password: "c"}).Identity() {
 		t.Error("two credentials have one identity")
 	}
 }

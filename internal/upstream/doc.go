@@ -1,17 +1,12 @@
-// Package upstream speaks to other people's container registries.
+// Package upstream is the client of other registries.
 //
-// It answers four questions, each in files of its own:
+// A Client has Rules (internal/registryrules) for the sources of a pull spec. A Repository of it
+// tries these sources with each matching credential (internal/pullsecrets): ping, token, HEAD and
+// GET. Everything that arrives is bounded, verified and mapped to one error type. Each host has a
+// budget of requests in flight and, with each credential, a rate, so that a slow or refusing host
+// delays no other.
 //
-//   - where a pull spec is fetched from (Rules: registries.conf and the
-//     cluster's mirror objects become an ordered list of sources),
-//   - with what (Credentials: pull secrets and the node's own file),
-//   - how (Client and Repository: ping, token, HEAD and GET with everything
-//     that arrives bounded, verified and mapped to one error type),
-//   - and how much (budgets: every upstream host has its own concurrency and
-//     its own rate, so that a slow or refusing host holds up nobody else).
-//
-// Whatever arrives from a registry is foreign bytes. Sizes, counts, times and
-// redirects are bounded, content is compared with its digest, and a credential
-// leaves this process only towards the registry it was configured for or the
-// token realm which that registry named itself.
+// Responses are foreign bytes. Sizes, counts, times and redirects are bounded, and content is
+// compared with its digest. A credential is sent only to the registry that it is configured for, or
+// to the token realm that this registry names.
 package upstream

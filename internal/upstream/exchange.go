@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // query is one request and how much of its answer is read.
@@ -19,7 +21,7 @@ type query struct {
 	host   string // whose budget it is charged to
 	// cred is the credential whose pace it is charged to, shown or not; nil for a request
 	// that is the same for all.
-	cred     *Credential
+	cred     *pullsecrets.Credential
 	header   http.Header
 	form     url.Values // body of a POST
 	limit    int64      // bytes of the body of a 2xx answer

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // SourceFailure is why one source did not give what was asked of it, whichever credential
 // it was shown.
 type SourceFailure struct {
-	At  Source
+	At  registryrules.Source
 	Err *Error
 
 	told      *Candidate // whose failure it is
@@ -106,8 +108,8 @@ func (e *FailedError) add(c *Candidate, err *Error) {
 	} else if known.Err.refused() && (!err.refused() || c.rank < known.told.rank) {
 		known.Err, known.told = err, c
 	}
-	if err.refused() && !c.cred.anonymous() && known.refused == "" {
-		known.refused = c.cred.words()
+	if err.refused() && !c.cred.Anonymous() && known.refused == "" {
+		known.refused = c.cred.Description()
 	}
 	if known.refused != known.Err.Refused {
 		told := *known.Err
@@ -141,7 +143,7 @@ func fetchFrom[V any](ctx context.Context, candidates []*Candidate, get func(con
 func (r *Repository) refer(tagOrDigest string) (spec reference.PullSpec, name string, err error) {
 	if strings.Contains(tagOrDigest, ":") {
 		if !reference.ValidDigest(tagOrDigest) {
-			return spec, "", &Error{Code: CodeName, Ref: r.name.String(), Text: "malformed digest " + clean(bounded(tagOrDigest, 100))}
+			return spec, "", &Error{Code: CodeName, Ref: r.name.String(), Text: "malformed digest " + foreigntext.Clean(tagOrDigest, 100)}
 		}
 		return r.spec.WithID(tagOrDigest), r.name.WithID(tagOrDigest).String(), nil
 	}
@@ -149,7 +151,7 @@ func (r *Repository) refer(tagOrDigest string) (spec reference.PullSpec, name st
 		tagOrDigest = "latest"
 	}
 	if !reference.ValidTag(tagOrDigest) {
-		return spec, "", &Error{Code: CodeName, Ref: r.name.String(), Text: "malformed tag " + clean(bounded(tagOrDigest, 100))}
+		return spec, "", &Error{Code: CodeName, Ref: r.name.String(), Text: "malformed tag " + foreigntext.Clean(tagOrDigest, 100)}
 	}
 	return r.spec.WithTag(tagOrDigest), r.name.WithTag(tagOrDigest).String(), nil
 }
@@ -187,7 +189,7 @@ func (r *Repository) blocked(ref reference.PullSpec) error {
 	return r.blockedError(ref.String(), byTag)
 }
 
-func (r *Repository) blockedError(name string, plan Plan) *Error {
+func (r *Repository) blockedError(name string, plan registryrules.Plan) *Error {
 	return &Error{Code: CodeBlocked, Ref: name, Text: plan.Blocked}
 }
 
@@ -197,7 +199,7 @@ func asError(err error) *Error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return &Error{Code: CodeUnavailable, Text: clean(err.Error()), Err: err}
+	return &Error{Code: CodeUnavailable, Text: foreigntext.Clean(err.Error(), maxText), Err: err}
 }
 
 // canceled is the failure of a caller that gave up or ran out of time.

@@ -2,70 +2,11 @@ package upstream
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	corev1 "k8s.io/api/core/v1"
-
-	"weir.dev/weir/internal/reference"
 )
-
-func FuzzRegistriesConf(f *testing.F) {
-	f.Add("[[registry]]\nlocation = \"quay.io\"\n[[registry.mirror]]\nlocation = \"m.test\"\n", "quay.io/a/b:x")
-	f.Add("[[registry]]\nprefix = \"*.example.com\"\nblocked = true\n", "a.example.com/x@"+someID)
-	f.Add("[registries.insecure]\nregistries = [\"x\"]\n", "x:5000/y")
-	f.Add("[[registry]]\nprefix = \"a.test/b:c\"\nlocation = \"d.test/e@"+someID+"\"\n", "a.test/b:c")
-	path := filepath.Join(f.TempDir(), "registries.conf")
-	f.Fuzz(func(t *testing.T, text, spec string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c, err := ReadRegistriesConf(path)
-		if err != nil {
-			if !strings.Contains(err.Error(), path) {
-				t.Errorf("%v does not name the file", err)
-			}
-			return
-		}
-		ref, err := reference.Parse(spec)
-		if err != nil {
-			return
-		}
-		rules, _ := NewRules(c, ClusterObjects{})
-		// Whatever the rules say, what is contacted can be put into a request.
-		for _, s := range rules.Plan(ref).Sources() {
-			if err := checkRepository(s.CredentialHost, s.Path); err != nil && checkRepository(ref.WithDefaults().Registry, ref.WithDefaults().RepositoryName()) == nil {
-				t.Errorf("plan of %q leads to %+v: %v", spec, s, err)
-			}
-		}
-	})
-}
-
-func FuzzSecrets(f *testing.F) {
-	f.Add(`{"auths":{"quay.io":{"auth":"dTpw"}}}`, "quay.io", "a/b")
-	f.Add(`{"https://index.docker.io/v1/":{"username":"u","password":"p"}}`, "docker.io", "library/x")
-	f.Add(`{"auths":{"[a-":{"auth":"!"},"*.x:5000/p":{"identitytoken":"i"}}}`, "a.x:5000", "path")
-	f.Add(`null`, "", "")
-	f.Fuzz(func(t *testing.T, content, host, path string) {
-		secrets := []corev1.Secret{configSecret("a", content), configSecret("good", auths("good.test"))}
-		secrets = append(secrets, corev1.Secret{Type: corev1.SecretTypeDockercfg, Data: map[string][]byte{corev1.DockerConfigKey: []byte(content)}})
-		creds, _ := NewCredentials(secrets, nil)
-		if got := creds.Lookup(host, path); len(got) > maxMatches {
-			t.Errorf("%d credentials", len(got))
-		}
-		found := false
-		for _, c := range creds.Lookup("good.test", "x") {
-			found = found || c.Username == "good.test"
-		}
-		if !found && len(creds.Lookup("good.test", "x")) < maxMatches {
-			t.Error("a secret took another with it")
-		}
-	})
-}
 
 func FuzzChallenge(f *testing.F) {
 	f.Add(`Bearer realm="https://a/t",service="s"`)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // headless are answers to HEAD that tell nothing. A GET of the same is answered well.
@@ -54,7 +56,7 @@ func TestHeadDecidesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serveHeadless(t, head, m)
-			r := open(t, newTestClient(t, shortPauses), s.host+"/a/b", Credential{Username: "u", Password: "p"})
+			r := open(t, newTestClient(t, shortPauses), s.host+"/a/b", pullsecrets.Credential{Username: "u", Password: "p"})
 			got, err := r.Head(t.Context(), "x")
 			if err != nil || got.Digest != d || got.MediaType != ociManifest {
 				t.Errorf("manifest: got %+v, %v", got, err)

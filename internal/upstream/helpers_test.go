@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -22,29 +21,31 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	"go.uber.org/goleak"
 
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/registryrules"
 )
 
-// TestMain runs the tests in a home folder whose registries.conf blocks what
-// they use: no test may depend on the host's configuration, and the library
-// that reads such files looks the home folder up only once per process.
-func TestMain(m *testing.M) {
-	home, err := os.MkdirTemp("", "upstream-home")
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const someID = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// rulesOf reads the rules of a registries.conf.
+func rulesOf(t testing.TB, text string) *registryrules.Rules {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "registries.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := registryrules.ReadConf(path)
 	if err != nil {
-		log.Fatal(err)
+		t.Fatal(err)
 	}
-	blocked := []byte("[[registry]]\nlocation = \"quay.io\"\nblocked = true\n")
-	for _, path := range []string{"registries.conf", "registries.conf.d/drop-in.conf"} {
-		full := filepath.Join(home, ".config/containers", path)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o700), os.WriteFile(full, blocked, 0o600)); err != nil {
-			log.Fatal(err)
-		}
+	rules, warnings := registryrules.New(conf, registryrules.ClusterObjects{})
+	if len(warnings) > 0 {
+		t.Fatal(warnings)
 	}
-	os.Setenv("HOME", home)
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(home)
-		os.Exit(code)
-	}))
+	return rules
 }
 
 const ociManifest = "application/vnd.oci.image.manifest.v1+json"
@@ -183,12 +184,12 @@ func parse(t *testing.T, s string) reference.PullSpec {
 }
 
 // open opens a repository of a plain http server.
-func open(t *testing.T, c *Client, ref string, creds ...Credential) *Repository {
+func open(t *testing.T, c *Client, ref string, creds ...pullsecrets.Credential) *Repository {
 	t.Helper()
 	return openAs(t, c, ref, true, creds...)
 }
 
-func openAs(t *testing.T, c *Client, ref string, insecure bool, creds ...Credential) *Repository {
+func openAs(t *testing.T, c *Client, ref string, insecure bool, creds ...pullsecrets.Credential) *Repository {
 	t.Helper()
 	r, err := c.Repository(parse(t, ref), insecure, fixed(creds))
 	if err != nil {
@@ -198,9 +199,9 @@ func openAs(t *testing.T, c *Client, ref string, insecure bool, creds ...Credent
 }
 
 // fixed are credentials that match everywhere.
-type fixed []Credential
+type fixed []pullsecrets.Credential
 
-func (f fixed) Lookup(string, string) []Credential { return f }
+func (f fixed) Lookup(string, string) []pullsecrets.Credential { return f }
 
 // wantCode checks an error's code and returns it.
 func wantCode(t *testing.T, err error, want Code) *Error {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // A registry that moves from http to https under the same name is found again
@@ -62,7 +64,7 @@ func TestLoginIsRemembered(t *testing.T) {
 		h.ServeHTTP(w, r)
 	}))
 	c := newTestClient(t, func(o *Options) { o.Timeouts.Session = time.Hour })
-	r := open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "p"})
+	r := open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 	for range 3 {
 		if _, err := r.Head(t.Context(), "latest"); err != nil {
 			t.Fatal(err)
@@ -72,7 +74,7 @@ func TestLoginIsRemembered(t *testing.T) {
 		t.Errorf("%d pings, %d refusals", pings.Load(), refusals.Load())
 	}
 	c = newTestClient(t, func(o *Options) { o.Timeouts.Session = time.Nanosecond })
-	r = open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "p"})
+	r = open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 	for range 3 {
 		if _, err := r.Head(t.Context(), "latest"); err != nil {
 			t.Fatal(err)
@@ -95,7 +97,7 @@ func TestIdenticalWorkIsDoneOnce(t *testing.T) {
 	var work sync.WaitGroup
 	for range 60 {
 		work.Go(func() {
-			r := open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "p"})
+			r := open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 			if _, err := r.Manifest(t.Context(), "latest"); err != nil {
 				t.Error(err)
 			}
@@ -127,7 +129,7 @@ func TestRulesAreSwappedLive(t *testing.T) {
 	s := serve(t, h)
 	c := newTestClient(t)
 	old := open(t, c, s.host+"/team/app")
-	rules, _ := NewRules(conf(t, "[[registry]]\nlocation = \""+s.host+"\"\nblocked = true\n"), ClusterObjects{})
+	rules := rulesOf(t, "[[registry]]\nlocation = \""+s.host+"\"\nblocked = true\n")
 	c.SetRules(rules)
 	if _, err := c.Repository(parse(t, s.host+"/team/app"), true, nil); CodeOf(err) != CodeBlocked {
 		t.Errorf("got %v", err)

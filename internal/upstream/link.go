@@ -3,6 +3,8 @@ package upstream
 import (
 	"slices"
 	"strings"
+
+	"weir.dev/weir/internal/foreigntext"
 )
 
 const (
@@ -47,7 +49,7 @@ func nextPage(values []string) (string, error) {
 	_, query, _ := strings.Cut(next.target, "?")
 	query, _, _ = strings.Cut(query, "#")
 	if query == "" || !visible(query) {
-		return "", protocol("the tag list names a next page that cannot be followed: %q", clean(bounded(next.target, 200)))
+		return "", protocol("the tag list names a next page that cannot be followed: %q", foreigntext.Clean(next.target, 200))
 	}
 	return query, nil
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // maxLogins is how many logins one request tries after its first was refused.
@@ -30,14 +33,14 @@ type login struct {
 
 // source is one source with one credential, during one call.
 type source struct {
-	Source
+	registryrules.Source
 	client *Client
-	cred   Credential
+	cred   pullsecrets.Credential
 }
 
 // key is the cache key of this source's login: the credential as a hash only.
 func (s *source) key() string {
-	return key(s.Host, s.Path, s.cred.identity(), flag(s.Insecure))
+	return key(s.Host, s.Path, s.cred.Identity(), flag(s.Insecure))
 }
 
 // login makes everything a request for a path below this repository needs, from memory where
@@ -206,7 +209,7 @@ func (s *source) challengeOf(ctx context.Context, old login, ans *answer) (*chal
 	return p.challenge, err
 }
 
-func basicAuthorization(c Credential) string {
+func basicAuthorization(c pullsecrets.Credential) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // grants is a token realm's answer to a list of scopes: a token, or a status.
@@ -236,7 +238,7 @@ func TestMovedRealmIsFound(t *testing.T) {
 					}
 				}))
 				c := newTestClient(t)
-				r := open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "p"})
+				r := open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 				if _, err := r.Manifest(t.Context(), "latest"); err != nil {
 					t.Fatal(err)
 				}
@@ -266,7 +268,7 @@ func TestRegistryBeginsToWantLogins(t *testing.T) {
 		}
 		h.ServeHTTP(w, r)
 	}))
-	r := open(t, newTestClient(t), s.host+"/team/app", Credential{Username: "u", Password: "p"})
+	r := open(t, newTestClient(t), s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 	for _, now := range []bool{false, true} {
 		private.Store(now)
 		if _, err := r.Manifest(t.Context(), "latest"); err != nil {

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"weir.dev/weir/internal/foreigntext"
 )
 
 // unreachable is the text for all ways in which no answer of HTTP or TLS comes back. One text
@@ -88,9 +90,9 @@ func (c *Client) networkError(ctx context.Context, err error) *Error {
 	case strings.Contains(err.Error(), "response headers exceeded"), strings.Contains(err.Error(), "response header list larger"):
 		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("answer headers exceed the limit of %d bytes", c.opts.Limits.Headers), Err: err}
 	case errors.Is(err, errRedirect):
-		return &Error{Code: CodeProtocol, Text: clean(err.Error()), Err: err}
+		return &Error{Code: CodeProtocol, Text: foreigntext.Clean(err.Error(), maxText), Err: err}
 	}
-	return &Error{Code: CodeUnavailable, Text: steady(clean(err.Error())), Err: err}
+	return &Error{Code: CodeUnavailable, Text: steady(foreigntext.Clean(err.Error(), maxText)), Err: err}
 }
 
 // ownAddress is this side of a connection in the text of a network error.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // failureText is the text of a failed HEAD, at a server that has not been asked before.
@@ -93,10 +95,10 @@ func TestFailuresNameWhatWouldHelp(t *testing.T) {
 
 func TestPauseHasTheSameTextWhileItShrinks(t *testing.T) {
 	h := newHostBudget("q.io", BudgetOptions{}.withDefaults(), DownloadOptions{}.withDefaults())
-	refuse(t, h, &Credential{}, time.Hour)
-	_, first := h.acquire(t.Context(), &Credential{})
-	h.paces[Credential{}.identity()].pause = time.Now().Add(time.Minute)
-	_, later := h.acquire(t.Context(), &Credential{})
+	refuse(t, h, &pullsecrets.Credential{}, time.Hour)
+	_, first := h.acquire(t.Context(), &pullsecrets.Credential{})
+	h.paces[pullsecrets.Credential{}.Identity()].pause = time.Now().Add(time.Minute)
+	_, later := h.acquire(t.Context(), &pullsecrets.Credential{})
 	if first.Text != later.Text || first.RetryAfter < 59*time.Minute || later.RetryAfter > time.Minute {
 		t.Errorf("%q after %s, %q after %s", first.Text, first.RetryAfter, later.Text, later.RetryAfter)
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // layer is content that looks like nothing else, and its digest.
@@ -425,13 +427,13 @@ func TestStreamLogsIn(t *testing.T) {
 	content, d := layer(1000)
 	s := serve(t, bearerAuth(t, v2(blobs(content)), "u", "p", time.Hour))
 	c := newTestClient(t)
-	r := open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "wrong"}, Credential{Username: "u", Password: "p"})
+	r := open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "wrong"}, pullsecrets.Credential{Username: "u", Password: "p"})
 	for _, offset := range []int64{0, 500} {
 		if _, got, err := readStream(t, r, d, offset); err != nil || !bytes.Equal(got, content[offset:]) {
 			t.Errorf("from %d: %d bytes, %v", offset, len(got), err)
 		}
 	}
-	_, _, err := readStream(t, open(t, c, s.host+"/team/app", Credential{Username: "u", Password: "wrong"}), d, 0)
+	_, _, err := readStream(t, open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "wrong"}), d, 0)
 	wantCode(t, err, CodeBadCredentials)
 	wantNoDownloads(t, c)
 }
@@ -472,8 +474,8 @@ func TestStreamIsRedirected(t *testing.T) {
 func TestStreamOfMirrorsAndTheirSource(t *testing.T) {
 	content, d := layer(1000)
 	mirror, source := serve(t, v2(blobs(content))), serve(t, v2(blobs(content)))
-	rules, _ := NewRules(conf(t, fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n",
-		source.host+"/a", mirror.host+"/m")), ClusterObjects{})
+	rules := rulesOf(t, fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n",
+		source.host+"/a", mirror.host+"/m"))
 	c := newTestClient(t)
 	c.SetRules(rules)
 	r := open(t, c, source.host+"/a/b")

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 // maxPaces bounds the credentials of one host that are remembered although nothing is
@@ -43,8 +45,8 @@ func newPace(key string, opts BudgetOptions) *pace {
 }
 
 // paceOf enters the pace of a credential, which leavePace ends.
-func (h *hostBudget) paceOf(cred Credential) *pace {
-	key := cred.identity()
+func (h *hostBudget) paceOf(cred pullsecrets.Credential) *pace {
+	key := cred.Identity()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.paces[key]
@@ -139,7 +141,7 @@ type waiter struct {
 	ctx      context.Context // of the request
 	limited  context.Context // the same until the deadline
 	deadline time.Time
-	cred     *Credential
+	cred     *pullsecrets.Credential
 }
 
 // admit waits for the pace of a turn: for the end of a pause, or for the probe after it
@@ -230,15 +232,15 @@ func (w *waiter) givenUp(after time.Duration) *Error {
 	}
 	e := &Error{Code: CodeTooManyRequests, RetryAfter: after, Text: fmt.Sprintf("too many requests to %s are waiting", w.host.name)}
 	if w.cred != nil && w.host.pausedFor(*w.cred) {
-		e.Text = fmt.Sprintf("%s answered that it gets too many requests with %s; it is not asked again before the pause is over", w.host.name, w.cred.words())
+		e.Text = fmt.Sprintf("%s answered that it gets too many requests with %s; it is not asked again before the pause is over", w.host.name, w.cred.Description())
 	}
 	return e
 }
 
 // pausedFor reports whether nothing but a probe is sent with a credential.
-func (h *hostBudget) pausedFor(cred Credential) bool {
+func (h *hostBudget) pausedFor(cred pullsecrets.Credential) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.paces[cred.identity()]
+	p := h.paces[cred.Identity()]
 	return p != nil && !p.pause.IsZero()
 }

@@ -13,17 +13,14 @@ func TestPartsOfTagsFollowRulesForTags(t *testing.T) {
 	content, d := realRegistry(t)
 	mirror, source := serve(t, content), serve(t, v2(nil))
 	source.Close() // nobody listens
-	rules, warnings := NewRules(conf(t, `
+	rules := rulesOf(t, `
 [[registry]]
 location = "`+source.host+`/team"
 [[registry.mirror]]
 location = "`+mirror.host+`/team"
 insecure = true
 pull-from-mirror = "tag-only"
-`), ClusterObjects{})
-	if len(warnings) > 0 {
-		t.Fatal(warnings)
-	}
+`)
 	c := newTestClient(t, func(o *Options) { o.Budget.Retries = -1 })
 	c.SetRules(rules)
 	config := digest.FromString("{}")

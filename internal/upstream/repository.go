@@ -5,7 +5,9 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // Repository is one repository of one registry with what a request brought
@@ -16,8 +18,8 @@ type Repository struct {
 	name     reference.PullSpec // as the caller spelled it, for error texts
 	spec     reference.PullSpec // with defaults, for rules and contact
 	insecure bool
-	creds    Credentials
-	rules    *Rules
+	creds    pullsecrets.Credentials
+	rules    *registryrules.Rules
 	// byTag has digests follow the rules for tags: they are parts of what a tag names,
 	// and the mirrors that have it have them.
 	byTag bool
@@ -89,7 +91,7 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	if plan.Source == nil {
 		return nil, r.blockedError(r.name.String(), plan)
 	}
-	return fetchFrom(ctx, r.candidatesAt([]Source{*plan.Source}, r.name.String()), func(ctx context.Context, src *source) ([]string, error) {
+	return fetchFrom(ctx, r.candidatesAt([]registryrules.Source{*plan.Source}, r.name.String()), func(ctx context.Context, src *source) ([]string, error) {
 		return src.listTags(ctx)
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"weir.dev/weir/internal/registryrules"
 )
 
 // RequestURLHeader carries, one value each, the URLs of the requests that led to a
@@ -59,7 +61,7 @@ func (c *chain) key() string {
 
 // check tells whether the chain has passed a source already. Scheme and kind of
 // content are not looked at: the same registry is asked for the same thing.
-func (c *chain) check(at Source) *Error {
+func (c *chain) check(at registryrules.Source) *Error {
 	if c == nil {
 		return nil
 	}

@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"weir.dev/weir/internal/pullsecrets"
 )
 
 func TestSkippedSourcesAreReported(t *testing.T) {
 	h, _ := realRegistry(t)
 	source, broken, without := serve(t, h), serve(t, v2(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) })), serve(t, v2(http.NotFound))
 	c := newTestClient(t, func(o *Options) { o.Budget.Retries = -1 })
-	rules, _ := NewRules(conf(t, `
+	rules := rulesOf(t, `
 [[registry]]
 location = "`+source.host+`"
 insecure = true
@@ -20,7 +22,7 @@ insecure = true
 [[registry.mirror]]
 location = "`+broken.host+`/m"
 insecure = true
-`), ClusterObjects{})
+`)
 	c.SetRules(rules)
 	var skipped []string
 	ctx := WithSkipped(t.Context(), func(f SourceFailure) { skipped = append(skipped, f.At.Repository()+" "+string(f.Err.Code)) })
@@ -45,7 +47,7 @@ func TestRefusedCredentialIsNamed(t *testing.T) {
 				w.WriteHeader(second)
 			}
 		}))
-		_, err := open(t, newTestClient(t), s.host+"/a/b", Credential{Username: "u", Password: "wr0ng-passw0rd", Origin: "secret a/pull"}).Manifest(t.Context(), "x")
+		_, err := open(t, newTestClient(t), s.host+"/a/b", pullsecrets.Credential{Username: "u", Password: "wr0ng-passw0rd", Origin: "secret a/pull"}).Manifest(t.Context(), "x")
 		if e := asError(err); e.Refused != "the credentials of secret a/pull" {
 			t.Errorf("%d then %d: %+v", status, second, e)
 		}

@@ -11,6 +11,7 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/manifest"
 )
 
@@ -204,7 +205,7 @@ func unsigned(content []byte) []byte {
 // verify compares content with a digest.
 func verify(content []byte, d digest.Digest) *Error {
 	if err := d.Validate(); err != nil {
-		return integrity("digest %s: %v", bounded(clean(string(d)), 200), err)
+		return integrity("digest %s: %v", foreigntext.Clean(string(d), 200), err)
 	}
 	if got := d.Algorithm().FromBytes(content); got != d {
 		return integrity("content has digest %s instead of %s", got, d)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/reference"
 )
 
@@ -127,7 +128,7 @@ func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
 	}
 	var page tagPage
 	if err := json.Unmarshal(ans.body, &page); err != nil {
-		return tagPage{}, protocol("the tag list is not readable: %s", clean(bounded(err.Error(), 200)))
+		return tagPage{}, protocol("the tag list is not readable: %s", foreigntext.Clean(err.Error(), 200))
 	}
 	page.next, err = nextPage(ans.header.Values("Link"))
 	return page, err

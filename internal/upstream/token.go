@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"weir.dev/weir/internal/foreignjson"
+	"weir.dev/weir/internal/foreigntext"
+	"weir.dev/weir/internal/registryrules"
 )
 
 const (
@@ -60,13 +62,13 @@ func (s *source) fetchToken(ctx context.Context, l login, ch challenge) (token, 
 func realmURL(realm string, plainAllowed bool) (*url.URL, *Error) {
 	u, err := url.Parse(realm)
 	switch {
-	case err != nil, u.Host == "", u.User != nil, !hostGrammar.MatchString(u.Host):
+	case err != nil, u.Host == "", u.User != nil, !registryrules.ValidHost(u.Host):
 		return nil, &Error{Code: CodeProtocol, Text: "the registry names a malformed token realm"}
 	case u.Scheme == "https", u.Scheme == "http" && plainAllowed:
 		u.Fragment = ""
 		return u, nil
 	case u.Scheme == "http":
-		return nil, &Error{Code: CodeProtocol, Text: "the registry names a token realm without TLS: " + clean(bounded(u.Host, 100))}
+		return nil, &Error{Code: CodeProtocol, Text: "the registry names a token realm without TLS: " + foreigntext.Clean(u.Host, 100)}
 	}
 	return nil, &Error{Code: CodeProtocol, Text: "the registry names a token realm of an unsupported scheme"}
 }

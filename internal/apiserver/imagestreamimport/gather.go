@@ -9,9 +9,9 @@ import (
 
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
-	"weir.dev/weir/internal/upstream"
 )
 
 // request is the import in the importer's words. known is the stream as it is,
@@ -28,7 +28,7 @@ func (r *REST) request(ctx context.Context, isi *imagev1.ImageStreamImport, know
 		Images:            make([]importer.ImageRequest, len(isi.Spec.Images)),
 	}
 	if r.NodeCredentials != nil {
-		request.FallbackCredentials, _ = upstream.NewCredentials(nil, r.NodeCredentials)
+		request.FallbackCredentials, _ = pullsecrets.New(nil, r.NodeCredentials)
 	}
 	for i := range isi.Spec.Images {
 		request.Images[i] = r.imageRequest(ctx, &isi.Spec.Images[i], known)
@@ -47,12 +47,12 @@ func (r *REST) request(ctx context.Context, isi *imagev1.ImageStreamImport, know
 // credentials are those of the namespace's pull secrets, before those of the
 // node. A secret that cannot be read is left out and reported: it is no reason
 // to fail images that need none.
-func (r *REST) credentials(ctx context.Context, namespace string) (upstream.Credentials, error) {
+func (r *REST) credentials(ctx context.Context, namespace string) (pullsecrets.Credentials, error) {
 	secrets, err := r.PullSecrets(ctx, namespace)
 	if err != nil {
 		return nil, apierrors.NewInternalError(fmt.Errorf("reading the pull secrets of namespace %s: %w", namespace, err))
 	}
-	credentials, warnings := upstream.NewCredentials(secrets.Items, r.NodeCredentials)
+	credentials, warnings := pullsecrets.New(secrets.Items, r.NodeCredentials)
 	for _, w := range warnings {
 		r.Warn(ctx, namespace, w)
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/imageapi"
 )
 
@@ -45,7 +46,7 @@ func askedBy(isi *imagev1.ImageStreamImport) string {
 func outcomes(isi *imagev1.ImageStreamImport) (imported, failed []string) {
 	imported, failed = []string{}, []string{}
 	add := func(name string, status *metav1.Status) {
-		name = cut(name)
+		name = foreigntext.Truncate(name, maxLoggedText)
 		if status.Status == metav1.StatusFailure {
 			failed = append(failed, name+": "+reasonText(status))
 			return
@@ -72,15 +73,7 @@ func outcomes(isi *imagev1.ImageStreamImport) (imported, failed []string) {
 
 // reasonText is a status in few words.
 func reasonText(s *metav1.Status) string {
-	return strings.TrimSuffix(fmt.Sprintf("%s: %s", s.Reason, cut(s.Message)), ": ")
-}
-
-// cut bounds a text.
-func cut(text string) string {
-	if len(text) <= maxLoggedText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxLoggedText], "") + "…"
+	return strings.TrimSuffix(fmt.Sprintf("%s: %s", s.Reason, foreigntext.Truncate(s.Message, maxLoggedText)), ": ")
 }
 
 // firstOf bounds a list and counts the rest.

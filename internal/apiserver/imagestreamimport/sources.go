@@ -3,10 +3,10 @@ package imagestreamimport
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/importer"
 )
 
@@ -37,10 +37,7 @@ func skippedSources(result importer.Result) []string {
 		if n := images[s.Source]; n > 1 {
 			of = fmt.Sprintf("%d images", n)
 		}
-		texts[i] = fmt.Sprintf("%s failed, and %s came from another source: %s", s.Source, of, s.Text)
-		if len(texts[i]) > maxSourceText {
-			texts[i] = strings.ToValidUTF8(texts[i][:maxSourceText], "") + "…"
-		}
+		texts[i] = foreigntext.Truncate(fmt.Sprintf("%s failed, and %s came from another source: %s", s.Source, of, s.Text), maxSourceText)
 	}
 	return texts
 }

@@ -28,8 +28,8 @@ import (
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/stream"
-	"weir.dev/weir/internal/upstream"
 )
 
 // Dependencies are what imports are made with.
@@ -49,9 +49,9 @@ type Dependencies struct {
 	// PullSecrets lists the pull secrets of a namespace.
 	PullSecrets func(ctx context.Context, namespace string) (*corev1.SecretList, error)
 	// NodeCredentials serve all namespaces, after their own; nil for none.
-	NodeCredentials *upstream.NodeCredentials
+	NodeCredentials *pullsecrets.NodeCredentials
 	// Warn reports a pull secret that cannot be used.
-	Warn func(ctx context.Context, namespace string, w upstream.Warning)
+	Warn func(ctx context.Context, namespace string, w pullsecrets.Warning)
 	// WarnOfSource reports a source that failed before another one answered, on the stream
 	// that was imported into; nil for a look without a stream.
 	WarnOfSource func(ctx context.Context, on *imagev1.ImageStream, text string)

@@ -2,7 +2,6 @@ package imageimport
 
 import (
 	"math/bits"
-	"strings"
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/tools/events"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/stream"
 )
 
@@ -49,7 +49,7 @@ func (a *announcer) news(s *imagev1.ImageStream, n news) {
 		a.write(s, n.Tag, corev1.EventTypeNormal, ReasonImportSucceeded, "tag %s was imported from %s after failures", n.Tag, n.Source)
 		return
 	}
-	a.write(s, n.Tag, corev1.EventTypeWarning, ReasonImportFailed, "importing tag %s from %s failed: %s", n.Tag, n.Source, shortened(n.Failure))
+	a.write(s, n.Tag, corev1.EventTypeWarning, ReasonImportFailed, "importing tag %s from %s failed: %s", n.Tag, n.Source, foreigntext.Truncate(n.Failure, maxFailureText))
 }
 
 // retry announces the attempts 1, 2, 4, 8 …: of a failure that never ends there is
@@ -73,12 +73,4 @@ func (a *announcer) write(s *imagev1.ImageStream, tag, kind, reason, note string
 	on := &corev1.ObjectReference{APIVersion: imagev1.GroupVersion.String(), Kind: "ImageStream", Namespace: s.Namespace, Name: s.Name, UID: s.UID}
 	about := &corev1.ObjectReference{APIVersion: imagev1.GroupVersion.String(), Kind: "ImageStreamTag", Namespace: s.Namespace, Name: s.Name + ":" + tag}
 	a.recorder.Eventf(on, about, kind, reason, action, note, args...)
-}
-
-// shortened cuts a message so that the note it goes into is not refused.
-func shortened(message string) string {
-	if len(message) <= maxFailureText {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxFailureText], "") + "…"
 }

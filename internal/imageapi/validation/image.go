@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	"k8s.io/apimachinery/pkg/api/validate/content"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/imageapi/dockerimage"
 	"weir.dev/weir/internal/reference"
@@ -92,18 +92,11 @@ func metadata(img *imagev1.Image, at *field.Path) field.ErrorList {
 	if bad.Version {
 		return field.ErrorList{field.Invalid(at.Child("dockerImageMetadataVersion"), img.DockerImageMetadataVersion, bad.Err.Error())}
 	}
-	return field.ErrorList{field.Invalid(at.Child("dockerImageMetadata"), shortened(img.DockerImageMetadata.Raw), bad.Err.Error())}
+	return field.ErrorList{field.Invalid(at.Child("dockerImageMetadata"), foreigntext.Truncate(string(img.DockerImageMetadata.Raw), maxShown), bad.Err.Error())}
 }
 
 // maxShown is the number of bytes of a value that an error shows.
 const maxShown = 100
-
-func shortened(value []byte) string {
-	if len(value) <= maxShown {
-		return string(value)
-	}
-	return strings.ToValidUTF8(string(value[:maxShown]), "") + "…"
-}
 
 // The grammars of sub-manifests: digests of any algorithm, and the media types of RFC 6838,
 // section 4.2.

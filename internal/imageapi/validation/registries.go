@@ -94,7 +94,7 @@ func parseEntry(registry AllowedRegistry) (allowedEntry, error) {
 }
 
 // dockerHub are the names of one registry: an entry for one allows all.
-var dockerHub = []string{reference.DefaultRegistry, "index.docker.io", "registry-1.docker.io"}
+var dockerHub = reference.HubHosts()
 
 // Allowed implements RegistryAllower.
 func (a *AllowedRegistries) Allowed(spec reference.PullSpec, transport Transport) error {

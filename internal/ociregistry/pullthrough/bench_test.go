@@ -20,6 +20,7 @@ import (
 
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -131,8 +132,8 @@ func BenchmarkPullThrough(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			m, err := New(Options{Mirror: true, Upstream: client, Store: store, Credentials: func(context.Context, string) (upstream.Credentials, error) {
-				return upstream.Anonymous, nil
+			m, err := New(Options{Mirror: true, Upstream: client, Store: store, Credentials: func(context.Context, string) (pullsecrets.Credentials, error) {
+				return pullsecrets.None, nil
 			}})
 			if err != nil {
 				b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -38,7 +39,7 @@ func (m *Mirror) newJob(ctx context.Context, w ociregistry.Wanted) *job {
 	if w.Digest.Validate() != nil {
 		return j
 	}
-	var creds upstream.Credentials
+	var creds pullsecrets.Credentials
 	for _, s := range w.Sources {
 		if s.Off {
 			continue
@@ -52,7 +53,7 @@ func (m *Mirror) newJob(ctx context.Context, w ociregistry.Wanted) *job {
 }
 
 // add appends the candidates of a source.
-func (j *job) add(s ociregistry.Source, client *upstream.Client, creds upstream.Credentials) {
+func (j *job) add(s ociregistry.Source, client *upstream.Client, creds pullsecrets.Credentials) {
 	repo, err := client.Repository(s.Ref.AsRepository(), s.Insecure, creds)
 	var ways []*upstream.Candidate
 	if err == nil {

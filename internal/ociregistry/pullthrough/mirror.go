@@ -17,6 +17,7 @@ import (
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -34,7 +35,7 @@ type Options struct {
 	Store *blobstore.Store
 	// Credentials finds the pull secrets of a namespace. It is asked once for every
 	// call that may contact a registry; after an error that call goes without.
-	Credentials func(ctx context.Context, namespace string) (upstream.Credentials, error)
+	Credentials func(ctx context.Context, namespace string) (pullsecrets.Credentials, error)
 	// Caches bound the memory for what is remembered of registries, beside the bounds of each
 	// cache; nil is without such a bound.
 	Caches *caches.Pool
@@ -189,7 +190,7 @@ func (m *Mirror) pauseStorage(what string, err error) {
 
 // credentials are a namespace's pull secrets; none when they cannot be read, which the
 // log is told of once until they can be again.
-func (m *Mirror) credentials(ctx context.Context, namespace string) upstream.Credentials {
+func (m *Mirror) credentials(ctx context.Context, namespace string) pullsecrets.Credentials {
 	ctx, cancel := context.WithTimeout(ctx, secretsTime)
 	defer cancel()
 	creds, err := m.opts.Credentials(ctx, namespace)
@@ -200,5 +201,5 @@ func (m *Mirror) credentials(ctx context.Context, namespace string) upstream.Cre
 	if _, known := m.warned.GetOrAdd(namespace, struct{}{}); !known {
 		klog.ErrorS(err, "Pull secrets cannot be read, pulling through without", "namespace", namespace)
 	}
-	return upstream.Anonymous
+	return pullsecrets.None
 }

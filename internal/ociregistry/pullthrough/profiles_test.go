@@ -8,8 +8,8 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
-	"weir.dev/weir/internal/upstream"
 )
 
 // Content is pulled through from all widespread registries, whatever is peculiar to each.
@@ -24,9 +24,9 @@ func TestWidespreadRegistries(t *testing.T) {
 			private := putLayers(t, other, "private/app:1", secret)
 			password := map[string]string{"team": upstreamregistry.TeamPassword, "wrong": "wrong"}
 			r := newRig(t, func(s *setup) {
-				s.Credentials = func(_ context.Context, namespace string) (upstream.Credentials, error) {
+				s.Credentials = func(_ context.Context, namespace string) (pullsecrets.Credentials, error) {
 					if password[namespace] == "" {
-						return upstream.Anonymous, nil
+						return pullsecrets.None, nil
 					}
 					return login{Username: upstreamregistry.Team, Password: password[namespace], Origin: "test"}, nil
 				}

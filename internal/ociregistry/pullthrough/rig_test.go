@@ -31,7 +31,9 @@ import (
 	"weir.dev/weir/internal/blobstore"
 	"weir.dev/weir/internal/blobstore/disk"
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/registryrules"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
 )
@@ -80,7 +82,7 @@ func newRig(t *testing.T, change ...func(*setup)) *rig {
 	folder := t.TempDir()
 	s := setup{driver: onDisk, Options: Options{
 		Mirror: true, RetryBase: time.Millisecond, RetryMax: 5 * time.Millisecond, TempDir: t.TempDir(),
-		Credentials: func(context.Context, string) (upstream.Credentials, error) { return upstream.Anonymous, nil },
+		Credentials: func(context.Context, string) (pullsecrets.Credentials, error) { return pullsecrets.None, nil },
 	}}
 	s.upstream.Budget.RetryBase = time.Millisecond
 	s.upstream.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
@@ -331,13 +333,13 @@ func gets(r *upstreamregistry.Registry, d digest.Digest) int {
 }
 
 // registriesConf reads rules as a node has them.
-func registriesConf(t *testing.T, text string) *upstream.RegistriesConf {
+func registriesConf(t *testing.T, text string) *registryrules.Conf {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "registries.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := upstream.ReadRegistriesConf(path)
+	c, err := registryrules.ReadConf(path)
 	if err != nil {
 		t.Fatal(err)
 	}

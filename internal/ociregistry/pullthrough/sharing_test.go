@@ -14,15 +14,16 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
 )
 
 // login is a credential that matches everywhere.
-type login upstream.Credential
+type login pullsecrets.Credential
 
-func (l login) Lookup(string, string) []upstream.Credential {
-	return []upstream.Credential{upstream.Credential(l)}
+func (l login) Lookup(string, string) []pullsecrets.Credential {
+	return []pullsecrets.Credential{pullsecrets.Credential(l)}
 }
 
 // locked has a registry ask for a password.
@@ -40,7 +41,7 @@ func locked(r *upstreamregistry.Registry, password string) {
 // secrets gives each namespace its own password.
 func secrets(passwords map[string]string) func(*setup) {
 	return func(s *setup) {
-		s.Credentials = func(_ context.Context, namespace string) (upstream.Credentials, error) {
+		s.Credentials = func(_ context.Context, namespace string) (pullsecrets.Credentials, error) {
 			password, ok := passwords[namespace]
 			if !ok {
 				return nil, errors.New("no such namespace")
@@ -197,7 +198,7 @@ func TestUnreadableSecrets(t *testing.T) {
 	content, d := random(layerSize)
 	var asked atomic.Int32
 	r := newRig(t, func(s *setup) {
-		s.Credentials = func(_ context.Context, namespace string) (upstream.Credentials, error) {
+		s.Credentials = func(_ context.Context, namespace string) (pullsecrets.Credentials, error) {
 			if asked.Add(1); namespace != "shop" {
 				t.Errorf("asked for %s", namespace)
 			}
@@ -213,7 +214,7 @@ func TestUnreadableSecrets(t *testing.T) {
 	if r.warned.Len() != 1 {
 		t.Error("the log hears of it every time")
 	}
-	r.opts.Credentials = func(context.Context, string) (upstream.Credentials, error) { return upstream.Anonymous, nil }
+	r.opts.Credentials = func(context.Context, string) (pullsecrets.Credentials, error) { return pullsecrets.None, nil }
 	r.credentials(t.Context(), "shop")
 	if r.warned.Len() != 0 {
 		t.Error("the log does not hear of it the next time")

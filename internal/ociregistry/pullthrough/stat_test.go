@@ -13,8 +13,9 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 
 	"weir.dev/weir/internal/ociregistry"
+	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/registryrules"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
-	"weir.dev/weir/internal/upstream"
 )
 
 func digestOf(algorithm string, content []byte) digest.Digest {
@@ -118,7 +119,7 @@ func TestProvenance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(s *setup) {
-				s.Credentials = func(context.Context, string) (upstream.Credentials, error) {
+				s.Credentials = func(context.Context, string) (pullsecrets.Credentials, error) {
 					return login{Username: "u", Password: "right", Origin: "test", Node: c.node}, nil
 				}
 			})
@@ -199,9 +200,9 @@ func TestMirrorsOfTheRules(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			mirror, origin := elsewhere(t, content), upstreamregistry.Start(t)
 			r := newRig(t)
-			rules, _ := upstream.NewRules(registriesConf(t, fmt.Sprintf(
+			rules, _ := registryrules.New(registriesConf(t, fmt.Sprintf(
 				"[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\npull-from-mirror = %q\n",
-				origin.Host(), mirror.Host(), kind)), upstream.ClusterObjects{})
+				origin.Host(), mirror.Host(), kind)), registryrules.ClusterObjects{})
 			r.opts.Upstream.SetRules(rules)
 			o := from(t, layerSize, origin)
 			r.wantPull(d, o, content)
@@ -214,8 +215,8 @@ func TestMirrorsOfTheRules(t *testing.T) {
 	t.Run("a mirror that breaks is left", func(t *testing.T) {
 		mirror, origin := elsewhere(t, content), elsewhere(t, content)
 		r := newRig(t)
-		rules, _ := upstream.NewRules(registriesConf(t, fmt.Sprintf(
-			"[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n", origin.Host(), mirror.Host())), upstream.ClusterObjects{})
+		rules, _ := registryrules.New(registriesConf(t, fmt.Sprintf(
+			"[[registry]]\nlocation = %q\ninsecure = true\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n", origin.Host(), mirror.Host())), registryrules.ClusterObjects{})
 		r.opts.Upstream.SetRules(rules)
 		blobScript(mirror, d, breaking(content, 100_000))
 		r.wantPull(d, from(t, layerSize, origin), content)

@@ -1,8 +1,9 @@
-package upstream
+package pullsecrets
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 )
 
@@ -25,10 +26,10 @@ func (c Credential) String() string { return "credential of " + c.Origin }
 // GoString is String; %#v must not print a password either.
 func (c Credential) GoString() string { return c.String() }
 
-// words names the credential in a sentence that may be shown to its namespace.
-func (c Credential) words() string {
+// Description names the credential in a sentence that may be shown to its namespace.
+func (c Credential) Description() string {
 	switch {
-	case c.anonymous():
+	case c.Anonymous():
 		return "no credentials"
 	case c.Node:
 		return "the credentials of the server's node"
@@ -36,15 +37,15 @@ func (c Credential) words() string {
 	return "the credentials of " + c.Origin
 }
 
-// anonymous says that there is nothing to show.
-func (c Credential) anonymous() bool {
+// Anonymous says that there is nothing to show.
+func (c Credential) Anonymous() bool {
 	return c.Username == "" && c.Password == "" && c.IdentityToken == "" && c.RegistryToken == ""
 }
 
-// identity tells credentials apart in cache keys without holding them: a hash
+// Identity tells credentials apart in cache keys without holding them: a hash
 // over every part, each with its length so that parts cannot run together.
-func (c Credential) identity() string {
-	if c.anonymous() {
+func (c Credential) Identity() string {
+	if c.Anonymous() {
 		return "anonymous"
 	}
 	h := sha256.New()
@@ -54,6 +55,17 @@ func (c Credential) identity() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Warning describes a part of a secret or file that was left out.
+type Warning struct {
+	// Origin names the object or file: "secret ns/name". Its content is never part of it.
+	Origin string
+	// Text describes the fault and its effect.
+	Text string
+}
+
+// String returns "origin: text".
+func (w Warning) String() string { return w.Origin + ": " + w.Text }
+
 // Credentials finds what to show to a registry.
 type Credentials interface {
 	// Lookup returns every credential that matches a repository, the best match
@@ -62,9 +74,20 @@ type Credentials interface {
 	Lookup(host, path string) []Credential
 }
 
-// Anonymous is the Credentials of somebody who has none.
-var Anonymous Credentials = noCredentials{}
+// None are the credentials of a client that has none.
+var None Credentials = noCredentials{}
 
 type noCredentials struct{}
 
 func (noCredentials) Lookup(string, string) []Credential { return nil }
+
+// Distinct drops repeated credentials.
+func Distinct(creds []Credential) []Credential {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(creds, func(c Credential) bool {
+		id := c.Identity()
+		dup := seen[id]
+		seen[id] = true
+		return dup
+	})
+}

@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // clusterImage is the name of the one Image object that counts.
@@ -30,7 +30,7 @@ type resource struct {
 	name   string
 	kind   string
 	object string // only this one; "" for all
-	add    func(*upstream.ClusterObjects, map[string]any) error
+	add    func(*registryrules.ClusterObjects, map[string]any) error
 }
 
 // watched are the resources by group version.
@@ -48,25 +48,25 @@ var watched = map[schema.GroupVersion][]resource{
 // resourceCount is how many resources there are to know about.
 const resourceCount = 4
 
-func addContentSourcePolicy(to *upstream.ClusterObjects, from map[string]any) error {
+func addContentSourcePolicy(to *registryrules.ClusterObjects, from map[string]any) error {
 	return convert(from, func(o *operatorv1alpha1.ImageContentSourcePolicy) {
 		to.ContentSourcePolicies = append(to.ContentSourcePolicies, *o)
 	})
 }
 
-func addDigestMirrorSet(to *upstream.ClusterObjects, from map[string]any) error {
+func addDigestMirrorSet(to *registryrules.ClusterObjects, from map[string]any) error {
 	return convert(from, func(o *configv1.ImageDigestMirrorSet) {
 		to.DigestMirrorSets = append(to.DigestMirrorSets, *o)
 	})
 }
 
-func addTagMirrorSet(to *upstream.ClusterObjects, from map[string]any) error {
+func addTagMirrorSet(to *registryrules.ClusterObjects, from map[string]any) error {
 	return convert(from, func(o *configv1.ImageTagMirrorSet) {
 		to.TagMirrorSets = append(to.TagMirrorSets, *o)
 	})
 }
 
-func addImage(to *upstream.ClusterObjects, from map[string]any) error {
+func addImage(to *registryrules.ClusterObjects, from map[string]any) error {
 	return convert(from, func(o *configv1.Image) { to.Image = o })
 }
 
@@ -127,11 +127,11 @@ func (w *watch) stop() {
 
 // objects are the objects of all watches that have been listed completely;
 // half a list would be rules that nobody wrote.
-func (w *Watcher) objects() (upstream.ClusterObjects, []upstream.Warning) {
+func (w *Watcher) objects() (registryrules.ClusterObjects, []registryrules.Warning) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var objects upstream.ClusterObjects
-	var warnings []upstream.Warning
+	var objects registryrules.ClusterObjects
+	var warnings []registryrules.Warning
 	for _, running := range w.watches {
 		if !running.informer.HasSynced() {
 			continue
@@ -142,8 +142,8 @@ func (w *Watcher) objects() (upstream.ClusterObjects, []upstream.Warning) {
 }
 
 // collect adds the objects of a watch; one that cannot be read is left out.
-func (w *watch) collect(to *upstream.ClusterObjects) []upstream.Warning {
-	var warnings []upstream.Warning
+func (w *watch) collect(to *registryrules.ClusterObjects) []registryrules.Warning {
+	var warnings []registryrules.Warning
 	items := w.informer.GetStore().List()
 	slices.SortFunc(items, func(a, b any) int { return cmp.Compare(nameOf(a), nameOf(b)) })
 	for _, item := range items {
@@ -152,7 +152,7 @@ func (w *watch) collect(to *upstream.ClusterObjects) []upstream.Warning {
 			continue
 		}
 		if err := w.resource.add(to, u.Object); err != nil {
-			warnings = append(warnings, upstream.Warning{
+			warnings = append(warnings, registryrules.Warning{
 				Origin: w.resource.kind + " " + u.GetName(),
 				Text:   fmt.Sprintf("not readable: %v: object left out", err),
 			})

@@ -1,4 +1,4 @@
-package upstream
+package registryrules
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 
 	configv1 "github.com/openshift/api/config/v1"
 	operatorv1alpha1 "github.com/openshift/api/operator/v1alpha1"
+
+	"weir.dev/weir/internal/foreigntext"
 )
 
 // ClusterObjects are the custom resources of a cluster that speak of
@@ -36,13 +38,13 @@ type Warning struct {
 // String is "origin: text".
 func (w Warning) String() string { return w.Origin + ": " + w.Text }
 
-// NewRules joins a registries.conf (nil for none) with the objects of a
+// New joins a registries.conf (nil for none) with the objects of a
 // cluster. Entries that cannot work are left out, each with a Warning.
 //
 // Objects of a kind are taken in the order of their names. Where several name
 // the same source, their mirrors are joined with each object's order kept where
 // possible, and NeverContactSource in one of them decides.
-func NewRules(conf *RegistriesConf, objects ClusterObjects) (*Rules, []Warning) {
+func New(conf *Conf, objects ClusterObjects) (*Rules, []Warning) {
 	b := rulesBuilder{rules: &Rules{enforceAllowed: objects.EnforceAllowed}}
 	if conf != nil {
 		b.rules.conf = slices.Clone(conf.entries)
@@ -127,7 +129,7 @@ func (b *rulesBuilder) merge(all []namedMirrors) []mirrorEntry {
 			entry.never = true
 		case "", configv1.AllowContactingSource:
 		default:
-			b.warn(m.origin, "mirrorSourcePolicy %q of source %s is unknown: the source may be contacted", bounded(string(m.policy), 50), scope)
+			b.warn(m.origin, "mirrorSourcePolicy %q of source %s is unknown: the source may be contacted", foreigntext.Truncate(string(m.policy), 50), scope)
 		}
 	}
 	merged := make([]mirrorEntry, 0, len(order))
@@ -152,7 +154,7 @@ func (b *rulesBuilder) mirrors(m namedMirrors) []string {
 		usable = append(usable, location)
 	}
 	if len(usable) == 0 && len(m.mirrors) > 0 && m.policy == configv1.NeverContactSource {
-		b.warn(m.origin, "source %q: no usable mirror and the source must not be contacted", bounded(m.source, 100))
+		b.warn(m.origin, "source %q: no usable mirror and the source must not be contacted", foreigntext.Truncate(m.source, 100))
 		return m.mirrors
 	}
 	return usable

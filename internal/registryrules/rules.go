@@ -1,4 +1,4 @@
-package upstream
+package registryrules
 
 import (
 	"fmt"
@@ -91,6 +91,12 @@ type mirrorEntry struct {
 // place is then looked up again by where it really is: one whose location is
 // blocked is left out, one whose location is insecure is insecure.
 func (r *Rules) Plan(ref reference.PullSpec) Plan { return r.plan(ref, ref.ID != "") }
+
+// PlanByDigest is Plan by the rules for digests, whether or not the pull spec has one.
+func (r *Rules) PlanByDigest(ref reference.PullSpec) Plan { return r.plan(ref, true) }
+
+// PlanByTag is Plan by the rules for tags, even if the pull spec has a digest.
+func (r *Rules) PlanByTag(ref reference.PullSpec) Plan { return r.plan(ref, false) }
 
 // plan follows the rules for digests or those for tags.
 func (r *Rules) plan(ref reference.PullSpec, byID bool) Plan {

@@ -1,4 +1,4 @@
-// Package clusterrules keeps upstream.Rules in step with a cluster: it watches
+// Package clusterrules keeps registryrules.Rules in step with a cluster: it watches
 // the custom resources that speak of registries (ImageContentSourcePolicy,
 // ImageDigestMirrorSet, ImageTagMirrorSet and the Image object "cluster") and
 // makes new rules whenever one of them changes.

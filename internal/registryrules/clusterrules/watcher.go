@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
 
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/registryrules"
 )
 
 // defaultInterval is how often discovery is asked.
@@ -35,14 +35,14 @@ type Options struct {
 	Dynamic   dynamic.Interface
 	Discovery Discovery
 	// Conf is the registries.conf to join with; nil for none.
-	Conf *upstream.RegistriesConf
+	Conf *registryrules.Conf
 	// OnChange is called with new rules and what was left out in making them:
 	// once when Run starts (then of Conf alone) and whenever they change.
 	// Calls do not overlap.
-	OnChange func(*upstream.Rules, []upstream.Warning)
+	OnChange func(*registryrules.Rules, []registryrules.Warning)
 	// Interval is how often discovery is asked; default 10 s.
 	Interval time.Duration
-	// EnforceAllowed is upstream.ClusterObjects.EnforceAllowed.
+	// EnforceAllowed is registryrules.ClusterObjects.EnforceAllowed.
 	EnforceAllowed bool
 }
 
@@ -117,10 +117,10 @@ func (w *Watcher) notify() {
 }
 
 // rebuild makes rules of what is known and hands them out if they differ.
-func (w *Watcher) rebuild(last *upstream.Rules) *upstream.Rules {
+func (w *Watcher) rebuild(last *registryrules.Rules) *registryrules.Rules {
 	objects, warnings := w.objects()
 	objects.EnforceAllowed = w.opts.EnforceAllowed
-	rules, more := upstream.NewRules(w.opts.Conf, objects)
+	rules, more := registryrules.New(w.opts.Conf, objects)
 	if last != nil && rules.Equal(last) {
 		return last
 	}

@@ -1,7 +1,6 @@
-package upstream
+package registryrules
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,13 +15,13 @@ import (
 const someID = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 // conf reads a registries.conf out of a text.
-func conf(t testing.TB, text string) *RegistriesConf {
+func conf(t testing.TB, text string) *Conf {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "registries.conf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := ReadRegistriesConf(path)
+	c, err := ReadConf(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +260,7 @@ location = "file.test"
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rules, _ := NewRules(conf(t, tt.conf), tt.objects)
+			rules, _ := New(conf(t, tt.conf), tt.objects)
 			for spec, want := range tt.want {
 				if got := describe(rules.Plan(parse(t, spec))); got != want {
 					t.Errorf("%s:\n got %s\nwant %s", spec, got, want)
@@ -282,7 +281,7 @@ func TestNilRules(t *testing.T) {
 }
 
 func TestBadClusterObjectsAreWarnings(t *testing.T) {
-	_, warnings := NewRules(nil, ClusterObjects{
+	_, warnings := New(nil, ClusterObjects{
 		DigestMirrorSets: []configv1.ImageDigestMirrorSet{idms("d",
 			configv1.ImageDigestMirrors{Source: "https://x.test", Mirrors: []configv1.ImageMirror{"m.test"}},
 			configv1.ImageDigestMirrors{Source: "y.test", Mirrors: []configv1.ImageMirror{"m.test", "*.wild.test"}, MirrorSourcePolicy: "Sometimes"})},
@@ -334,11 +333,11 @@ func TestReadRegistriesConfErrors(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadRegistriesConf(path); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := ReadConf(path); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v does not name the file", name, err)
 		}
 	}
-	if _, err := ReadRegistriesConf(filepath.Join(dir, "absent")); !os.IsNotExist(unwrapAll(err)) {
+	if _, err := ReadConf(filepath.Join(dir, "absent")); !os.IsNotExist(unwrapAll(err)) {
 		t.Errorf("missing file: %v", err)
 	}
 }
@@ -371,101 +370,14 @@ func TestOnlyTheGivenFileIsRead(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := ReadRegistriesConf(path)
+		c, err := ReadConf(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rules, _ := NewRules(c, ClusterObjects{})
+		rules, _ := New(c, ClusterObjects{})
 		if got := describe(rules.Plan(parse(t, "quay.io/a/b:x"))); got != want {
 			t.Errorf("with %q: %s, want %s", text, got, want)
 		}
-	}
-}
-
-func TestMirrorsAreTriedInOrder(t *testing.T) {
-	h, d := realRegistry(t)
-	full, empty, source := serve(t, h), serve(t, http.NotFoundHandler()), serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	c := newTestClient(t)
-	rules, _ := NewRules(conf(t, `
-[[registry]]
-prefix = "quay.test"
-location = "`+source.host+`"
-insecure = true
-[[registry.mirror]]
-location = "`+empty.host+`"
-insecure = true
-[[registry.mirror]]
-location = "`+full.host+`"
-insecure = true
-[[registry]]
-location = "blocked.test"
-blocked = true
-`), ClusterObjects{})
-	c.SetRules(rules)
-	r := openAs(t, c, "quay.test/team/app", false)
-	got, err := r.Manifest(t.Context(), "latest")
-	if err != nil || got.Source != full.host+"/team/app" || got.Digest != d {
-		t.Errorf("got %+v, %v", got.Descriptor, err)
-	}
-	if len(empty.all()) == 0 || len(source.all()) != 0 {
-		t.Errorf("asked: first mirror %v, source %v", empty.lines(), source.lines())
-	}
-	// All fail: the source's reason, the others' texts behind it.
-	_, err = r.Manifest(t.Context(), "gone")
-	e := wantCode(t, err, CodeUnauthorized)
-	if e.Source != source.host+"/team/app" || e.Ref != "quay.test/team/app:gone" {
-		t.Errorf("%+v", e)
-	}
-	for _, part := range []string{"401 Unauthorized", empty.host + "/team/app: ", full.host + "/team/app: "} {
-		if !strings.Contains(e.Text, part) {
-			t.Errorf("%q lacks %q", e.Text, part)
-		}
-	}
-	// Tags are the source's alone.
-	full.reset()
-	_, err = r.Tags(t.Context())
-	wantCode(t, err, CodeUnauthorized)
-	if len(full.all()) != 0 {
-		t.Error("a mirror was asked for tags")
-	}
-	_, err = c.Repository(parse(t, "blocked.test/a/b:x"), false, nil)
-	e = wantCode(t, err, CodeBlocked)
-	if e.Ref != "blocked.test/a/b:x" || e.Text != "registry blocked.test is blocked" {
-		t.Errorf("%+v", e)
-	}
-}
-
-// insecure of a request is for all its sources: sites without access to the source have its
-// tags import from a mirror that speaks plain HTTP.
-func TestInsecureReachesMirrors(t *testing.T) {
-	h, _ := realRegistry(t)
-	mirror, source := serve(t, h), serve(t, h)
-	for name, rules := range map[string]func() (*Rules, []Warning){
-		"registries.conf": func() (*Rules, []Warning) {
-			return NewRules(conf(t, "[[registry]]\nlocation = \""+source.host+"\"\n[[registry.mirror]]\nlocation = \""+mirror.host+"\"\n"), ClusterObjects{})
-		},
-		"ImageTagMirrorSet": func() (*Rules, []Warning) {
-			set := configv1.ImageTagMirrorSet{Spec: configv1.ImageTagMirrorSetSpec{ImageTagMirrors: []configv1.ImageTagMirrors{
-				{Source: source.host, Mirrors: []configv1.ImageMirror{configv1.ImageMirror(mirror.host)}, MirrorSourcePolicy: configv1.NeverContactSource},
-			}}}
-			return NewRules(nil, ClusterObjects{TagMirrorSets: []configv1.ImageTagMirrorSet{set}})
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := newTestClient(t)
-			joined, _ := rules()
-			c.SetRules(joined)
-			got, err := open(t, c, source.host+"/team/app:latest").Manifest(t.Context(), "latest")
-			if err != nil || got.Source != mirror.host+"/team/app" {
-				t.Errorf("an insecure tag: %+v, %v", got.Descriptor, err)
-			}
-			mirror.reset()
-			if _, err := openAs(t, c, source.host+"/team/app:latest", false).Manifest(t.Context(), "latest"); err == nil || len(mirror.all()) != 0 {
-				t.Errorf("a secure tag: %v; mirror asked %v", err, mirror.lines())
-			}
-		})
 	}
 }
 
@@ -483,7 +395,7 @@ func TestUnknownKeysOfRegistriesConf(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadRegistriesConf(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+		if _, err := ReadConf(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with the file and %s", text, err, want)
 		}
 	}

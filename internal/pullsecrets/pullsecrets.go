@@ -1,4 +1,4 @@
-package upstream
+package pullsecrets
 
 import (
 	"encoding/base64"
@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"weir.dev/weir/internal/reference"
 )
 
 // maxMatches is how many credentials a look-up returns: every one of them may
@@ -38,12 +40,12 @@ type NodeCredentials struct {
 	entries []entry
 }
 
-// NewCredentials makes Credentials of pull secrets and, behind them, of the
+// New makes Credentials of pull secrets and, behind them, of the
 // node's own (nil for none). Secrets of types other than
 // kubernetes.io/dockercfg and kubernetes.io/dockerconfigjson are passed over;
 // what is malformed in one is left out with a Warning and takes nothing else
 // with it. Warnings say which secret and what is wrong, never its content.
-func NewCredentials(secrets []corev1.Secret, node *NodeCredentials) (Credentials, []Warning) {
+func New(secrets []corev1.Secret, node *NodeCredentials) (Credentials, []Warning) {
 	ring := &keyring{}
 	var warnings []Warning
 	for i := range secrets {
@@ -65,10 +67,10 @@ func NewCredentials(secrets []corev1.Secret, node *NodeCredentials) (Credentials
 	return ring, warnings
 }
 
-// ReadNodeCredentials reads a config.json as docker and the kubelet write it.
+// ReadNode reads a config.json as docker and the kubelet write it.
 // A file that does not exist holds none. Malformed entries are left out with a
 // Warning; the error is that of a file which cannot be read or is no JSON object.
-func ReadNodeCredentials(path string) (*NodeCredentials, []Warning, error) {
+func ReadNode(path string) (*NodeCredentials, []Warning, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &NodeCredentials{}, nil, nil
@@ -103,7 +105,7 @@ func ReadNodeCredentials(path string) (*NodeCredentials, []Warning, error) {
 // Lookup implements Credentials.
 func (k *keyring) Lookup(host, path string) []Credential {
 	found := matching(k.secrets, host, path)
-	found = distinct(append(found, matching(k.node, host, path)...))
+	found = Distinct(append(found, matching(k.node, host, path)...))
 	return found[:min(len(found), maxMatches)]
 }
 
@@ -122,10 +124,10 @@ func matching(entries []entry, host, path string) []Credential {
 }
 
 func hubAliases(host string) []string {
-	if hubName(host) != dockerHub {
+	if reference.CanonicalHost(host) != reference.DefaultRegistry {
 		return []string{host}
 	}
-	return []string{dockerHub, "index.docker.io", dockerHubContact}
+	return reference.HubHosts()
 }
 
 // sortEntries puts the more specific patterns first: of two that begin alike
@@ -201,7 +203,7 @@ func parseEntries(auths map[string]json.RawMessage) (entries []entry, texts []st
 			continue
 		}
 		// Without content an entry only says that a helper has the credential.
-		if !cred.anonymous() {
+		if !cred.Anonymous() {
 			entries = append(entries, entry{pattern: p, cred: cred})
 		}
 	}

@@ -1,4 +1,4 @@
-package upstream
+package pullsecrets
 
 import (
 	"encoding/base64"
@@ -58,7 +58,7 @@ func TestLookup(t *testing.T) {
 		{"https://index.docker.io/v1/", "quay.io/team/app", ""},
 	}
 	for _, tt := range tests {
-		creds, warnings := NewCredentials([]corev1.Secret{configSecret("s", auths(strings.Fields(tt.keys)...))}, nil)
+		creds, warnings := New([]corev1.Secret{configSecret("s", auths(strings.Fields(tt.keys)...))}, nil)
 		if len(warnings) > 0 {
 			t.Errorf("%s: %v", tt.keys, warnings)
 		}
@@ -84,7 +84,7 @@ func TestSecretForms(t *testing.T) {
 		"registry.test":{"registrytoken":"r"},
 		"helper.test":{}},
 		"credsStore":"desktop"}`)
-	creds, warnings := NewCredentials([]corev1.Secret{dockercfg, opaque, full}, nil)
+	creds, warnings := New([]corev1.Secret{dockercfg, opaque, full}, nil)
 	if len(warnings) > 0 {
 		t.Error(warnings)
 	}
@@ -116,7 +116,7 @@ func TestBadSecretsAreSkippedAndReported(t *testing.T) {
 		configSecret("glob", `{"auths":{"[`+secret+`.io":{"username":"u"}}}`),
 		{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "empty"}, Type: corev1.SecretTypeDockerConfigJson},
 	}
-	creds, warnings := NewCredentials(append(bad, configSecret("ok", auths("ok.test"))), nil)
+	creds, warnings := New(append(bad, configSecret("ok", auths("ok.test"))), nil)
 	var got []string
 	for _, w := range warnings {
 		got = append(got, w.String())
@@ -148,19 +148,19 @@ func TestSecretsWinOverNode(t *testing.T) {
 	if err := os.WriteFile(path, []byte(node), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n, warnings, err := ReadNodeCredentials(path)
+	n, warnings, err := ReadNode(path)
 	if err != nil || len(warnings) != 1 || warnings[0].Origin != "node file "+path {
 		t.Fatalf("%v, %v", warnings, err)
 	}
-	creds, _ := NewCredentials([]corev1.Secret{configSecret("s", auths("quay.io"))}, n)
+	creds, _ := New([]corev1.Secret{configSecret("s", auths("quay.io"))}, n)
 	if got := users(creds.Lookup("quay.io", "team/app")); got != "quay.io node" {
 		t.Error(got)
 	}
-	if n, _, err := ReadNodeCredentials(path + ".absent"); err != nil || len(n.entries) != 0 {
+	if n, _, err := ReadNode(path + ".absent"); err != nil || len(n.entries) != 0 {
 		t.Errorf("missing file: %v", err)
 	}
 	os.WriteFile(path, []byte("nonsense hunter2"), 0o600)
-	if _, _, err := ReadNodeCredentials(path); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), path) {
+	if _, _, err := ReadNode(path); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), path) {
 		t.Errorf("malformed file: %v", err)
 	}
 }
@@ -170,7 +170,7 @@ func TestLookupIsBounded(t *testing.T) {
 	for i := range 50 {
 		keys = append(keys, "quay.io/"+strings.Repeat("a", i))
 	}
-	creds, _ := NewCredentials([]corev1.Secret{configSecret("s", auths(keys...))}, nil)
+	creds, _ := New([]corev1.Secret{configSecret("s", auths(keys...))}, nil)
 	if got := creds.Lookup("quay.io", strings.Repeat("a", 100)); len(got) != maxMatches {
 		t.Errorf("%d credentials", len(got))
 	}

@@ -31,7 +31,7 @@ import (
 
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/reference"
-	"weir.dev/weir/internal/upstream"
+	"weir.dev/weir/internal/registryrules"
 )
 
 const fakeKubeconfig = `apiVersion: v1
@@ -140,12 +140,12 @@ func (b *breakable) cut(broken bool) {
 // results are the rules handed out.
 type results struct {
 	mu       sync.Mutex
-	rules    *upstream.Rules
-	warnings []upstream.Warning
+	rules    *registryrules.Rules
+	warnings []registryrules.Warning
 	calls    int
 }
 
-func (r *results) take(rules *upstream.Rules, warnings []upstream.Warning) {
+func (r *results) take(rules *registryrules.Rules, warnings []registryrules.Warning) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rules, r.warnings = rules, warnings
@@ -350,7 +350,7 @@ func TestUnreachableCluster(t *testing.T) {
 	if err := os.WriteFile(path, []byte("[[registry]]\nlocation = \"q.test\"\ninsecure = true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	conf, err := upstream.ReadRegistriesConf(path)
+	conf, err := registryrules.ReadConf(path)
 	if err != nil {
 		t.Fatal(err)
 	}

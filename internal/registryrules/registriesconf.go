@@ -1,4 +1,4 @@
-package upstream
+package registryrules
 
 import (
 	"fmt"
@@ -10,10 +10,12 @@ import (
 	"github.com/BurntSushi/toml"
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
 	"go.podman.io/image/v5/types"
+
+	"weir.dev/weir/internal/foreigntext"
 )
 
-// RegistriesConf is a containers registries.conf, read and checked. It is immutable.
-type RegistriesConf struct {
+// Conf is a containers registries.conf, read and checked. It is immutable.
+type Conf struct {
 	entries []confEntry
 }
 
@@ -21,14 +23,14 @@ type RegistriesConf struct {
 // cache of the process, which has to be empty for a changed file to be seen.
 var readConf sync.Mutex
 
-// ReadRegistriesConf reads a registries.conf of version 2. Only this file is
+// ReadConf reads a registries.conf of version 2. Only this file is
 // read: neither the host's defaults nor any registries.conf.d. Keys that are
 // unknown, or of version 1, are errors: a mirror that is misspelt is none. Errors
 // name the file.
 //
 // What concerns short names (unqualified-search-registries, aliases) and
 // credential helpers has no meaning here and is ignored.
-func ReadRegistriesConf(path string) (*RegistriesConf, error) {
+func ReadConf(path string) (*Conf, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("registries.conf %s: %w", path, err)
@@ -40,7 +42,7 @@ func ReadRegistriesConf(path string) (*RegistriesConf, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registries.conf %s: %w", path, err)
 	}
-	conf := &RegistriesConf{}
+	conf := &Conf{}
 	for _, reg := range registries {
 		entry, err := newConfEntry(reg)
 		if err != nil {
@@ -51,8 +53,10 @@ func ReadRegistriesConf(path string) (*RegistriesConf, error) {
 	return conf, nil
 }
 
-// maxUnknownKeys is how many unknown keys an error names.
-const maxUnknownKeys = 10
+const (
+	maxUnknownKeys = 10  // unknown keys that an error names
+	maxKey         = 200 // bytes of a key that it shows
+)
 
 // checkKeys refuses keys that the library that reads the file would pass over.
 func checkKeys(path string) error {
@@ -63,9 +67,9 @@ func checkKeys(path string) error {
 	var unknown []string
 	for _, key := range meta.Undecoded() {
 		if key[0] == "registries" {
-			return fmt.Errorf("the key %s is of version 1, which is not read: write [[registry]] tables as in version 2", clean(key.String()))
+			return fmt.Errorf("the key %s is of version 1, which is not read: write [[registry]] tables as in version 2", foreigntext.Clean(key.String(), maxKey))
 		}
-		unknown = append(unknown, clean(key.String()))
+		unknown = append(unknown, foreigntext.Clean(key.String(), maxKey))
 	}
 	if len(unknown) == 0 {
 		return nil

@@ -1,4 +1,4 @@
-package upstream
+package registryrules
 
 import (
 	"errors"
@@ -6,12 +6,8 @@ import (
 	"regexp"
 	"strings"
 
+	"weir.dev/weir/internal/foreigntext"
 	"weir.dev/weir/internal/reference"
-)
-
-const (
-	dockerHub        = "docker.io"
-	dockerHubContact = "registry-1.docker.io"
 )
 
 var (
@@ -19,36 +15,28 @@ var (
 	pathGrammar = regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$`)
 )
 
-// checkRepository says whether host and path can be put into a request.
-func checkRepository(host, path string) error {
+// ValidHost reports whether host[:port] can be put into a request.
+func ValidHost(host string) bool { return hostGrammar.MatchString(host) }
+
+// CheckRepository returns an error unless host[:port] and the repository below it can be put into a
+// request.
+func CheckRepository(host, path string) error {
 	switch {
 	case host == "":
 		return errors.New("registry is missing")
 	case !hostGrammar.MatchString(host):
-		return fmt.Errorf("registry %q is malformed", bounded(host, 100))
+		return fmt.Errorf("registry %q is malformed", foreigntext.Truncate(host, 100))
 	case path == "":
 		return errors.New("repository is missing")
 	case len(path) > 255 || !pathGrammar.MatchString(path):
-		return fmt.Errorf("repository %q is malformed", bounded(path, 100))
+		return fmt.Errorf("repository %q is malformed", foreigntext.Truncate(path, 100))
 	}
 	return nil
 }
 
-// hubName spells hosts alike: in lower case, and Docker Hub by one name.
-func hubName(host string) string {
-	host = strings.ToLower(host)
-	if host == "index.docker.io" || host == dockerHubContact {
-		return dockerHub
-	}
-	return host
-}
-
-// contactHost is the host to connect to.
+// contactHost returns the host to connect to.
 func contactHost(host string) string {
-	if host = hubName(host); host == dockerHub {
-		return dockerHubContact
-	}
-	return host
+	return reference.PullSpec{Registry: reference.CanonicalHost(host)}.ContactHost()
 }
 
 // canonical spells a pull spec the way rules are written: registry and
@@ -56,7 +44,7 @@ func contactHost(host string) string {
 // does not count.
 func canonical(ref reference.PullSpec) string {
 	spec := ref.AsRepository().WithDefaults()
-	full := hubName(spec.Registry) + "/" + spec.RepositoryName()
+	full := reference.CanonicalHost(spec.Registry) + "/" + spec.RepositoryName()
 	switch {
 	case ref.ID != "":
 		return full + "@" + ref.ID
@@ -77,12 +65,12 @@ func sourceAt(full string, insecure bool) (Source, error) {
 		rest = strings.TrimPrefix(rest, ":")
 	}
 	host, path, _ := strings.Cut(repo, "/")
-	host = hubName(host)
-	if host == dockerHub && path != "" && !strings.Contains(path, "/") {
+	host = reference.CanonicalHost(host)
+	if host == reference.DefaultRegistry && path != "" && !strings.Contains(path, "/") {
 		path = "library/" + path
 	}
 	s := Source{Host: contactHost(host), CredentialHost: host, Path: path, Reference: rest, Insecure: insecure}
-	return s, checkRepository(host, path)
+	return s, CheckRepository(host, path)
 }
 
 // matchScope returns the beginning of a reference that a scope covers, "" when
@@ -178,35 +166,27 @@ func longest[E any](entries []E, scope func(*E) string, full string) (*E, string
 func cleanScope(s string, wildcard bool) (string, error) {
 	s = strings.TrimRight(strings.TrimSpace(s), "/")
 	if strings.Contains(s, "://") {
-		return "", fmt.Errorf("%q: URI schemes are not supported", bounded(s, 100))
+		return "", fmt.Errorf("%q: URI schemes are not supported", foreigntext.Truncate(s, 100))
 	}
 	if rest, ok := strings.CutPrefix(s, "*."); ok {
 		if !wildcard {
-			return "", fmt.Errorf("%q: a wildcard is not allowed here", bounded(s, 100))
+			return "", fmt.Errorf("%q: a wildcard is not allowed here", foreigntext.Truncate(s, 100))
 		}
 		if !hostGrammar.MatchString(rest) {
-			return "", fmt.Errorf("%q: a wildcard must read *.host", bounded(s, 100))
+			return "", fmt.Errorf("%q: a wildcard must read *.host", foreigntext.Truncate(s, 100))
 		}
 		return strings.ToLower(s), nil
 	}
 	host, path, hasPath := strings.Cut(s, "/")
 	if !hostGrammar.MatchString(host) {
-		return "", fmt.Errorf("%q: not host[:port][/path]", bounded(s, 100))
+		return "", fmt.Errorf("%q: not host[:port][/path]", foreigntext.Truncate(s, 100))
 	}
-	host = hubName(host)
+	host = reference.CanonicalHost(host)
 	if !hasPath {
 		return host, nil
 	}
 	if !pathGrammar.MatchString(repositoryOf("/" + path)[1:]) {
-		return "", fmt.Errorf("%q: not host[:port][/path]", bounded(s, 100))
+		return "", fmt.Errorf("%q: not host[:port][/path]", foreigntext.Truncate(s, 100))
 	}
 	return host + "/" + path, nil
-}
-
-// bounded cuts a text that came from outside.
-func bounded(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
 }
