@@ -11,6 +11,9 @@ weir=weir.dev/weir/internal/weirapi/v1alpha1
 meta=k8s.io/apimachinery/pkg/apis/meta/v1
 runtime=k8s.io/apimachinery/pkg/runtime
 version=k8s.io/apimachinery/pkg/version
+resource=k8s.io/apimachinery/pkg/api/resource
+intstr=k8s.io/apimachinery/pkg/util/intstr
+core=k8s.io/api/core/v1
 
 # The generator is not a dependency of ours, so it is asked for by the version of kube-openapi
 # that go.mod has: that keeps the generated calls and the library they call in step.
@@ -24,8 +27,11 @@ go run "${generator}" \
   --go-header-file /dev/null \
   --report-filename /dev/null \
   "${image}" "${weir}" "${meta}" "${runtime}" "${version}" \
-  k8s.io/api/core/v1 \
-  k8s.io/apimachinery/pkg/api/resource \
-  k8s.io/apimachinery/pkg/util/intstr
+  "${core}" "${resource}" "${intstr}"
 
-go run ./hack/trimopenapi "${out}/${file}" "${image}" "${weir}" "${meta}" "${runtime}" "${version}"
+# Weir's own code adds what libraries ship: definitions of Kubernetes' machinery, and the
+# descriptions of types that have SwaggerDoc methods.
+go run ./hack/trimopenapi \
+  -elsewhere "${meta},${runtime},${version},${resource},${intstr}" \
+  -described "${image},${core}" \
+  "${out}/${file}" "${image}" "${weir}"

@@ -1,15 +1,17 @@
-// Command trimopenapi drops the definitions that nothing reaches from a file written by
-// openapi-gen. The generator takes whole packages; of k8s.io/api/core/v1 the image API needs
-// five types out of two hundred, and the rest would cost each build seconds.
+// Command trimopenapi reduces a file written by openapi-gen to what no library ships.
 //
-//	trimopenapi FILE ROOT...
+//	trimopenapi [-elsewhere PATHS] [-described PATHS] FILE ROOT...
 //
-// FILE is rewritten. Each ROOT is an import path whose types are all kept; of other packages
-// the types stay that a kept one refers to.
+// FILE is rewritten. Each ROOT is an import path whose types are all kept; of other packages the
+// types stay that a kept one refers to: of k8s.io/api/core/v1 the image API needs three types out of
+// two hundred. Types of the packages -elsewhere are dropped, because a library has their
+// definitions. Types of the packages -described lose their descriptions, which their SwaggerDoc
+// methods return. Both are lists of import paths, separated by commas.
 package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/format"
@@ -21,23 +23,34 @@ import (
 	"strings"
 )
 
+// options select what stays in the file.
+type options struct {
+	roots     []string // import paths
+	elsewhere []string
+	described []string
+}
+
 func main() {
-	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: trimopenapi FILE ROOT...")
+	elsewhere := flag.String("elsewhere", "", "packages whose definitions a library has")
+	described := flag.String("described", "", "packages whose types have SwaggerDoc methods")
+	flag.Parse()
+	if flag.NArg() < 2 {
+		fmt.Fprintln(os.Stderr, "usage: trimopenapi [-elsewhere PATHS] [-described PATHS] FILE ROOT...")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2:]); err != nil {
+	o := options{roots: flag.Args()[1:], elsewhere: strings.Split(*elsewhere, ","), described: strings.Split(*described, ",")}
+	if err := run(flag.Arg(0), o); err != nil {
 		fmt.Fprintln(os.Stderr, "trimopenapi:", err)
 		os.Exit(1)
 	}
 }
 
-func run(path string, roots []string) error {
+func run(path string, o options) error {
 	source, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	trimmed, err := trim(source, roots)
+	trimmed, err := trim(source, o)
 	if err != nil {
 		return fmt.Errorf("trimming %s: %w", path, err)
 	}
@@ -60,7 +73,7 @@ type generated struct {
 	definitions map[string]*definition
 }
 
-func trim(source []byte, roots []string) ([]byte, error) {
+func trim(source []byte, o options) ([]byte, error) {
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "", source, parser.ParseComments)
 	if err != nil {
@@ -68,11 +81,11 @@ func trim(source []byte, roots []string) ([]byte, error) {
 	}
 	g := &generated{file: file, fset: fset, source: source, definitions: map[string]*definition{}}
 	g.collect()
-	keep := g.reachable(g.aliases(roots))
+	keep := g.reachable(g.aliases(o.roots), g.aliases(o.elsewhere))
 	if len(keep) == 0 {
-		return nil, fmt.Errorf("no type of %v found", roots)
+		return nil, fmt.Errorf("no type of %v found", o.roots)
 	}
-	return g.without(keep)
+	return g.without(keep, g.aliases(o.described))
 }
 
 // collect reads the definitions: which function makes each and what that function refers to.
@@ -147,12 +160,12 @@ func (g *generated) aliases(paths []string) []string {
 	return names
 }
 
-func (g *generated) reachable(rootAliases []string) map[string]bool {
+func (g *generated) reachable(roots, elsewhere []string) map[string]bool {
 	keep := map[string]bool{}
 	var visit func(string)
 	visit = func(model string) {
 		d := g.definitions[model]
-		if d == nil || keep[model] {
+		if d == nil || keep[model] || slices.Contains(elsewhere, d.pkg) {
 			return
 		}
 		keep[model] = true
@@ -161,20 +174,24 @@ func (g *generated) reachable(rootAliases []string) map[string]bool {
 		}
 	}
 	for model, d := range g.definitions {
-		if slices.Contains(rootAliases, d.pkg) {
+		if slices.Contains(roots, d.pkg) {
 			visit(model)
 		}
 	}
 	return keep
 }
 
-// without cuts the text of everything that is not kept, then of imports left unused.
-func (g *generated) without(keep map[string]bool) ([]byte, error) {
+// without cuts the text of everything that is not kept, of descriptions, and of imports left unused.
+func (g *generated) without(keep map[string]bool, described []string) ([]byte, error) {
 	var cuts [][2]int
 	used := map[string]bool{"common": true, "spec": true}
 	for model, d := range g.definitions {
 		if keep[model] {
 			used[d.pkg] = true
+			g.use(d, used)
+			if slices.Contains(described, d.pkg) {
+				cuts = append(cuts, g.descriptions(d.body)...)
+			}
 			continue
 		}
 		cuts = append(cuts, g.line(d.entry))
@@ -194,6 +211,32 @@ func (g *generated) without(keep map[string]bool) ([]byte, error) {
 	}
 	out.Write(g.source[at:])
 	return format.Source(squeeze(out.Bytes()))
+}
+
+// use marks the packages of the models that a definition refers to.
+func (g *generated) use(d *definition, used map[string]bool) {
+	for _, model := range d.refers {
+		if of := g.definitions[model]; of != nil {
+			used[of.pkg] = true
+		}
+	}
+}
+
+// descriptions returns the spans of the lines that hold a description.
+func (g *generated) descriptions(n ast.Node) [][2]int {
+	var spans [][2]int
+	ast.Inspect(n, func(n ast.Node) bool {
+		field, ok := n.(*ast.KeyValueExpr)
+		if !ok {
+			return true
+		}
+		if key, ok := field.Key.(*ast.Ident); ok && key.Name == "Description" {
+			spans = append(spans, g.line(field))
+			return false
+		}
+		return true
+	})
+	return spans
 }
 
 // line returns the span of the whole lines that n stands on.

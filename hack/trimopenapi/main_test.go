@@ -47,7 +47,7 @@ func schema_Thing(ref common.ReferenceCallback) common.OpenAPIDefinition {
 `
 
 func TestTrimKeepsWhatRootsReach(t *testing.T) {
-	trimmed, err := trim([]byte(untrimmed), []string{"example.com/api/v1"})
+	trimmed, err := trim([]byte(untrimmed), options{roots: []string{"example.com/api/v1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +62,27 @@ func TestTrimKeepsWhatRootsReach(t *testing.T) {
 			t.Errorf("%s is still there", dropped)
 		}
 	}
-	again, err := trim(trimmed, []string{"example.com/api/v1"})
+	again, err := trim(trimmed, options{roots: []string{"example.com/api/v1"}})
 	if err != nil || string(again) != text {
 		t.Errorf("trimming twice differs, error %v:\n%s", err, again)
 	}
 }
 
 func TestTrimNeedsARoot(t *testing.T) {
-	if _, err := trim([]byte(untrimmed), []string{"example.com/nothing"}); err == nil {
+	if _, err := trim([]byte(untrimmed), options{roots: []string{"example.com/nothing"}}); err == nil {
 		t.Error("an empty result was no error")
+	}
+}
+
+func TestTrimDropsWhatLibrariesShip(t *testing.T) {
+	source := strings.Replace(untrimmed, "Dependencies: []string{corev1.Next", "Schema: spec.Schema{SchemaProps: spec.SchemaProps{\nDescription: `text`,\nType: []string{`object`},\n}}, Dependencies: []string{corev1.Next", 1)
+	trimmed, err := trim([]byte(source), options{
+		roots: []string{"example.com/api/v1", "example.com/other"}, elsewhere: []string{"example.com/other"}, described: []string{"example.com/core/v1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(trimmed); strings.Contains(text, "Thing") || strings.Contains(text, "Description") || !strings.Contains(text, "`object`") {
+		t.Errorf("got:\n%s", text)
 	}
 }

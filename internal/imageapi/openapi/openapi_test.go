@@ -37,7 +37,7 @@ func modelName(t *testing.T, obj any) string {
 }
 
 func TestEveryKindIsDefined(t *testing.T) {
-	definitions := GetOpenAPIDefinitions(reference)
+	definitions := Definitions(reference)
 	scheme, _ := imageapi.NewScheme("")
 	for gvk, goType := range scheme.AllKnownTypes() {
 		if gvk.Group != imagev1.GroupName || !strings.HasPrefix(goType.PkgPath(), "github.com/openshift/api") {
@@ -56,37 +56,54 @@ func TestEveryKindIsDefined(t *testing.T) {
 }
 
 func TestReferencesResolve(t *testing.T) {
-	var asked []string
-	definitions := GetOpenAPIDefinitions(func(name string) spec.Ref {
-		asked = append(asked, name)
-		return reference(name)
-	})
+	definitions, references := Definitions(reference), 0
 	for _, definition := range definitions {
-		asked = append(asked, definition.Dependencies...)
-	}
-	if len(asked) < 100 {
-		t.Fatalf("only %d references", len(asked))
-	}
-	for _, name := range asked {
-		if _, found := definitions[name]; !found {
-			t.Errorf("%s is referred to, not defined", name)
+		for _, name := range definition.Dependencies {
+			references++
+			if _, found := definitions[name]; !found {
+				t.Errorf("%s is referred to, not defined", name)
+			}
+			if strings.Contains(name, "/") {
+				t.Errorf("%s is a Go path, not a model name", name)
+			}
 		}
-		if strings.Contains(name, "/") {
-			t.Errorf("%s is a Go path, not a model name", name)
-		}
+	}
+	if references < 100 {
+		t.Errorf("only %d references", references)
 	}
 }
 
 func TestOnlyWhatIsReachedIsDefined(t *testing.T) {
-	var core []string
-	for name := range GetOpenAPIDefinitions(reference) {
-		if rest, found := strings.CutPrefix(name, "io.k8s.api.core.v1."); found {
-			core = append(core, rest)
+	var others []string
+	for name := range Definitions(reference) {
+		ours := strings.HasPrefix(name, "com.github.openshift.api.image.v1.") || strings.HasPrefix(name, "dev.weir.")
+		if !ours && !strings.HasPrefix(name, machineryPrefix) {
+			others = append(others, name)
 		}
 	}
-	slices.Sort(core)
-	if diff := cmp.Diff([]string{"LocalObjectReference", "ObjectReference", "Secret"}, core); diff != "" {
-		t.Errorf("definitions of core/v1 (-want +got):\n%s", diff)
+	slices.Sort(others)
+	want := []string{"io.k8s.api.core.v1.LocalObjectReference", "io.k8s.api.core.v1.ObjectReference", "io.k8s.api.core.v1.Secret"}
+	if diff := cmp.Diff(want, others); diff != "" {
+		t.Errorf("definitions of other groups (-want +got):\n%s", diff)
+	}
+}
+
+// Every type and field that clients can explain has a description, also where a type is made of
+// another or embeds one.
+func TestDescriptions(t *testing.T) {
+	definitions := Definitions(reference)
+	for model, fields := range map[string][]string{
+		"Image": {"kind", "apiVersion", "metadata", "dockerImageLayers"}, "SecretList": {"kind", "items"}, "SignatureIssuer": {"commonName", "organization"},
+	} {
+		d := definitions["com.github.openshift.api.image.v1."+model]
+		if d.Schema.Description == "" {
+			t.Errorf("%s has no description", model)
+		}
+		for _, field := range fields {
+			if d.Schema.Properties[field].Description == "" {
+				t.Errorf("%s.%s has no description", model, field)
+			}
+		}
 	}
 }
 
@@ -95,7 +112,7 @@ func build(t *testing.T, kinds ...any) map[string]*spec.Schema {
 	t.Helper()
 	namer := endpointsopenapi.NewDefinitionNamer(imageapi.NewPublishedScheme())
 	config := &common.OpenAPIV3Config{
-		GetDefinitions:    GetOpenAPIDefinitions,
+		GetDefinitions:    Definitions,
 		GetDefinitionName: namer.GetDefinitionName,
 		Info:              &spec.Info{},
 	}
