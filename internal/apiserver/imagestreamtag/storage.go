@@ -7,10 +7,7 @@ import (
 
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/registry/rest"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"weir.dev/weir/internal/apiserver/image"
@@ -23,131 +20,36 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// REST serves imagestreamtags.
-type REST struct {
-	rest.TableConvertor
-	streams *imagestream.Registry
-	images  *image.Registry
-	writer  tagview.Writer[*imagev1.ImageStreamTag]
-}
+// REST is the storage of imagestreamtags.
+type REST = tagview.REST[*imagev1.ImageStreamTag]
 
-var (
-	_ rest.Getter               = (*REST)(nil)
-	_ rest.Lister               = (*REST)(nil)
-	_ rest.Creater              = (*REST)(nil)
-	_ rest.Updater              = (*REST)(nil)
-	_ rest.Patcher              = (*REST)(nil)
-	_ rest.GracefulDeleter      = (*REST)(nil)
-	_ rest.Scoper               = (*REST)(nil)
-	_ rest.ShortNamesProvider   = (*REST)(nil)
-	_ rest.SingularNameProvider = (*REST)(nil)
-	_ rest.TableConvertor       = (*REST)(nil)
-)
-
-// NewREST makes the storage. allowed is the list of registries that tags may name.
+// NewREST returns the storage. allowed has the registries that tags may name.
 func NewREST(scheme *runtime.Scheme, streams *imagestream.Registry, images *image.Registry, allowed validation.RegistryAllower) *REST {
-	return &REST{
-		TableConvertor: table.ImageStreamTags(),
-		streams:        streams,
-		images:         images,
-		writer: tagview.Writer[*imagev1.ImageStreamTag]{
-			Streams:  streams,
-			Resource: imageapi.Resource(imageapi.ImageStreamTags),
-			Taken:    imageapi.Resource(imageapi.SingularImageStreamTag),
-			Strategy: newStrategy(scheme, allowed),
-			View:     func(s *imagev1.ImageStream, tag string) *imagev1.ImageStreamTag { return view(s, tag, nil) },
-			SpecTag:  func(t *imagev1.ImageStreamTag) *imagev1.TagReference { return t.Tag },
-			Fields:   tagview.Fields{Spec: fieldpath.MakePathOrDie("tag"), Annotations: fieldpath.MakePathOrDie("metadata", "annotations")},
-			Put:      put,
-		},
-	}
+	return tagview.NewREST(tagview.Kind[*imagev1.ImageStreamTag]{
+		Resource:  imageapi.Resource(imageapi.ImageStreamTags),
+		Taken:     imageapi.Resource(imageapi.SingularImageStreamTag),
+		Singular:  imageapi.SingularImageStreamTag,
+		ShortName: "istag",
+		Table:     table.ImageStreamTags(),
+		Strategy:  newStrategy(scheme, allowed),
+		New:       func() *imagev1.ImageStreamTag { return &imagev1.ImageStreamTag{} },
+		NewList:   func() runtime.Object { return &imagev1.ImageStreamTagList{} },
+		View:      view,
+		Shown:     shown,
+		Listed:    withImage,
+		List:      listOf,
+		SpecTag:   func(t *imagev1.ImageStreamTag) *imagev1.TagReference { return t.Tag },
+		Fields:    tagview.Fields{Spec: fieldpath.MakePathOrDie("tag"), Annotations: fieldpath.MakePathOrDie("metadata", "annotations")},
+		Put:       put,
+	}, streams, images)
 }
 
-// New implements rest.Storage.
-func (*REST) New() runtime.Object { return &imagev1.ImageStreamTag{} }
-
-// NewList implements rest.Lister.
-func (*REST) NewList() runtime.Object { return &imagev1.ImageStreamTagList{} }
-
-// Destroy has nothing to release.
-func (*REST) Destroy() {}
-
-// NamespaceScoped implements rest.Scoper.
-func (*REST) NamespaceScoped() bool { return true }
-
-// ShortNames are what kubectl takes for the resource's name.
-func (*REST) ShortNames() []string { return []string{"istag"} }
-
-// GetSingularName implements rest.SingularNameProvider.
-func (*REST) GetSingularName() string { return imageapi.SingularImageStreamTag }
-
-// Get returns a tag that points to an Image; one that points to none, be it not
-// imported yet or a mere reference, is not found.
-func (r *REST) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
-	streamName, tag, err := reference.SplitStreamTag(name)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
-	}
-	s, err := r.streams.Get(ctx, streamName)
-	if err != nil {
-		return nil, err
-	}
+// shown returns the Image of a tag. A tag without one, be it not imported yet or a mere reference,
+// is not found.
+func shown(ctx context.Context, images *image.Registry, s *imagev1.ImageStream, tag string) (*imagev1.Image, error) {
 	head := stream.LatestEvent(s, tag)
 	if head == nil || head.Image == "" {
-		return nil, apierrors.NewNotFound(imageapi.Resource(imageapi.ImageStreamTags), name)
+		return nil, apierrors.NewNotFound(imageapi.Resource(imageapi.ImageStreamTags), reference.JoinStreamTag(s.Name, tag))
 	}
-	img, err := r.images.Seen(ctx, s, head.Image)
-	if err != nil {
-		return nil, err
-	}
-	return view(s, tag, img), nil
-}
-
-// List returns the tags that point to an image, each with no more of it than its
-// name and where to pull it from.
-func (r *REST) List(ctx context.Context, options *metainternalversion.ListOptions) (runtime.Object, error) {
-	tags, meta, err := tagview.List(ctx, r.streams.List, withImage, options)
-	if err != nil {
-		return nil, err
-	}
-	return listOf(tags, meta), nil
-}
-
-// Create adds a tag to the spec of a stream, which is made if there is none.
-func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, options *metav1.CreateOptions) (runtime.Object, error) {
-	s, tag, err := r.writer.Create(ctx, obj, validate, options)
-	if err != nil {
-		return nil, err
-	}
-	return r.answer(ctx, s, tag)
-}
-
-// Update changes the spec tag of a stream, or adds it; the stream is made if there
-// is none.
-func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, update rest.ValidateObjectUpdateFunc, _ bool, options *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	request := tagview.Request{Info: info, Create: create, Update: update}
-	s, tag, created, err := r.writer.Update(ctx, name, request, options)
-	if err != nil {
-		return nil, false, err
-	}
-	obj, err := r.answer(ctx, s, tag)
-	return obj, created, err
-}
-
-// answer is what a write answers with: the tag, whether or not it points to an
-// image yet.
-func (r *REST) answer(ctx context.Context, s *imagev1.ImageStream, tag string) (runtime.Object, error) {
-	img, err := tagview.FindImage(ctx, r.images, s, stream.LatestEvent(s, tag))
-	if err != nil {
-		return nil, err
-	}
-	return view(s, tag, img), nil
-}
-
-// Delete takes a tag from spec and status of its stream.
-func (r *REST) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, options *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	if err := r.writer.Delete(ctx, name, validate, options); err != nil {
-		return nil, false, err
-	}
-	return &metav1.Status{Status: metav1.StatusSuccess}, true, nil
+	return images.Seen(ctx, s, head.Image)
 }

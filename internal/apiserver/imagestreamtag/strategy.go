@@ -8,32 +8,21 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/storage/names"
 
 	"weir.dev/weir/internal/apiserver/tagview"
 	"weir.dev/weir/internal/imageapi/validation"
 )
 
-// strategy is what becomes of an ImageStreamTag before it takes effect.
+// strategy completes and validates an ImageStreamTag.
 type strategy struct {
-	runtime.ObjectTyper
-	names.NameGenerator
+	tagview.Defaults
 	allowed validation.RegistryAllower
 }
 
 var _ tagview.Strategy = strategy{}
 
 func newStrategy(scheme *runtime.Scheme, allowed validation.RegistryAllower) strategy {
-	return strategy{ObjectTyper: scheme, NameGenerator: names.SimpleNameGenerator, allowed: allowed}
-}
-
-func (strategy) NamespaceScoped() bool                                     { return true }
-func (strategy) AllowCreateOnUpdate(context.Context) bool                  { return true }
-func (strategy) AllowUnconditionalUpdate(context.Context) bool             { return true }
-func (strategy) Canonicalize(runtime.Object)                               {}
-func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
-func (strategy) WarningsOnUpdate(context.Context, runtime.Object, runtime.Object) []string {
-	return nil
+	return strategy{Defaults: tagview.NewDefaults(scheme), allowed: allowed}
 }
 
 // PrepareForCreate names the spec tag, and drops what only the server knows.

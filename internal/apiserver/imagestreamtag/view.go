@@ -8,6 +8,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"weir.dev/weir/internal/apiserver/tagview"
 	"weir.dev/weir/internal/reference"
@@ -68,7 +69,7 @@ func withImage(s *imagev1.ImageStream) []string {
 }
 
 // listOf is a list of tags without their images.
-func listOf(tags []tagview.Tag, meta metav1.ListMeta) *imagev1.ImageStreamTagList {
+func listOf(tags []tagview.Tag, meta metav1.ListMeta) runtime.Object {
 	list := &imagev1.ImageStreamTagList{ListMeta: meta, Items: make([]imagev1.ImageStreamTag, len(tags))}
 	for i, tag := range tags {
 		fill(&list.Items[i], tag.Stream, tag.Name, nil)

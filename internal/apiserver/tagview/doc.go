@@ -2,6 +2,7 @@
 // show the tags of image streams, one object for each, and both are written by
 // changing the stream. How a tag looks in each of them is theirs.
 //
+//	rest.go      the REST storage of a Kind; strategy.go: the shared part of its Strategy
 //	list.go      lists in pages that are counted in tags, over lists of streams
 //	position.go  where a page ended: the continue token
 //	selection.go field selectors on names of tags

@@ -18,27 +18,27 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Request is what the server hands to an update.
-type Request struct {
-	// Info makes the wanted object from the one that is there.
-	Info rest.UpdatedObjectInfo
-	// Create and Update are admission; Create also asks for the right to create.
-	Create rest.ValidateObjectFunc
-	Update rest.ValidateObjectUpdateFunc
+// request holds the functions that the API server passes to an update.
+type request struct {
+	// info returns the updated object for the stored one.
+	info rest.UpdatedObjectInfo
+	// create and update are admission; create also requires the right to create.
+	create rest.ValidateObjectFunc
+	update rest.ValidateObjectUpdateFunc
 }
 
-// Update changes a tag, or makes it, and its stream too. It returns the stream, the
+// update changes a tag, or makes it, and its stream too. It returns the stream, the
 // name of the tag in it, and whether the tag is new to spec.
 //
 // The object that a patch is applied to is made anew from the stream whenever
 // another writer was faster, so a patch never brings back what it did not name.
-func (w Writer[T]) Update(ctx context.Context, name string, r Request, options *metav1.UpdateOptions) (s *imagev1.ImageStream, tag string, newTag bool, err error) {
+func (w writer[T]) update(ctx context.Context, name string, r request, options *metav1.UpdateOptions) (s *imagev1.ImageStream, tag string, newTag bool, err error) {
 	streamName, tag, err := reference.SplitStreamTag(name)
 	if err != nil {
 		return nil, "", false, apierrors.NewBadRequest(err.Error())
 	}
 	write := imagestream.Write{CreateMissing: true, DryRun: options.DryRun}
-	s, created, err := w.Streams.Apply(ctx, streamName, write, func(s *imagev1.ImageStream, existing bool) error {
+	s, created, err := w.streams.Apply(ctx, streamName, write, func(s *imagev1.ImageStream, existing bool) error {
 		t, managers, err := w.wanted(ctx, r, s, existing, tag)
 		if err != nil {
 			return err
@@ -61,17 +61,17 @@ func (w Writer[T]) Update(ctx context.Context, name string, r Request, options *
 
 // wanted is what a request makes of a tag as it is in s: completed, validated and
 // admitted. After an apply, managers are the managedFields of the view.
-func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream, existing bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
+func (w writer[T]) wanted(ctx context.Context, r request, s *imagev1.ImageStream, existing bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
 	var none T
-	old := w.View(s, tag)
+	old := w.View(s, tag, nil)
 	if !existing {
 		rest.FillObjectMetaSystemFields(old)
 	}
 	fresh := stream.SpecTag(s, tag) == nil && stream.StatusTag(s, tag) == nil
-	if err := w.checkUID(r.Info.Preconditions(), s, old.GetName()); err != nil {
+	if err := w.checkUID(r.info.Preconditions(), s, old.GetName()); err != nil {
 		return none, nil, err
 	}
-	t, managers, err = w.askManaged(ctx, r.Info, s, old, fresh, tag)
+	t, managers, err = w.askManaged(ctx, r.info, s, old, fresh, tag)
 	if err != nil {
 		return none, nil, err
 	}
@@ -87,16 +87,16 @@ func (w Writer[T]) wanted(ctx context.Context, r Request, s *imagev1.ImageStream
 	case err != nil:
 		return none, nil, err
 	case fresh:
-		return t, managers, admit(ctx, r.Create, t)
-	case r.Update == nil:
+		return t, managers, admit(ctx, r.create, t)
+	case r.update == nil:
 		return t, managers, nil
 	}
-	return t, managers, r.Update(ctx, t.DeepCopyObject(), old.DeepCopyObject())
+	return t, managers, r.update(ctx, t.DeepCopyObject(), old.DeepCopyObject())
 }
 
 // askManaged is ask with the managedFields of the tag, which are in neither object afterwards.
 // managers is nil if the request is no apply.
-func (w Writer[T]) askManaged(ctx context.Context, info rest.UpdatedObjectInfo, s *imagev1.ImageStream, old T, fresh bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
+func (w writer[T]) askManaged(ctx context.Context, info rest.UpdatedObjectInfo, s *imagev1.ImageStream, old T, fresh bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
 	var before []metav1.ManagedFieldsEntry
 	if !fresh {
 		if before, err = w.Fields.viewManagers(s, tag); err != nil {
@@ -108,8 +108,8 @@ func (w Writer[T]) askManaged(ctx context.Context, info rest.UpdatedObjectInfo, 
 		return t, nil, err
 	}
 	// A PUT can bring managedFields that were read from the stream.
-	request, ok := apirequest.RequestInfoFrom(ctx)
-	if ok && request.Verb == "patch" && applied(t.GetManagedFields(), before) {
+	about, ok := apirequest.RequestInfoFrom(ctx)
+	if ok && about.Verb == "patch" && applied(t.GetManagedFields(), before) {
 		managers = t.GetManagedFields()
 	}
 	old.SetManagedFields(nil)
@@ -121,7 +121,7 @@ func (w Writer[T]) askManaged(ctx context.Context, info rest.UpdatedObjectInfo, 
 // nothing, which is an object without uid: then a PUT, or an apply, creates, and is
 // admitted as such. Other patches want something to be applied to, and get the
 // empty view.
-func (w Writer[T]) ask(ctx context.Context, info rest.UpdatedObjectInfo, old T, fresh bool) (T, error) {
+func (w writer[T]) ask(ctx context.Context, info rest.UpdatedObjectInfo, old T, fresh bool) (T, error) {
 	if fresh {
 		nothing := old.DeepCopyObject().(T)
 		nothing.SetUID("")
@@ -147,7 +147,7 @@ var errModified = errors.New("the object has been modified; please apply your ch
 
 // checkVersion compares the resourceVersion that an update is based on with that of
 // the stream. Without one, it is based on whatever there is.
-func (w Writer[T]) checkVersion(t T, s *imagev1.ImageStream, existing bool) error {
+func (w writer[T]) checkVersion(t T, s *imagev1.ImageStream, existing bool) error {
 	switch version := t.GetResourceVersion(); {
 	case version == "" || version == "0":
 		t.SetResourceVersion(s.ResourceVersion)
@@ -162,7 +162,7 @@ func (w Writer[T]) checkVersion(t T, s *imagev1.ImageStream, existing bool) erro
 
 // checkUID compares the uid that a write is meant for with that of the stream,
 // which all its tags share.
-func (w Writer[T]) checkUID(conditions *metav1.Preconditions, s *imagev1.ImageStream, name string) error {
+func (w writer[T]) checkUID(conditions *metav1.Preconditions, s *imagev1.ImageStream, name string) error {
 	if conditions == nil || conditions.UID == nil || *conditions.UID == s.UID {
 		return nil
 	}
