@@ -41,7 +41,7 @@ Any number of processes can run: one of them, which holds the Lease, works.`,
 				}
 				election.Identity = name + "_" + uuid.NewString()
 				m, err := manager.New(hostclient.For(r.host, "controllers"), manager.Options{
-					Controllers: controllers, Import: r.config.ImportControllerOptions(), Schedule: r.config.ScheduleOptions(), Election: election,
+					Controllers: controllers, Import: r.config.Imports.Controller, Schedule: r.config.ScheduleOptions(), Election: election,
 				})
 				if err != nil {
 					return err

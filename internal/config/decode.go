@@ -108,9 +108,30 @@ func (d *decoder) mapping(path *field.Path, n *yaml.Node, into reflect.Value) {
 	}
 }
 
+// noSetting is about a limit of earlier versions that no installation had a reason to change.
+const noSetting = "it is a constant now; delete it"
+
 // removed are the settings of earlier versions, with what to do.
 var removed = map[string]string{
-	"imports.retry.maxRetryAfter": "it was removed and has no effect; delete it. imports.hosts.maxPause bounds the pauses that registries ask for",
+	"imports.retry.maxRetryAfter":     "it was removed and has no effect; delete it. imports.hosts.maxPause bounds the pauses that registries ask for",
+	"imports.hosts.minRate":           noSetting,
+	"imports.hosts.maxRate":           noSetting,
+	"imports.hosts.recoverPerSecond":  noSetting,
+	"imports.hosts.retryBase":         noSetting,
+	"imports.hosts.remembered":        noSetting,
+	"imports.timeouts.ping":           noSetting,
+	"imports.timeouts.tlsHandshake":   noSetting,
+	"imports.timeouts.idleConnection": noSetting,
+	"imports.timeouts.session":        noSetting,
+	"imports.limits.tagSize":          noSetting,
+	"imports.limits.listDepth":        noSetting,
+	"imports.limits.tagListPages":     noSetting,
+	"imports.limits.tagListPageSize":  noSetting,
+	"imports.limits.tokenSize":        noSetting,
+	"imports.limits.errorSize":        noSetting,
+	"imports.limits.headerSize":       noSetting,
+	"imports.limits.redirects":        noSetting,
+	"imports.limits.sessions":         noSetting,
 }
 
 // whyUnknown is the text about a field that its mapping does not have, with what to do.
@@ -197,17 +218,20 @@ func (d *decoder) line(path string) int {
 	}
 }
 
-// fieldsOf are the fields of a struct by their names in the file. Embedded structs
-// add theirs.
+// fieldsOf returns the fields of a struct by their names in the file. Inlined structs add theirs;
+// a field with the name "-" is no setting.
 func fieldsOf(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if name == "" {
+		f := v.Type().Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !f.IsExported():
+		case name == "" && options == "inline":
 			maps.Copy(fields, fieldsOf(v.Field(i)))
-			continue
+		default:
+			fields[name] = v.Field(i)
 		}
-		fields[name] = v.Field(i)
 	}
 	return fields
 }

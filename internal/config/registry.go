@@ -8,9 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"weir.dev/weir/internal/settings"
 )
 
 // Values of ManifestsConfiguration.Sparse.
@@ -80,7 +81,7 @@ type StorageConfiguration struct {
 	// Reserve is what is kept free on the disk of a filesystem driver: with less, uploads are
 	// refused and what passes through is not kept. Default 0: 5 % of the disk, at most 1Gi,
 	// and on the disk of the embedded etcd at least twice its reserve.
-	Reserve resource.Quantity `json:"reserve"`
+	Reserve settings.Size `json:"reserve"`
 	// Scrub is about the verification of stored blobs in the background.
 	Scrub ScrubConfiguration `json:"scrub"`
 }
@@ -91,7 +92,7 @@ type ScrubConfiguration struct {
 	// alone, which verify by themselves. Default Auto.
 	Mode string `json:"mode"`
 	// BytesPerSecond bounds how fast blobs are read for that. Default 8Mi.
-	BytesPerSecond resource.Quantity `json:"bytesPerSecond"`
+	BytesPerSecond settings.Size `json:"bytesPerSecond"`
 }
 
 // Runs reports whether blobs of a storage driver are verified.
@@ -117,12 +118,12 @@ type TokensConfiguration struct {
 // ManifestsConfiguration says which manifests are taken.
 type ManifestsConfiguration struct {
 	// MaxSize is the largest manifest. Default 4Mi.
-	MaxSize resource.Quantity `json:"maxSize"`
+	MaxSize settings.Size `json:"maxSize"`
 	// Sparse says what a manifest may refer to that is not there: Indexes lets indexes refer to
 	// missing manifests, All images to missing layers as well, None nothing. Default Indexes.
 	Sparse string `json:"sparse"`
 	// CacheSize is the memory for manifests that were read. Default 64Mi.
-	CacheSize resource.Quantity `json:"cacheSize"`
+	CacheSize settings.Size `json:"cacheSize"`
 }
 
 // UploadsConfiguration is about uploads that nobody finishes.
@@ -154,7 +155,7 @@ type RequestsConfiguration struct {
 	Write RequestLimit `json:"write"`
 	// MaxContent is the memory for manifests, configurations, signatures and lists of all requests
 	// under way. One user gets at most a quarter and one namespace at most half; what finds no room is answered 429. Default 256Mi.
-	MaxContent resource.Quantity `json:"maxContent"`
+	MaxContent settings.Size `json:"maxContent"`
 }
 
 // RequestLimit bounds requests of one kind.
@@ -168,18 +169,11 @@ type RequestLimit struct {
 	MaxWaitInQueue metav1.Duration `json:"maxWaitInQueue"`
 }
 
-// Proxies are the blocks of TrustedProxies. The error names the one that Validate would
-// refuse.
+// Proxies returns the blocks of TrustedProxies. The error names the one that Validate would refuse.
 func (c *TokensConfiguration) Proxies() ([]netip.Prefix, error) {
-	var blocks []netip.Prefix
-	for i, block := range c.TrustedProxies {
-		prefix, err := parseBlock(block)
-		if err != nil {
-			return nil, fmt.Errorf("reading trusted proxy %d: %w", i, err)
-		}
-		blocks = append(blocks, prefix)
-	}
-	return blocks, nil
+	var checks settings.Checks
+	blocks := checks.Blocks(field.NewPath("registry", "tokens", "trustedProxies"), c.TrustedProxies, "10.0.0.0/8")
+	return blocks, checks.Errors().ToAggregate()
 }
 
 // Secret reads SecretFile, "" where there is none. White space around the text does not
@@ -202,79 +196,69 @@ func (c *MetricsConfiguration) Secret() (string, error) {
 
 func defaultRegistry() RegistryConfiguration {
 	return RegistryConfiguration{
-		Storage:     StorageConfiguration{Driver: "filesystem", Scrub: ScrubConfiguration{Mode: ScrubAuto, BytesPerSecond: size(8 << 20)}},
-		Tokens:      TokensConfiguration{Lifetime: duration(5 * time.Minute), KeyMaxAge: duration(30 * 24 * time.Hour)},
-		Manifests:   ManifestsConfiguration{MaxSize: size(4 << 20), Sparse: SparseIndexes, CacheSize: size(64 << 20)},
-		Uploads:     UploadsConfiguration{MaxAge: duration(7 * 24 * time.Hour), MaxPerUser: 500, MaxPerNamespace: 2000},
+		Storage:     StorageConfiguration{Driver: "filesystem", Scrub: ScrubConfiguration{Mode: ScrubAuto, BytesPerSecond: 8 << 20}},
+		Tokens:      TokensConfiguration{Lifetime: settings.Duration(5 * time.Minute), KeyMaxAge: settings.Duration(30 * 24 * time.Hour)},
+		Manifests:   ManifestsConfiguration{MaxSize: 4 << 20, Sparse: SparseIndexes, CacheSize: 64 << 20},
+		Uploads:     UploadsConfiguration{MaxAge: settings.Duration(7 * 24 * time.Hour), MaxPerUser: 500, MaxPerNamespace: 2000},
 		PullThrough: PullThroughConfiguration{Mirror: true},
-		Requests:    RequestsConfiguration{MaxContent: size(256 << 20)},
+		Requests:    RequestsConfiguration{MaxContent: 256 << 20},
 	}
 }
 
-func (v *validator) registry(p *field.Path, c *RegistryConfiguration) {
-	if c.InternalHostname != "" {
-		v.hostname(p.Child("internalHostname"), c.InternalHostname)
+func (r *RegistryConfiguration) validate(p *field.Path) field.ErrorList {
+	var c settings.Checks
+	if r.InternalHostname != "" {
+		checkHostname(&c, p.Child("internalHostname"), r.InternalHostname)
 	}
-	for i, host := range c.ExternalHostnames {
-		v.hostname(p.Child("externalHostnames").Index(i), host)
+	for i, host := range r.ExternalHostnames {
+		checkHostname(&c, p.Child("externalHostnames").Index(i), host)
 	}
-	for i, host := range c.FormerHostnames {
-		v.hostname(p.Child("formerHostnames").Index(i), host)
+	for i, host := range r.FormerHostnames {
+		checkHostname(&c, p.Child("formerHostnames").Index(i), host)
 	}
-	drivers := []string{"filesystem", "inmemory", "s3", "gcs", "azure"}
-	v.oneOf(p.Child("storage", "driver"), c.Storage.Driver, drivers)
-	v.oneOf(p.Child("storage", "scrub", "mode"), c.Storage.Scrub.Mode, []string{ScrubAuto, ScrubAlways, ScrubNever})
-	if !c.Storage.Reserve.IsZero() {
-		v.size(p.Child("storage", "reserve"), c.Storage.Reserve)
-	}
-	v.size(p.Child("storage", "scrub", "bytesPerSecond"), c.Storage.Scrub.BytesPerSecond)
-	v.realm(p.Child("tokens", "realm"), c.Tokens.Realm)
-	for i, block := range c.Tokens.TrustedProxies {
-		if _, err := parseBlock(block); err != nil {
-			v.add(field.Invalid(p.Child("tokens", "trustedProxies").Index(i), cut(block), "must be an IP address or a CIDR block such as 10.0.0.0/8"))
-		}
-	}
-	v.durationBetween(p.Child("tokens", "lifetime"), c.Tokens.Lifetime, time.Minute, time.Hour)
-	v.durationBetween(p.Child("tokens", "keyMaxAge"), c.Tokens.KeyMaxAge, 24*time.Hour, 100*365*24*time.Hour)
-	v.size(p.Child("manifests", "maxSize"), c.Manifests.MaxSize)
-	v.size(p.Child("manifests", "cacheSize"), c.Manifests.CacheSize)
-	v.oneOf(p.Child("manifests", "sparse"), c.Manifests.Sparse, []string{SparseNone, SparseIndexes, SparseAll})
-	v.durationBetween(p.Child("uploads", "maxAge"), c.Uploads.MaxAge, time.Hour, 100*365*24*time.Hour)
-	v.size(p.Child("requests", "maxContent"), c.Requests.MaxContent)
-	v.between(p.Child("uploads", "maxPerUser"), c.Uploads.MaxPerUser, 1, maxCount)
-	v.between(p.Child("uploads", "maxPerNamespace"), c.Uploads.MaxPerNamespace, 1, maxCount)
-	v.requests(p.Child("requests", "read"), &c.Requests.Read)
-	v.requests(p.Child("requests", "write"), &c.Requests.Write)
+	r.Storage.validate(&c, p.Child("storage"))
+	tokens := p.Child("tokens")
+	checkRealm(&c, tokens.Child("realm"), r.Tokens.Realm)
+	c.Blocks(tokens.Child("trustedProxies"), r.Tokens.TrustedProxies, "10.0.0.0/8")
+	c.DurationBetween(tokens.Child("lifetime"), r.Tokens.Lifetime, time.Minute, time.Hour)
+	c.DurationBetween(tokens.Child("keyMaxAge"), r.Tokens.KeyMaxAge, 24*time.Hour, 100*365*24*time.Hour)
+	manifests := p.Child("manifests")
+	c.Size(manifests.Child("maxSize"), r.Manifests.MaxSize)
+	c.Size(manifests.Child("cacheSize"), r.Manifests.CacheSize)
+	settings.OneOf(&c, manifests.Child("sparse"), r.Manifests.Sparse, SparseNone, SparseIndexes, SparseAll)
+	uploads := p.Child("uploads")
+	c.DurationBetween(uploads.Child("maxAge"), r.Uploads.MaxAge, time.Hour, 100*365*24*time.Hour)
+	c.Between(uploads.Child("maxPerUser"), r.Uploads.MaxPerUser, 1, settings.MaxCount)
+	c.Between(uploads.Child("maxPerNamespace"), r.Uploads.MaxPerNamespace, 1, settings.MaxCount)
+	requests := p.Child("requests")
+	c.Size(requests.Child("maxContent"), r.Requests.MaxContent)
+	r.Requests.Read.validate(&c, requests.Child("read"))
+	r.Requests.Write.validate(&c, requests.Child("write"))
+	return c.Errors()
 }
 
-func (v *validator) requests(p *field.Path, c *RequestLimit) {
-	v.between(p.Child("maxRunning"), c.MaxRunning, 0, maxCount)
-	v.between(p.Child("maxInQueue"), c.MaxInQueue, 0, maxCount)
-	v.durationBetween(p.Child("maxWaitInQueue"), c.MaxWaitInQueue, 0, 24*time.Hour)
+func (s *StorageConfiguration) validate(c *settings.Checks, p *field.Path) {
+	settings.OneOf(c, p.Child("driver"), s.Driver, "filesystem", "inmemory", "s3", "gcs", "azure")
+	if s.Reserve != 0 {
+		c.Size(p.Child("reserve"), s.Reserve)
+	}
+	settings.OneOf(c, p.Child("scrub", "mode"), s.Scrub.Mode, ScrubAuto, ScrubAlways, ScrubNever)
+	c.Size(p.Child("scrub", "bytesPerSecond"), s.Scrub.BytesPerSecond)
 }
 
-// realm takes a scheme and a host only: the path is the registry's own.
-func (v *validator) realm(p *field.Path, realm string) {
+func (l *RequestLimit) validate(c *settings.Checks, p *field.Path) {
+	c.Between(p.Child("maxRunning"), l.MaxRunning, 0, settings.MaxCount)
+	c.Between(p.Child("maxInQueue"), l.MaxInQueue, 0, settings.MaxCount)
+	c.DurationBetween(p.Child("maxWaitInQueue"), l.MaxWaitInQueue, 0, 24*time.Hour)
+}
+
+// checkRealm requires a scheme and a host only: the path is the registry's own.
+func checkRealm(c *settings.Checks, p *field.Path, realm string) {
 	if realm == "" {
 		return
 	}
 	u, err := url.Parse(realm)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		v.add(field.Invalid(p, cut(realm), "must be a scheme and a host such as https://registry.example.com, without path, query and fragment"))
-	}
-}
-
-func (v *validator) oneOf(p *field.Path, value string, known []string) {
-	for _, k := range known {
-		if value == k {
-			return
-		}
-	}
-	v.add(field.NotSupported(p, cut(value), known))
-}
-
-func (v *validator) durationBetween(p *field.Path, d metav1.Duration, least, most time.Duration) {
-	if d.Duration < least || d.Duration > most {
-		v.add(field.Invalid(p, d.Duration.String(), "must be from "+least.String()+" to "+most.String()))
+		c.Invalid(p, realm, "must be a scheme and a host such as https://registry.example.com, without path, query and fragment")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/foreigntext"
+	"weir.dev/weir/internal/settings"
 )
 
 // maxShown is how much of a value is repeated in a message, in bytes.
@@ -26,9 +27,9 @@ type scalarDecoder struct {
 
 // scalars are the types that are no plain Go values.
 var scalars = map[reflect.Type]scalarDecoder{
-	reflect.TypeFor[metav1.Duration]():   {`a duration such as "30s" or "1h30m"`, readDuration},
-	reflect.TypeFor[*bool]():             {"true or false", readOptionalBool},
-	reflect.TypeFor[resource.Quantity](): {`a number of bytes such as 65536, "64Ki" or "8Mi"`, readSize},
+	reflect.TypeFor[metav1.Duration](): {`a duration such as "30s" or "1h30m"`, readDuration},
+	reflect.TypeFor[*bool]():           {"true or false", readOptionalBool},
+	reflect.TypeFor[settings.Size]():   {`a number of bytes such as 65536, "64Ki" or "8Mi"`, readSize},
 }
 
 // kinds are the plain Go values.
@@ -110,7 +111,7 @@ func readSize(n *yaml.Node, into reflect.Value) bool {
 	if err != nil {
 		return false
 	}
-	into.Set(reflect.ValueOf(q))
+	into.SetInt(q.Value())
 	return true
 }
 

@@ -2,8 +2,14 @@ package config
 
 import (
 	imagev1 "github.com/openshift/api/image/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/caches"
+	"weir.dev/weir/internal/controller/imageimport"
+	"weir.dev/weir/internal/controller/schedule"
+	"weir.dev/weir/internal/etcd"
+	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/upstream"
 )
 
 const (
@@ -18,36 +24,20 @@ const (
 type Configuration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Etcd is about the embedded etcd.
-	Etcd EtcdConfiguration `json:"etcd"`
-	// Caches is about the memory for what the server remembers.
-	Caches CachesConfiguration `json:"caches"`
-	// Registry is about the integrated registry: its names, storage, tokens, limits.
+	// Etcd configures the embedded etcd.
+	Etcd etcd.Settings `json:"etcd"`
+	// Caches bounds the memory for what the server remembers.
+	Caches caches.Settings `json:"caches"`
+	// Registry configures the integrated registry: its names, storage, tokens, limits.
 	Registry RegistryConfiguration `json:"registry"`
-	// Imports says how images are imported from other registries.
+	// Imports configures imports from other registries.
 	Imports ImportsConfiguration `json:"imports"`
-	// Schedule says how scheduled tags are kept current.
-	Schedule ScheduleConfiguration `json:"schedule"`
+	// Schedule configures the checks of scheduled tags.
+	Schedule schedule.Options `json:"schedule"`
 }
 
-// EtcdConfiguration is about the embedded etcd.
-type EtcdConfiguration struct {
-	// Reserve is what is kept free on the disk of the data folder: with less, writes that take
-	// room are refused. Default 0: 5 % of the disk, from 64Mi to 512Mi. Otherwise at least 64Mi.
-	Reserve resource.Quantity `json:"reserve"`
-	// Quota is the most that the database may hold. At least 32Mi. Default 8Gi.
-	Quota resource.Quantity `json:"quota"`
-}
-
-// CachesConfiguration is about the memory for what the server remembers.
-type CachesConfiguration struct {
-	// Size is the memory for the entries of all caches together, by estimate. Default 0:
-	// Registry.Manifests.CacheSize and Imports.Limits.CacheSize together, at least 128Mi. Otherwise
-	// at least 8Mi.
-	Size resource.Quantity `json:"size"`
-}
-
-// ImportsConfiguration says how images are imported from other registries.
+// ImportsConfiguration configures imports from other registries: the options of the components that
+// take part in them are one section of the file.
 type ImportsConfiguration struct {
 	// Mode is stored with tags that name no import mode: Legacy or PreserveOriginal. Tags that
 	// are stored keep theirs. Default Legacy.
@@ -55,39 +45,19 @@ type ImportsConfiguration struct {
 	// AllowedRegistries are the registries that images may be imported from. The integrated
 	// registry is always among them. Default: none, which allows every registry.
 	AllowedRegistries []AllowedRegistry `json:"allowedRegistries"`
-	// MaxImagesBulkImportedPerRepository is how many tags one import takes from a repository;
-	// -1 takes all. Default 50.
+	// MaxImagesBulkImportedPerRepository is the number of tags that one import takes from a
+	// repository; -1 takes all. Default 50.
 	MaxImagesBulkImportedPerRepository int `json:"maxImagesBulkImportedPerRepository"`
-	// DefaultPlatform is what a Legacy import of a manifest list looks for first.
-	DefaultPlatform Platform `json:"defaultPlatform"`
 	// NodeCredentialsFile is a config.json as docker and the kubelet write it, whose credentials
 	// are tried after those of the namespace. A relative path is relative to the configuration
 	// file. Default "": no such credentials.
 	NodeCredentialsFile string `json:"nodeCredentialsFile"`
-	// Timeout bounds one import as a whole: what is not finished then fails. Default 10m.
-	Timeout metav1.Duration `json:"timeout"`
-	// RequestTimeout is how long the controllers wait for the answer to an import that they
-	// asked for. Not less than Timeout. Default 1h.
-	RequestTimeout metav1.Duration `json:"requestTimeout"`
-	// Concurrency is how many calls of one import may be in flight to one registry host; over
-	// all hosts it may have ten times as many. Default 10.
-	Concurrency int `json:"concurrency"`
-	// Workers is how many streams the import controller imports at a time. Default 50.
-	Workers int `json:"workers"`
-	// EventsPerSecond bounds the Kubernetes Events that the import controller writes, over all
-	// streams; ten times as many may come at once. Default 10.
-	EventsPerSecond float64 `json:"eventsPerSecond"`
 
-	// Retry says how the import controller tries failed tags again.
-	Retry RetryConfiguration `json:"retry"`
-	// Hosts bounds what any one upstream host is asked.
-	Hosts HostsConfiguration `json:"hosts"`
-	// Addresses says which network addresses are contacted.
-	Addresses AddressesConfiguration `json:"addresses"`
-	// Timeouts bound the steps of a call to a registry.
-	Timeouts TimeoutsConfiguration `json:"timeouts"`
-	// Limits bound what is read from registries.
-	Limits LimitsConfiguration `json:"limits"`
+	// Importer are the options of imports themselves, Client those of the client of other
+	// registries, Controller those of the controller that imports new and failed tags.
+	Importer   importer.Options    `json:",inline"`
+	Client     upstream.Options    `json:",inline"`
+	Controller imageimport.Options `json:",inline"`
 }
 
 // AllowedRegistry is one entry of the list of allowed registries.
@@ -99,44 +69,19 @@ type AllowedRegistry struct {
 	Insecure bool `json:"insecure"`
 }
 
-// Platform is an operating system and an architecture, in Go's names.
-type Platform struct {
-	// OS is an operating system such as "linux". Default "": that of this process.
-	OS string `json:"os"`
-	// Architecture is a processor architecture such as "arm64". Default "": that of this process.
-	Architecture string `json:"architecture"`
-}
-
-// RetryConfiguration says how the import controller tries failed tags again.
-type RetryConfiguration struct {
-	// Disabled leaves failed tags as they are. Default false.
-	Disabled bool `json:"disabled"`
-	// Workers is how many streams are retried at a time, no more than a quarter of them
-	// from one registry. Default 20.
-	Workers int `json:"workers"`
-	// Base is the pause after the first failure of a kind that tends to pass: an unreachable or
-	// overloaded registry. It doubles with every attempt. Default 10s.
-	Base metav1.Duration `json:"base"`
-	// SlowBase is that pause for failures that someone has to mend: missing images, missing
-	// rights. Default 1m.
-	SlowBase metav1.Duration `json:"slowBase"`
-	// Max is the longest pause, unless the registry asks for a longer one. Not less than Base
-	// and SlowBase. Default 30m.
-	Max metav1.Duration `json:"max"`
-}
-
-// ScheduleConfiguration says how scheduled tags (importPolicy.scheduled) are kept current.
-type ScheduleConfiguration struct {
-	// Disabled re-imports nothing. Default false.
-	Disabled bool `json:"disabled"`
-	// Interval is the time between two checks of a tag that names none itself. Default 15m.
-	Interval metav1.Duration `json:"interval"`
-	// MinimumInterval is the least that a tag's annotation can ask for, at least 1s. Default 1m.
-	MinimumInterval metav1.Duration `json:"minimumInterval"`
-	// MaxPerMinute bounds the imports per minute; twice as many may come at once. 0 is twice what
-	// the scheduled tags need, and 60 at least; -1 is without bound. Default 0.
-	MaxPerMinute int `json:"maxPerMinute"`
-	// Workers is how many scheduled imports are under way at a time, no more than a quarter
-	// of them from one registry. Default 40.
-	Workers int `json:"workers"`
+// Default returns the configuration of a server without a file. The caller may change it.
+func Default() *Configuration {
+	return &Configuration{
+		TypeMeta: metav1.TypeMeta{APIVersion: APIVersion, Kind: Kind},
+		Etcd:     etcd.DefaultSettings(),
+		Registry: defaultRegistry(),
+		Imports: ImportsConfiguration{
+			Mode:                               imagev1.ImportModeLegacy,
+			MaxImagesBulkImportedPerRepository: importer.DefaultMaxRepositoryTags,
+			Importer:                           importer.DefaultOptions(),
+			Client:                             upstream.DefaultOptions(),
+			Controller:                         imageimport.DefaultOptions(),
+		},
+		Schedule: schedule.DefaultOptions(),
+	}
 }

@@ -16,6 +16,7 @@ var Layers = [][]string{
 	{"internal/imageapi", "internal/stream", "internal/upstream"},
 	{"internal/pullsecrets", "internal/registryrules"},
 	{"internal/buildinfo", "internal/caches", "internal/component", "internal/diskspace", "internal/hostclient", "internal/manifest", "internal/quietlog", "internal/reference", "internal/weirapi", "internal/yamlhint"},
+	{"internal/settings"},
 	{"internal/foreignjson", "internal/foreigntext"},
 }
 

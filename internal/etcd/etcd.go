@@ -27,9 +27,9 @@ const (
 	// maxSocketPath is what fits sockaddr_un on every Unix with its closing zero.
 	maxSocketPath = 103
 	socketName    = "etcd.sock"
-	// DefaultQuota is the most that the database may hold: 50,000 images with their metadata
+	// defaultQuota is the most that the database may hold: 50,000 images with their metadata
 	// are about 1 GiB with history between compactions.
-	DefaultQuota = 8 << 30
+	defaultQuota = 8 << 30
 	// segmentBytes is what a segment of the log takes before anything is in it. There are two
 	// at the least, and the next is made when one is full: it has to find room on a disk that
 	// is almost full, which etcd's own 64 MB may not.
@@ -42,9 +42,6 @@ const (
 
 func init() { wal.SegmentSizeBytes = segmentBytes }
 
-// DefaultReserve is what is kept free on a disk: 5 %, from 64 MiB to 512 MiB.
-func DefaultReserve(u diskspace.Usage) int64 { return diskspace.Share(u, 5, 64<<20, 512<<20) }
-
 // Options say where the member keeps its data.
 type Options struct {
 	// Dir holds the member's write-ahead log and database; made when missing.
@@ -52,11 +49,8 @@ type Options struct {
 	// StartTimeout bounds the time from start to a served client; default 60 s,
 	// because replaying a long log on a slow disk takes its time.
 	StartTimeout time.Duration
-	// Reserve is how many bytes are kept free on the disk of Dir: with less, what takes more
-	// room is refused. 0 is DefaultReserve.
-	Reserve int64
-	// Quota is the most that the database may have in use, in bytes; 0 is DefaultQuota.
-	Quota int64
+	// Settings are the settings of the configuration file.
+	Settings
 }
 
 // Server is a running member.
@@ -111,8 +105,8 @@ func (s *Server) newKeeper(o Options) (*keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("measuring the disk of %s: %w", o.Dir, err)
 	}
-	reserve := diskspace.NewReserve(o.Dir, cmp.Or(o.Reserve, DefaultReserve(usage)))
-	s.guard = newGuard(reserve, cmp.Or(o.Quota, DefaultQuota))
+	reserve := diskspace.NewReserve(o.Dir, o.ReserveOn(usage))
+	s.guard = newGuard(reserve, int64(cmp.Or(o.Quota, defaultQuota)))
 	k := &keeper{guard: s.guard, ballast: newBallast(o.Dir, usage)}
 	return k, k.prepare()
 }

@@ -128,7 +128,7 @@ func TestSpareIsBounded(t *testing.T) {
 
 // The key of the API server's compactions is written without room, or room would never come.
 func TestCompactionKeyIsExempt(t *testing.T) {
-	_, c := start(t, Options{Dir: filepath.Join(t.TempDir(), "d"), Reserve: 1 << 60})
+	_, c := start(t, Options{Dir: filepath.Join(t.TempDir(), "d"), Settings: Settings{Reserve: 1 << 60}})
 	for _, value := range []string{"1", "17"} {
 		if _, err := c.Txn(t.Context()).Then(clientv3.OpPut("compact_rev_key", value)).Commit(); err != nil {
 			t.Errorf("compacting at %s: %v", value, err)
@@ -141,7 +141,7 @@ func TestCompactionKeyIsExempt(t *testing.T) {
 // is compacted, which the keeper does.
 func TestQuota(t *testing.T) {
 	const quota = 8 << 20
-	s, c := start(t, Options{Dir: filepath.Join(t.TempDir(), "d"), Quota: quota})
+	s, c := start(t, Options{Dir: filepath.Join(t.TempDir(), "d"), Settings: Settings{Quota: quota}})
 	ctx := t.Context()
 	var err error
 	n := 0

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	digest "github.com/opencontainers/go-digest"
 	imagev1 "github.com/openshift/api/image/v1"
@@ -174,8 +173,9 @@ func FuzzListTree(f *testing.F) {
 		}
 		store := treeStore{}
 		top := store.list(&description)
-		limits := Limits{Manifests: 40, Depth: 4}
-		importer := New(Options{Registries: treeRegistries{store}, Limits: limits, Concurrency: 2, Timeout: time.Minute})
+		options := DefaultOptions()
+		options.Registries, options.Limits.ManifestsPerTag, options.Concurrency = treeRegistries{store}, 40, 2
+		importer := New(options)
 		req := ImageRequest{Ref: "r.io/x@" + top.String()}
 		if preserving {
 			req.Mode = imagev1.ImportModePreserveOriginal
@@ -190,8 +190,8 @@ func FuzzListTree(f *testing.F) {
 			}
 			return
 		}
-		if len(result.Manifests) >= limits.Manifests {
-			t.Errorf("%d members, limit %d", len(result.Manifests), limits.Manifests)
+		if len(result.Manifests) >= options.Limits.ManifestsPerTag {
+			t.Errorf("%d members, limit %d", len(result.Manifests), options.Limits.ManifestsPerTag)
 		}
 		created := map[string]bool{}
 		for _, image := range append(result.Manifests, *result.Image) {

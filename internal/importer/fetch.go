@@ -118,7 +118,7 @@ func (r *repository) config(ctx context.Context, d descriptor) ([]byte, error) {
 	if d.Digest == emptyConfig.Digest {
 		return emptyConfig.Data, nil
 	}
-	limit := r.options.Limits.ConfigBytes
+	limit := int64(r.options.Limits.Client.ConfigSize)
 	if d.Size > limit {
 		return nil, contentErrorf("%d bytes, more than %d", d.Size, limit)
 	}

@@ -119,7 +119,7 @@ const maxSizedLayers = maxSchema1Layers
 // checkSize refuses an Image that the store could not take. It is asked before text is added, for
 // stored images have none.
 func (t *tagImport) checkSize(image *imagev1.Image, ref string) error {
-	if size, limit := image.Size(), t.options.Limits.ImageBytes; size > limit {
+	if size, limit := image.Size(), int(t.options.Limits.ImageSize); size > limit {
 		return &refError{
 			ref: ref,
 			err: contentErrorf("its description (layers, configuration, manifests) would take %d bytes, more than %d", size, limit),

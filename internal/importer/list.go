@@ -56,7 +56,7 @@ func (t *tagImport) choose(ctx context.Context, m fetched) (fetched, document, e
 // flatten replaces lists within a list by their entries, where they stand, unless the list itself
 // has an image of the platform that is wanted: then it spares the calls and leaves them out.
 func (t *tagImport) flatten(ctx context.Context, m fetched, entries []listEntry, depth int) ([]listEntry, error) {
-	if depth > t.options.Limits.Depth {
+	if depth > maxListDepth {
 		return nil, t.tooDeep(m)
 	}
 	expand := !hasPlatform(entries, t.platform)
@@ -93,7 +93,7 @@ func (t *tagImport) flatten(ctx context.Context, m fetched, entries []listEntry,
 func (t *tagImport) tooDeep(m fetched) error {
 	return &refError{
 		ref: t.name(m.digest),
-		err: contentErrorf("manifest lists are nested more than %d levels deep", t.options.Limits.Depth),
+		err: contentErrorf("manifest lists are nested more than %d levels deep", maxListDepth),
 	}
 }
 
@@ -127,11 +127,11 @@ func (t *tagImport) preserve(ctx context.Context, m fetched, depth int) (tree, e
 		built, err := t.imageOf(ctx, m, doc)
 		return tree{builtImage: built}, err
 	}
-	if depth > t.options.Limits.Depth {
+	if depth > maxListDepth {
 		return tree{}, t.tooDeep(m)
 	}
 	distinct, index := distinctDigests(doc.entries)
-	if most := t.options.Limits.Manifests; len(distinct) > most { // before any of them is fetched
+	if most := t.options.Limits.ManifestsPerTag; len(distinct) > most { // before any of them is fetched
 		return tree{}, &refError{ref: t.name(m.digest), err: tooManyManifests(most)}
 	}
 	children := make([]tree, len(distinct))

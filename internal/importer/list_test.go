@@ -226,27 +226,31 @@ func TestLimits(t *testing.T) {
 	}
 	wide, _ := multiArch(t, types.OCIImageIndex, "linux a", "linux b", "linux c", "linux d")
 	for _, c := range []struct {
-		name   string
-		what   any
-		limits importer.Limits
-		modes  []imagev1.ImportModeType
-		want   string // "" for success
+		name  string
+		what  any
+		limit func(*importer.Limits)
+		modes []imagev1.ImportModeType
+		want  string // "" for success
 	}{
-		{"as deep as allowed", deep(t, 4), importer.Limits{}, []imagev1.ImportModeType{"", preserve}, ""},
-		{"too deep", deep(t, 5), importer.Limits{}, []imagev1.ImportModeType{"", preserve}, "nested more than 4 levels deep"},
-		{"as wide as allowed", wide, importer.Limits{Manifests: 5}, []imagev1.ImportModeType{preserve}, ""},
-		{"too wide", wide, importer.Limits{Manifests: 4}, []imagev1.ImportModeType{preserve}, "more than 4 manifests"},
-		{"config too large", platformImage(t, "linux", "amd64"), importer.Limits{ConfigBytes: 10}, []imagev1.ImportModeType{"", preserve}, "more than 10"},
-		{"tag too large", wide, importer.Limits{TagBytes: 2000}, []imagev1.ImportModeType{preserve}, "more than 2000 bytes"},
-		{"request too large", wide, importer.Limits{RequestBytes: 2000}, []imagev1.ImportModeType{preserve}, "images of the request are more than 2000 bytes"},
-		{"image too large for the store", platformImage(t, "linux", "amd64"), importer.Limits{ImageBytes: 300}, []imagev1.ImportModeType{""}, "more than 300"},
-		{"list too large for the store", wide, importer.Limits{ImageBytes: 300}, []imagev1.ImportModeType{preserve}, "more than 300"},
+		{"as deep as allowed", deep(t, 4), nil, []imagev1.ImportModeType{"", preserve}, ""},
+		{"too deep", deep(t, 5), nil, []imagev1.ImportModeType{"", preserve}, "nested more than 4 levels deep"},
+		{"as wide as allowed", wide, func(l *importer.Limits) { l.ManifestsPerTag = 5 }, []imagev1.ImportModeType{preserve}, ""},
+		{"too wide", wide, func(l *importer.Limits) { l.ManifestsPerTag = 4 }, []imagev1.ImportModeType{preserve}, "more than 4 manifests"},
+		{"config too large", platformImage(t, "linux", "amd64"), func(l *importer.Limits) { l.Client.ConfigSize = 10 }, []imagev1.ImportModeType{"", preserve}, "more than 10"},
+		{"tag too large", wide, func(l *importer.Limits) { l.TagSize = 2000 }, []imagev1.ImportModeType{preserve}, "more than 2000 bytes"},
+		{"request too large", wide, func(l *importer.Limits) { l.RequestSize = 2000 }, []imagev1.ImportModeType{preserve}, "images of the request are more than 2000 bytes"},
+		{"image too large for the store", platformImage(t, "linux", "amd64"), func(l *importer.Limits) { l.ImageSize = 300 }, []imagev1.ImportModeType{""}, "more than 300"},
+		{"list too large for the store", wide, func(l *importer.Limits) { l.ImageSize = 300 }, []imagev1.ImportModeType{preserve}, "more than 300"},
 	} {
 		for _, mode := range c.modes {
 			t.Run(c.name+" "+string(mode), func(t *testing.T) {
 				s := newServer(t)
 				s.push("x:1", c.what)
-				i := newImporter(t, func(o *importer.Options) { o.Limits = c.limits })
+				i := newImporter(t, func(o *importer.Options) {
+					if c.limit != nil {
+						c.limit(&o.Limits)
+					}
+				})
 				result := importOne(t, i, importer.ImageRequest{Ref: s.ref("x:1"), Mode: mode})
 				if c.want == "" {
 					if result.Status.Status != "Success" {

@@ -249,7 +249,7 @@ func TestSlowHostHoldsUpNobody(t *testing.T) {
 		req.Images = append(req.Images, importer.ImageRequest{Ref: slow.ref(fmt.Sprintf("x:%d", n)), Insecure: true})
 	}
 	req.Images = append(req.Images, importer.ImageRequest{Ref: fast.ref("x:1"), Insecure: true})
-	result := newImporter(t, func(o *importer.Options) { o.Timeout = 4 * time.Second }).Import(context.Background(), req)
+	result := newImporter(t, func(o *importer.Options) { o.Timeout.Duration = 4 * time.Second }).Import(context.Background(), req)
 	for n, r := range result.Images[:30] {
 		if !strings.HasSuffix(r.Status.Message, "the import ran out of time") || r.Retry != importer.RetrySoon {
 			t.Fatalf("slow image %d: %s, retry %s", n, asJSON(t, r.Status), r.Retry)

@@ -2,10 +2,12 @@ package importer
 
 import "slices"
 
-// Platform is what a manifest list says an entry runs on.
+// Platform is an operating system and an architecture, in Go's names.
 type Platform struct {
-	// Architecture and OS are Go's names: "arm64", "linux".
-	Architecture, OS string
+	// Architecture is a processor architecture such as "arm64". Default "": that of this process.
+	Architecture string `json:"architecture"`
+	// OS is an operating system such as "linux". Default "": that of this process.
+	OS string `json:"os"`
 }
 
 // fallbackPlatform is tried when a list has nothing for the platform looked for.

@@ -68,7 +68,7 @@ func (s *session) listTags(ctx context.Context, spec reference.PullSpec, insecur
 		return nil, err
 	}
 	tags := prioritizeTags(listed)
-	return tags[:min(len(tags), s.options.Limits.ListedTags)], nil
+	return tags[:min(len(tags), s.options.Limits.TagsPerRepository)], nil
 }
 
 // repositoryResult reports on a repository. Tags beyond the limit that were imported anyhow, as

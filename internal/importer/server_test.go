@@ -195,10 +195,9 @@ func (s *testServer) putBlob(path string, body []byte) string {
 // newRegistries is a real upstream client as Registries. Call time-outs are short.
 func newRegistries(t testing.TB) importer.Registries {
 	t.Helper()
-	client, err := upstream.NewClient(upstream.Options{
-		Timeouts: upstream.Timeouts{Call: 20 * time.Second},
-		Budget:   upstream.BudgetOptions{Retries: -1, Concurrency: 100},
-	})
+	o := upstream.DefaultOptions()
+	o.Timeouts.Call.Duration, o.Hosts.Retries, o.Hosts.Concurrency = 20*time.Second, 0, 100
+	client, err := upstream.NewClient(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,10 +211,9 @@ func newRegistries(t testing.TB) importer.Registries {
 
 func newImporter(t testing.TB, change ...func(*importer.Options)) *importer.Importer {
 	t.Helper()
-	options := importer.Options{
-		DefaultPlatform: importer.Platform{Architecture: "amd64", OS: "linux"},
-		Timeout:         30 * time.Second,
-	}
+	options := importer.DefaultOptions()
+	options.DefaultPlatform = importer.Platform{Architecture: "amd64", OS: "linux"}
+	options.Timeout.Duration = 30 * time.Second
 	for _, c := range change {
 		c(&options)
 	}

@@ -20,7 +20,7 @@ type session struct {
 	creds       pullsecrets.Credentials
 	withoutText bool
 	slots       *slots
-	read        *atomic.Int64 // bytes kept by this request, against Limits.RequestBytes
+	read        *atomic.Int64 // bytes kept by this request, against Limits.RequestSize
 
 	mu           sync.Mutex
 	repositories map[repositoryKey]*repository

@@ -247,14 +247,14 @@ func tooManyManifests(most int) error {
 // charge counts what the tag consists of against the bounds of a tag and of the request.
 func (t *tagImport) charge(manifests, bytes int) error {
 	limits := t.options.Limits
-	if t.manifests.Add(int64(manifests)) > int64(limits.Manifests) {
-		return tooManyManifests(limits.Manifests)
+	if t.manifests.Add(int64(manifests)) > int64(limits.ManifestsPerTag) {
+		return tooManyManifests(limits.ManifestsPerTag)
 	}
-	if t.bytes.Add(int64(bytes)) > limits.TagBytes {
-		return contentErrorf("its manifests and configs are more than %d bytes", limits.TagBytes)
+	if t.bytes.Add(int64(bytes)) > int64(limits.TagSize) {
+		return contentErrorf("its manifests and configs are more than %d bytes", limits.TagSize)
 	}
-	if t.session.read.Add(int64(bytes)) > limits.RequestBytes {
-		return contentErrorf("the manifests and configs of all images of the request are more than %d bytes", limits.RequestBytes)
+	if t.session.read.Add(int64(bytes)) > int64(limits.RequestSize) {
+		return contentErrorf("the manifests and configs of all images of the request are more than %d bytes", limits.RequestSize)
 	}
 	return nil
 }

@@ -30,14 +30,14 @@ var (
 )
 
 // observeRequests counts requests to other registries.
-func observeRequests() upstream.Observer {
+func observeRequests() func(upstream.Observation) {
 	registerMetrics()
 	hosts := &boundedLabels{seen: map[string]bool{}}
-	return upstream.ObserverFunc(func(o upstream.Observation) {
+	return func(o upstream.Observation) {
 		host := hosts.label(o.Host)
 		upstreamRequests.WithLabelValues(host, string(o.Kind), o.Outcome).Inc()
 		upstreamDuration.WithLabelValues(host, string(o.Kind)).Observe(o.Duration.Seconds())
-	})
+	}
 }
 
 // boundedLabels keeps anyone who imports from ever new hosts from filling the

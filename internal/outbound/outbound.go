@@ -60,14 +60,12 @@ type Outbound struct {
 // wrong with them.
 func New(o Options) (*Outbound, error) {
 	i := &Outbound{}
-	options, err := o.Config.UpstreamOptions()
-	if err != nil {
-		return nil, fmt.Errorf("--config: %w", err)
-	}
-	if o.Config.Imports.Addresses.DenyLoopback == nil {
-		options.Addresses.DenyLoopback = o.DenyLoopback
+	options := o.Config.UpstreamOptions()
+	if options.Addresses.DenyLoopback == nil {
+		options.Addresses.DenyLoopback = &o.DenyLoopback
 	}
 	options.Addresses.AllowPorts = o.Own
+	var err error
 	var errs []error
 	if options.RootCAs, err = upstream.LoadCAs(o.CADir); err != nil {
 		errs = append(errs, fmt.Errorf("--import-ca-dir: %w", err))
@@ -94,8 +92,8 @@ func New(o Options) (*Outbound, error) {
 	rules, left := registryrules.New(i.conf, registryrules.ClusterObjects{})
 	logWarnings("a registry rule is left out", left)
 	i.Client.SetRules(rules)
-	importing := o.Config.ImporterOptions(importer.FromClient(i.Client))
-	importing.Caches = o.Caches
+	importing := o.Config.Imports.Importer
+	importing.Registries, importing.Caches = importer.FromClient(i.Client), o.Caches
 	i.Importer = importer.New(importing)
 	return i, nil
 }

@@ -20,7 +20,7 @@ func (r *Registry) newReserve(driver storagedriver.StorageDriver) (*diskspace.Re
 	if err != nil {
 		return nil, err
 	}
-	bytes := r.settings().Registry.Storage.Reserve.Value()
+	bytes := int64(r.settings().Registry.Storage.Reserve)
 	if bytes == 0 {
 		bytes = diskspace.Share(usage, reservePercent, 0, maxReserve)
 		if r.config.LeastReserve != nil {

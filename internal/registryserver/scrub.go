@@ -22,7 +22,7 @@ func (r *Registry) startScrubber(g *component.Group) error {
 	}
 	scrubber, err := scrub.New(scrub.Options{
 		Store:          r.store,
-		BytesPerSecond: settings.Scrub.BytesPerSecond.Value(),
+		BytesPerSecond: int64(settings.Scrub.BytesPerSecond),
 		OnDamage: func(ctx context.Context, d scrub.Damage) {
 			klog.FromContext(ctx).Error(d.Err, "A stored blob is damaged and is served no more until it is pushed or fetched again", "digest", d.Digest, "bytes", d.Size)
 			r.events.Eventf(&imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: d.Digest.String()}}, nil, corev1.EventTypeWarning, reasonBlobDamaged, "Scrub",

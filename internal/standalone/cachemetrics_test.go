@@ -18,7 +18,7 @@ import (
 func TestCachesAreDocumented(t *testing.T) {
 	e := testenv.Start(t, testenv.WithRegistry, func(o *standalone.Options) {
 		o.Config = config.Default()
-		o.Config.Caches.Size.Set(96 << 20)
+		o.Config.Caches.Size = 96 << 20
 	})
 	text, err := e.Kube.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {

@@ -19,7 +19,7 @@ func (s *Server) newManager() (*manager.Manager, error) {
 	}
 	return manager.New(s.loopbackFor("controllers"), manager.Options{
 		Controllers: o.Controllers,
-		Import:      o.Config.ImportControllerOptions(),
+		Import:      o.Config.Imports.Controller,
 		Schedule:    o.Config.ScheduleOptions(),
 		Election:    election,
 	})

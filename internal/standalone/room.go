@@ -1,7 +1,6 @@
 package standalone
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -29,7 +28,7 @@ func (o *Options) leastReserve(folder string, u diskspace.Usage) int64 {
 	if !o.embedsEtcd() || !diskspace.SameDisk(folder, o.DataDir) {
 		return 0
 	}
-	return 2 * cmp.Or(o.Config.Etcd.Reserve.Value(), etcd.DefaultReserve(u))
+	return 2 * o.Config.Etcd.ReserveOn(u)
 }
 
 // hostRoom is the host's view of the room that etcd has.

@@ -207,7 +207,7 @@ func (s *Server) startEtcd(ctx context.Context) error {
 		return s.options.reachEtcd(ctx)
 	}
 	var err error
-	if s.etcd, err = etcd.Start(ctx, s.options.Config.EtcdOptions(s.options.etcdFolder())); err != nil {
+	if s.etcd, err = etcd.Start(ctx, etcd.Options{Dir: s.options.etcdFolder(), Settings: s.options.Config.Etcd}); err != nil {
 		return err
 	}
 	s.options.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList = []string{s.etcd.Endpoint()}
@@ -298,7 +298,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 				Hosts:             s.hosts(),
 				Allowed:           allowed,
 				Importer:          s.outbound.Importer,
-				ImportIntervals:   s.options.Config.ScheduleOptions().Intervals(),
+				ImportIntervals:   s.options.Config.Schedule.Intervals(),
 				CheckedUntil:      s.checkedUntil(client),
 				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
 				NodeCredentials:   s.outbound.Node,
@@ -313,7 +313,7 @@ func (s *Server) imageAPI() (host.Extension, error) {
 // checkedUntil reads the progress of scheduled imports, nil if none are made. Another process may
 // make them.
 func (s *Server) checkedUntil(host kubernetes.Interface) func(context.Context) (time.Time, error) {
-	if s.options.Config.ScheduleOptions().Disabled {
+	if s.options.Config.Schedule.Disabled {
 		return nil
 	}
 	return schedule.NewProgress(host).Load

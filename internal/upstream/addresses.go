@@ -8,25 +8,43 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"weir.dev/weir/internal/settings"
 )
 
-// AddressPolicy says which addresses are contacted. It is applied to every
-// connection after names are resolved, so that a name which points at a
-// forbidden address, or changes to one between two look-ups, is refused alike.
+// AddressOptions are the addresses that are contacted. They apply to every connection after names
+// are resolved, so that a name which points at a forbidden address, or changes to one between two
+// look-ups, is refused alike.
 //
-// Never contacted, unless listed in Allow: the special ranges of specialRanges that no
-// registry can be in, and the metadata services of clouds.
-type AddressPolicy struct {
-	// Allow are exceptions: an address inside is always contacted.
-	Allow []netip.Prefix
+// Special ranges such as link-local and multicast, and the metadata services of clouds, are never
+// contacted unless Allow lists them.
+type AddressOptions struct {
+	// Allow are exceptions: addresses or CIDR blocks that are always contacted. Default: none.
+	Allow []string `json:"allow"`
+	// DenyLoopback refuses loopback addresses, but for the integrated registry. Default null:
+	// true where the API or the registry is served at another address than loopback.
+	DenyLoopback *bool `json:"denyLoopback"`
+	// DenyPrivate refuses private addresses (RFC 1918, RFC 4193, RFC 6598). Default false.
+	DenyPrivate bool `json:"denyPrivate"`
 	// AllowPorts are exceptions for one port: those of this process's own registry.
-	AllowPorts []netip.AddrPort
-	// DenyLoopback refuses loopback too. The default allows it: registries on
-	// the same machine are common on laptops and in tests.
-	DenyLoopback bool
-	// DenyPrivate refuses the ranges of private networks too. The default allows them:
-	// registries of an organisation live there.
-	DenyPrivate bool
+	AllowPorts []netip.AddrPort `json:"-"`
+}
+
+// policy returns the parsed options, and the mistakes in them at path.
+func (o *AddressOptions) policy(path *field.Path) (addressPolicy, field.ErrorList) {
+	var c settings.Checks
+	p := addressPolicy{allowPorts: o.AllowPorts, denyLoopback: o.DenyLoopback != nil && *o.DenyLoopback, denyPrivate: o.DenyPrivate}
+	p.allow = c.Blocks(path.Child("allow"), o.Allow, "169.254.10.0/24")
+	return p, c.Errors()
+}
+
+// addressPolicy is AddressOptions parsed.
+type addressPolicy struct {
+	allow                     []netip.Prefix
+	allowPorts                []netip.AddrPort
+	denyLoopback, denyPrivate bool
 }
 
 // metadata are addresses at which clouds serve machine credentials and which
@@ -134,9 +152,9 @@ func (e *forbiddenAddressError) Error() string {
 }
 
 // check returns a *forbiddenAddressError when an address must not be contacted.
-func (p AddressPolicy) check(at netip.AddrPort) error {
+func (p addressPolicy) check(at netip.AddrPort) error {
 	plain := netip.AddrPortFrom(at.Addr().WithZone("").Unmap(), at.Port())
-	if slices.Contains(p.AllowPorts, plain) {
+	if slices.Contains(p.allowPorts, plain) {
 		return nil
 	}
 	if why := p.forbids(plain.Addr()); why != "" {
@@ -147,8 +165,8 @@ func (p AddressPolicy) check(at netip.AddrPort) error {
 
 // forbids is the reason against an address, or against one of the IPv4 addresses that it
 // may stand for.
-func (p AddressPolicy) forbids(a netip.Addr) reason {
-	if slices.ContainsFunc(p.Allow, func(allowed netip.Prefix) bool { return allowed.Contains(a) }) {
+func (p addressPolicy) forbids(a netip.Addr) reason {
+	if slices.ContainsFunc(p.allow, func(allowed netip.Prefix) bool { return allowed.Contains(a) }) {
 		return ""
 	}
 	if why := p.special(a); why != "" {
@@ -162,12 +180,12 @@ func (p AddressPolicy) forbids(a netip.Addr) reason {
 	return ""
 }
 
-func (p AddressPolicy) special(a netip.Addr) reason {
+func (p addressPolicy) special(a netip.Addr) reason {
 	if slices.Contains(metadata, a) {
 		return "metadata service"
 	}
 	for _, s := range specialRanges {
-		if s.prefix.Contains(a) && (s.reason != loopback || p.DenyLoopback) && (s.reason != private || p.DenyPrivate) {
+		if s.prefix.Contains(a) && (s.reason != loopback || p.denyLoopback) && (s.reason != private || p.denyPrivate) {
 			return s.reason
 		}
 	}
@@ -201,7 +219,7 @@ func embeddedIPv4(a netip.Addr) []netip.Addr {
 
 // checkURL applies the policy to a host that is an IP literal. A proxy
 // resolves and dials on its own, so a literal has to be caught before it.
-func (p AddressPolicy) checkURL(u *url.URL) error {
+func (p addressPolicy) checkURL(u *url.URL) error {
 	addr, err := netip.ParseAddr(u.Hostname())
 	if err != nil {
 		return nil
@@ -211,7 +229,7 @@ func (p AddressPolicy) checkURL(u *url.URL) error {
 }
 
 // control is net.Dialer.Control: it sees the resolved address right before connect.
-func (p AddressPolicy) control(_, address string, _ syscall.RawConn) error {
+func (p addressPolicy) control(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return &net.AddrError{Err: "not an address and port", Addr: address}

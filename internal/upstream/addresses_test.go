@@ -6,17 +6,17 @@ import (
 )
 
 func TestAddressPolicy(t *testing.T) {
-	strict := AddressPolicy{
-		DenyLoopback: true, DenyPrivate: true,
-		Allow:      []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("169.254.169.254/32")},
-		AllowPorts: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5000")},
+	strict := addressPolicy{
+		denyLoopback: true, denyPrivate: true,
+		allow:      []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("169.254.169.254/32")},
+		allowPorts: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5000")},
 	}
 	for _, policy := range []struct {
 		name             string
-		policy           AddressPolicy
+		policy           addressPolicy
 		allowed, refused []string
 	}{
-		{"default", AddressPolicy{}, []string{
+		{"default", addressPolicy{}, []string{
 			"8.8.8.8", "127.0.0.1", "::1", "10.1.2.3", "fd12::1", "2001:db8::1", "100.64.0.1", "198.18.0.1", "192.0.2.1",
 			"2606:4700::1111", "64:ff9b::808:808", "64:ff9b:1::808:808", "2002:808:808::1", "::8.8.8.8", "::ffff:8.8.8.8", "::ffff:0:8.8.8.8",
 			"2001:0:808:808::f7f7:f7f7", "2606:4700::5efe:808:808",

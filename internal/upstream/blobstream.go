@@ -151,7 +151,7 @@ func (b *BlobStream) shut(why *Error) {
 			if why != nil {
 				o.Outcome = string(why.Code)
 			}
-			b.client.opts.Observer.ObserveRequest(o)
+			b.client.observe(o)
 		}
 		b.turn.releaseDownload()
 	})

@@ -35,16 +35,22 @@ type BudgetSnapshot struct {
 	DownloadLimit int
 }
 
+// budgetOptions are the options of budgets.
+type budgetOptions struct {
+	HostOptions
+	bounds
+}
+
 // budgets holds one budget per host and forgets idle hosts, the longest unused first.
 type budgets struct {
-	opts      BudgetOptions
+	opts      budgetOptions
 	downloads DownloadOptions
 	mu        sync.Mutex
 	byID      map[string]*list.Element
 	used      *list.List // of *hostBudget, the last used in front
 }
 
-func newBudgets(opts BudgetOptions, downloads DownloadOptions) *budgets {
+func newBudgets(opts budgetOptions, downloads DownloadOptions) *budgets {
 	return &budgets{opts: opts, downloads: downloads, byID: map[string]*list.Element{}, used: list.New()}
 }
 
@@ -79,7 +85,7 @@ func (b *budgets) enter(name string) *hostBudget {
 func (b *budgets) evict() {
 	now := time.Now()
 	for _, spare := range []func(*hostBudget) bool{func(h *hostBudget) bool { return h.idle() && !h.paused(now) }, (*hostBudget).idle} {
-		for e := b.used.Back(); e != nil && b.used.Len() >= b.opts.Hosts; {
+		for e := b.used.Back(); e != nil && b.used.Len() >= b.opts.hosts; {
 			h, previous := e.Value.(*hostBudget), e.Prev()
 			if spare(h) {
 				delete(b.byID, h.name)
@@ -110,7 +116,7 @@ func (b *budgets) snapshot() []BudgetSnapshot {
 // credentials together, and with each credential a pace of its own.
 type hostBudget struct {
 	name  string
-	opts  BudgetOptions
+	opts  budgetOptions
 	slots *semaphore.Weighted
 	// downloads bounds the bodies under way, apart from requests: a long download
 	// holds up the next one, never a question.
@@ -122,7 +128,7 @@ type hostBudget struct {
 	paces    map[string]*pace // by Credential.identity
 }
 
-func newHostBudget(name string, opts BudgetOptions, bodies DownloadOptions) *hostBudget {
+func newHostBudget(name string, opts budgetOptions, bodies DownloadOptions) *hostBudget {
 	return &hostBudget{
 		name: name, opts: opts,
 		slots:     semaphore.NewWeighted(int64(opts.Concurrency)),
@@ -143,7 +149,7 @@ type turn struct {
 // MaxWait. When it is clear from the start that the wait would be longer, it
 // does not wait at all.
 func (h *hostBudget) acquire(ctx context.Context, cred *pullsecrets.Credential) (*turn, *Error) {
-	w := &waiter{host: h, ctx: ctx, cred: cred, deadline: time.Now().Add(h.opts.MaxWait)}
+	w := &waiter{host: h, ctx: ctx, cred: cred, deadline: time.Now().Add(h.opts.MaxWait.Duration)}
 	var cancel context.CancelFunc
 	w.limited, cancel = context.WithDeadline(ctx, w.deadline)
 	defer cancel()

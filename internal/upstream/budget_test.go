@@ -17,12 +17,16 @@ import (
 	"weir.dev/weir/internal/pullsecrets"
 )
 
-func testBudget(change ...func(*BudgetOptions)) *hostBudget {
-	opts := BudgetOptions{}
+func testBudgetOptions() budgetOptions {
+	return budgetOptions{DefaultOptions().Hosts, defaultBounds()}
+}
+
+func testBudget(change ...func(*budgetOptions)) *hostBudget {
+	opts := testBudgetOptions()
 	for _, f := range change {
 		f(&opts)
 	}
-	return newHostBudget("host.test", opts.withDefaults(), DownloadOptions{}.withDefaults())
+	return newHostBudget("host.test", opts, defaultDownloads())
 }
 
 func TestConcurrencyIsBoundedPerHost(t *testing.T) {
@@ -37,7 +41,7 @@ func TestConcurrencyIsBoundedPerHost(t *testing.T) {
 		w.Write(manifestOf("x"))
 	}))
 	quick := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
-	c := newTestClient(t, func(o *Options) { o.Budget.Concurrency = 3 })
+	c := newTestClient(t, func(o *Options) { o.Hosts.Concurrency = 3 })
 	r := open(t, c, slow.host+"/a/b")
 	var work sync.WaitGroup
 	for i := range 10 {
@@ -85,8 +89,8 @@ func TestWaitingIsBounded(t *testing.T) {
 		w.Write(manifestOf("x"))
 	}))
 	c := newTestClient(t, func(o *Options) {
-		o.Budget.Concurrency = 1
-		o.Budget.MaxWait = 30 * time.Millisecond
+		o.Hosts.Concurrency = 1
+		o.Hosts.MaxWait.Duration = 30 * time.Millisecond
 	})
 	r := open(t, c, s.host+"/a/b")
 	done := make(chan error, 1)
@@ -187,7 +191,7 @@ func TestThrottledPingHoldsUpNothing(t *testing.T) {
 }
 
 func TestRateAdapts(t *testing.T) {
-	p := newPace("x", BudgetOptions{}.withDefaults())
+	p := newPace("x", testBudgetOptions())
 	limit := func() float64 {
 		if l := p.limiter.Limit(); l != rate.Inf {
 			return float64(l)
@@ -277,7 +281,7 @@ func refuse(t *testing.T, h *hostBudget, cred *pullsecrets.Credential, pause tim
 
 func TestPauseIsOneCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 2 })
+		h := testBudget(func(o *budgetOptions) { o.Concurrency = 2 })
 		alice, bob, nobody := &pullsecrets.Credential{Username: "alice", Origin: "secret a/x"}, &pullsecrets.Credential{Username: "bob"}, &pullsecrets.Credential{}
 		refuse(t, h, alice, 20*time.Second)
 		refuse(t, h, nobody, time.Hour)
@@ -347,7 +351,7 @@ func TestPauseEndsWithOneProbe(t *testing.T) {
 
 func TestProbeThatGivesUpLeavesItToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := testBudget(func(o *BudgetOptions) { o.Concurrency = 1 })
+		h := testBudget(func(o *budgetOptions) { o.Concurrency = 1 })
 		alice := &pullsecrets.Credential{Username: "alice"}
 		refuse(t, h, alice, time.Second)
 		elapse(2 * time.Second)
@@ -380,7 +384,9 @@ func TestPacesAreForgotten(t *testing.T) {
 }
 
 func TestIdleHostsAreForgotten(t *testing.T) {
-	b := newBudgets(BudgetOptions{Hosts: 3}.withDefaults(), DownloadOptions{}.withDefaults())
+	opts := testBudgetOptions()
+	opts.hosts = 3
+	b := newBudgets(opts, defaultDownloads())
 	get := func(host string) *turn {
 		turn, err := b.acquire(t.Context(), host, &pullsecrets.Credential{})
 		if err != nil {

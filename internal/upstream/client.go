@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
@@ -47,15 +49,14 @@ type Client struct {
 var errClosed = errors.New("the upstream client is closed")
 
 // NewClient returns a Client without rules: every pull spec is fetched from
-// where it points until SetRules is called. The error lists every option that
-// cannot work.
+// where it points until SetRules is called. The error names the addresses that cannot be read.
 func NewClient(opts Options) (*Client, error) {
-	if err := opts.Validate(); err != nil {
-		return nil, fmt.Errorf("upstream options: %w", err)
+	addresses, errs := opts.Addresses.policy(field.NewPath("addresses"))
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("upstream options: %w", errs.ToAggregate())
 	}
-	opts = opts.withDefaults()
-	c := &Client{opts: opts, budgets: newBudgets(opts.Budget, opts.Downloads)}
-	c.secure, c.insecure = newHTTPClient(opts, false), newHTTPClient(opts, true)
+	c := &Client{opts: opts, budgets: newBudgets(budgetOptions{opts.Hosts, opts.bounds}, opts.Downloads)}
+	c.secure, c.insecure = newHTTPClient(opts, addresses, false), newHTTPClient(opts, addresses, true)
 	c.base, c.cancel = context.WithCancel(context.Background())
 	c.makeCaches()
 	return c, nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	digest "github.com/opencontainers/go-digest"
+	"k8s.io/utils/ptr"
 
 	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/registryrules"
@@ -274,7 +275,7 @@ func TestRefusedConnectionsAreNotRepeated(t *testing.T) {
 	s.Close()
 	var tries atomic.Int32
 	c := newTestClient(t, func(o *Options) {
-		o.Observer = ObserverFunc(func(Observation) { tries.Add(1) })
+		o.Observer = func(Observation) { tries.Add(1) }
 	})
 	_, err := openAs(t, c, s.host+"/a/b", false).Manifest(t.Context(), "x")
 	wantCode(t, err, CodeUnavailable)
@@ -347,7 +348,7 @@ func TestHangingServerIsGivenUp(t *testing.T) {
 		}
 	}))
 	defer close(release)
-	c := newTestClient(t, func(o *Options) { o.Timeouts.Call = 50 * time.Millisecond })
+	c := newTestClient(t, func(o *Options) { o.Timeouts.Call.Duration = 50 * time.Millisecond })
 	_, err := open(t, c, s.host+"/a/b").Manifest(t.Context(), "x")
 	e := wantCode(t, err, CodeUnavailable)
 	if !errors.Is(e, context.DeadlineExceeded) || e.Text != "timed out" {
@@ -438,7 +439,7 @@ func TestDifferentCredentialsDoNotShare(t *testing.T) {
 func TestForbiddenAddressAfterResolution(t *testing.T) {
 	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
 	_, port, _ := net.SplitHostPort(s.host)
-	c := newTestClient(t, func(o *Options) { o.Addresses.DenyLoopback = true })
+	c := newTestClient(t, func(o *Options) { o.Addresses.DenyLoopback = ptr.To(true) })
 	// A name, so that only the dialer can know.
 	_, err := open(t, c, "localhost:"+port+"/a/b").Manifest(t.Context(), "x")
 	wantCode(t, err, CodeForbiddenAddress)

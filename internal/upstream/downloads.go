@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// DownloadOptions bound blobs that are streamed. Zero fields take their default.
+// DownloadOptions bound blobs that are streamed.
 //
 // There is no limit to the time a download takes, for there is none to the size of a
 // layer; there is one to the time in which nothing, or next to nothing, moves.
 type DownloadOptions struct {
 	// Concurrency is the largest number of downloads under way from one host; default 16.
-	// Requests are counted apart (BudgetOptions.Concurrency).
+	// Requests are counted apart (HostOptions.Concurrency).
 	Concurrency int
 	// MaxWait is how long a download may wait for its turn before it fails with
 	// CodeTooManyRequests; default 2 min.
@@ -30,13 +30,8 @@ type DownloadOptions struct {
 	MinRate int64
 }
 
-func (d DownloadOptions) withDefaults() DownloadOptions {
-	setDefault(&d.Concurrency, 16)
-	setDefault(&d.MaxWait, 2*time.Minute)
-	setDefault(&d.Stall, 30*time.Second)
-	setDefault(&d.Window, time.Minute)
-	setDefault(&d.MinRate, 1<<10)
-	return d
+func defaultDownloads() DownloadOptions {
+	return DownloadOptions{Concurrency: 16, MaxWait: 2 * time.Minute, Stall: 30 * time.Second, Window: time.Minute, MinRate: 1 << 10}
 }
 
 // least is how many bytes have to move in a window.

@@ -82,7 +82,7 @@ func (c *Client) attempt(ctx context.Context, q query) (*answer, *Error) {
 		ans.sent = start
 		return ans, nil
 	}
-	c.opts.Observer.ObserveRequest(Observation{
+	c.observe(Observation{
 		Host: q.host, Kind: q.kind, Outcome: outcome(ans, err, q), Duration: time.Since(start),
 	})
 	return ans, err
@@ -106,7 +106,7 @@ func (c *Client) pressure(ans *answer) time.Duration {
 	if ans == nil || ans.status != http.StatusTooManyRequests {
 		return -1
 	}
-	return retryAfter(ans.header.Get("Retry-After"), time.Now(), c.opts.Limits.RetryAfter)
+	return retryAfter(ans.header.Get("Retry-After"), time.Now(), c.opts.Hosts.MaxPause.Duration)
 }
 
 // roundTrip sends a request and reads its answer.
@@ -147,7 +147,7 @@ func (c *Client) read(ctx context.Context, q query, resp *http.Response) (*answe
 	ans := &answer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength, url: resp.Request.URL}
 	limit, strict := q.limit, true
 	if !ans.ok() || q.kind == KindPing {
-		limit, strict = c.opts.Limits.ErrorBody, false
+		limit, strict = c.opts.bounds.errorBody, false
 	}
 	if q.method == http.MethodHead {
 		return ans, nil

@@ -17,7 +17,7 @@ import (
 
 func (s *source) head(ctx context.Context) (Descriptor, error) {
 	c := s.client
-	return c.headFlights.do(ctx, c, s.flightKey("head", chainOf(ctx).key()), c.opts.Timeouts.Call, s.headNow)
+	return c.headFlights.do(ctx, c, s.flightKey("head", chainOf(ctx).key()), c.opts.Timeouts.Call.Duration, s.headNow)
 }
 
 func (s *source) headNow(ctx context.Context) (Descriptor, error) {
@@ -77,7 +77,7 @@ func unreached(e *Error) bool {
 // blobSize finds the size of a blob. The word of a HEAD is taken if it is the expected size,
 // or none is expected (-1).
 func (s *source) blobSize(ctx context.Context, expected int64) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.client.opts.Timeouts.Call)
+	ctx, cancel := context.WithTimeout(ctx, s.client.opts.Timeouts.Call.Duration)
 	defer cancel()
 	ans, l, err := s.askByHead(ctx, "/blobs/"+s.Reference, query{kind: KindBlob, header: http.Header{}})
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *source) blobSizeByGet(ctx context.Context, l login) (int64, error) {
 		return 0, err
 	}
 	ans.stream.Close()
-	s.client.opts.Observer.ObserveRequest(Observation{Host: s.Host, Kind: KindBlob, Outcome: OutcomeSuccess, Duration: time.Since(ans.sent)})
+	s.client.observe(Observation{Host: s.Host, Kind: KindBlob, Outcome: OutcomeSuccess, Duration: time.Since(ans.sent)})
 	size := ans.length
 	if ans.status == http.StatusPartialContent {
 		size = -1

@@ -47,7 +47,7 @@ func serveHeadless(t *testing.T, head http.HandlerFunc, content []byte) *upstrea
 	}))
 }
 
-func shortPauses(o *Options) { o.Budget.Retries, o.Budget.MinRate = -1, 1000 }
+func shortPauses(o *Options) { o.Hosts.Retries, o.bounds.minRate = 0, 1000 }
 
 func TestHeadDecidesNothing(t *testing.T) {
 	m := manifestOf("x")
@@ -103,7 +103,7 @@ func TestFailureAfterHeadIsThatOfGet(t *testing.T) {
 	}
 	var seen []string
 	c := newTestClient(t, func(o *Options) {
-		o.Observer = ObserverFunc(func(ob Observation) { seen = append(seen, string(ob.Kind)) })
+		o.Observer = func(ob Observation) { seen = append(seen, string(ob.Kind)) }
 	})
 	r = open(t, c, s.host+"/a/b")
 	if _, err := r.Head(t.Context(), "x"); err == nil {

@@ -159,10 +159,9 @@ func put(t *testing.T, h http.Handler, path string, body []byte) {
 // newTestClient is a client whose pauses are short.
 func newTestClient(t *testing.T, change ...func(*Options)) *Client {
 	t.Helper()
-	opts := Options{
-		Budget: BudgetOptions{RetryBase: time.Millisecond},
-		Proxy:  func(*http.Request) (*url.URL, error) { return nil, nil },
-	}
+	opts := DefaultOptions()
+	opts.RetryBase = time.Millisecond
+	opts.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	for _, f := range change {
 		f(&opts)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/google/go-cmp/cmp"
 
 	"weir.dev/weir/internal/pullsecrets"
@@ -63,7 +65,7 @@ func TestLoginIsRemembered(t *testing.T) {
 		}
 		h.ServeHTTP(w, r)
 	}))
-	c := newTestClient(t, func(o *Options) { o.Timeouts.Session = time.Hour })
+	c := newTestClient(t, func(o *Options) { o.bounds.session = time.Hour })
 	r := open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 	for range 3 {
 		if _, err := r.Head(t.Context(), "latest"); err != nil {
@@ -73,7 +75,7 @@ func TestLoginIsRemembered(t *testing.T) {
 	if pings.Load() != 1 || refusals.Load() != 1 {
 		t.Errorf("%d pings, %d refusals", pings.Load(), refusals.Load())
 	}
-	c = newTestClient(t, func(o *Options) { o.Timeouts.Session = time.Nanosecond })
+	c = newTestClient(t, func(o *Options) { o.bounds.session = time.Nanosecond })
 	r = open(t, c, s.host+"/team/app", pullsecrets.Credential{Username: "u", Password: "p"})
 	for range 3 {
 		if _, err := r.Head(t.Context(), "latest"); err != nil {
@@ -147,14 +149,21 @@ func TestRulesAreSwappedLive(t *testing.T) {
 }
 
 func TestOptionsValidate(t *testing.T) {
-	_, err := NewClient(Options{Limits: Limits{Manifest: -1}, Timeouts: Timeouts{Ping: -1}, Budget: BudgetOptions{Retries: -2}})
-	if err == nil {
-		t.Fatal("accepted")
+	o, path := DefaultOptions(), field.NewPath("imports")
+	if errs := append(o.Validate(path), o.Limits.Validate(path.Child("limits"))...); len(errs) > 0 {
+		t.Errorf("the defaults are refused: %v", errs)
 	}
-	for _, field := range []string{"limits.manifest", "timeouts.ping", "budget.retries"} {
-		if !strings.Contains(err.Error(), field) {
-			t.Errorf("%q does not name %s", err, field)
-		}
+	o.Hosts.Retries, o.Timeouts.Dial.Duration, o.Addresses.Allow, o.Limits.ManifestSize = -1, 0, []string{"here"}, 0
+	var paths []string
+	for _, err := range append(o.Validate(path), o.Limits.Validate(path.Child("limits"))...) {
+		paths = append(paths, err.Field)
+	}
+	want := []string{"imports.hosts.retries", "imports.addresses.allow[0]", "imports.timeouts.dial", "imports.limits.manifestSize"}
+	if diff := cmp.Diff(want, paths); diff != "" {
+		t.Errorf("mistakes (-want +got):\n%s", diff)
+	}
+	if _, err := NewClient(o); err == nil {
+		t.Error("a client was made with an address that cannot be read")
 	}
 }
 
@@ -164,14 +173,14 @@ func TestObserverSeesEveryExchange(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	c := newTestClient(t, func(o *Options) {
-		o.Observer = ObserverFunc(func(ob Observation) {
+		o.Observer = func(ob Observation) {
 			mu.Lock()
 			defer mu.Unlock()
 			if ob.Host != s.host || ob.Duration <= 0 {
 				t.Errorf("observation %+v", ob)
 			}
 			got = append(got, string(ob.Kind)+" "+ob.Outcome)
-		})
+		}
 	})
 	r := open(t, c, s.host+"/team/app")
 	r.Head(t.Context(), "latest")

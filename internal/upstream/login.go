@@ -98,7 +98,7 @@ func (s *source) consult(ctx context.Context, l login, path string, refusal erro
 // learn has the challenge that a login answers be answered the next time.
 func (s *source) learn(l login) {
 	sess := s.session()
-	sess.learn(l.challenge, time.Now().Add(s.client.opts.Timeouts.Session))
+	sess.learn(l.challenge, time.Now().Add(s.client.opts.bounds.session))
 	s.keep(sess)
 }
 

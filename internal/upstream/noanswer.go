@@ -88,7 +88,7 @@ func (c *Client) networkError(ctx context.Context, err error) *Error {
 	case ctx.Err() != nil:
 		return canceled(ctx.Err())
 	case strings.Contains(err.Error(), "response headers exceeded"), strings.Contains(err.Error(), "response header list larger"):
-		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("answer headers exceed the limit of %d bytes", c.opts.Limits.Headers), Err: err}
+		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("answer headers exceed the limit of %d bytes", c.opts.bounds.headers), Err: err}
 	case errors.Is(err, errRedirect):
 		return &Error{Code: CodeProtocol, Text: foreigntext.Clean(err.Error(), maxText), Err: err}
 	}

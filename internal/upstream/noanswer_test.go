@@ -15,7 +15,7 @@ import (
 func failureText(t *testing.T, h http.Handler) string {
 	t.Helper()
 	s := serve(t, h)
-	c := newTestClient(t, func(o *Options) { o.Timeouts.Ping, o.Budget.Retries = time.Second, -1 })
+	c := newTestClient(t, func(o *Options) { o.bounds.ping, o.Hosts.Retries = time.Second, 0 })
 	_, err := open(t, c, s.host+"/team/app").Head(context.Background(), "latest")
 	if err == nil {
 		t.Fatal("no failure")
@@ -61,7 +61,7 @@ func TestFailuresWithoutAnAnswerReadAlike(t *testing.T) {
 	defer silent.Close()
 	for _, at := range []string{closed, silent.Addr().String(), "no-such-name.invalid:5000"} {
 		for _, insecure := range []bool{true, false} {
-			c := newTestClient(t, func(o *Options) { o.Timeouts.Ping, o.Budget.Retries = 100*time.Millisecond, -1 })
+			c := newTestClient(t, func(o *Options) { o.bounds.ping, o.Hosts.Retries = 100*time.Millisecond, 0 })
 			_, err := openAs(t, c, at+"/team/app", insecure).Head(t.Context(), "latest")
 			e := wantCode(t, err, CodeUnavailable)
 			if want := `Get "https://` + at + `/v2/": ` + unreachable; e.Text != want || e.Detail == "" || strings.Contains(e.Detail, "->") {
@@ -94,7 +94,7 @@ func TestFailuresNameWhatWouldHelp(t *testing.T) {
 }
 
 func TestPauseHasTheSameTextWhileItShrinks(t *testing.T) {
-	h := newHostBudget("q.io", BudgetOptions{}.withDefaults(), DownloadOptions{}.withDefaults())
+	h := newHostBudget("q.io", testBudgetOptions(), defaultDownloads())
 	refuse(t, h, &pullsecrets.Credential{}, time.Hour)
 	_, first := h.acquire(t.Context(), &pullsecrets.Credential{})
 	h.paces[pullsecrets.Credential{}.Identity()].pause = time.Now().Add(time.Minute)

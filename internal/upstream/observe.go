@@ -35,13 +35,9 @@ type Observation struct {
 	Duration time.Duration
 }
 
-// Observer is told about requests; it must be quick and safe for concurrent use.
-type Observer interface {
-	ObserveRequest(Observation)
+// observe passes an exchange to the Observer of the options.
+func (c *Client) observe(o Observation) {
+	if c.opts.Observer != nil {
+		c.opts.Observer(o)
+	}
 }
-
-// ObserverFunc is a function as an Observer.
-type ObserverFunc func(Observation)
-
-// ObserveRequest calls f.
-func (f ObserverFunc) ObserveRequest(o Observation) { f(o) }

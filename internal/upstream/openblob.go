@@ -33,7 +33,7 @@ func (s *source) openBlob(ctx context.Context, offset int64) (*BlobStream, error
 	b := &BlobStream{Offset: offset, Source: s.Repository(), client: s.client, host: s.Host, turn: turn, life: life, end: end}
 	closed := context.AfterFunc(s.client.base, func() { end(canceled(errClosed)) })
 	defer closed()
-	late := time.AfterFunc(s.client.opts.Timeouts.Call, func() { end(errHeaderLate) })
+	late := time.AfterFunc(s.client.opts.Timeouts.Call.Duration, func() { end(errHeaderLate) })
 	defer late.Stop()
 	ans, err := s.startBlob(life, offset)
 	if err == nil {
@@ -70,7 +70,7 @@ func (s *source) startBlob(ctx context.Context, offset int64) (*answer, error) {
 // askForBlob requests a range of the blob, "" for all of it. The answer is a 200 or a 206,
 // not yet looked into, whose stream the caller closes.
 func (s *source) askForBlob(ctx context.Context, l login, bytes string) (*answer, error) {
-	q := query{kind: KindBlob, method: http.MethodGet, header: http.Header{}, limit: s.client.opts.Limits.ErrorBody, stream: true}
+	q := query{kind: KindBlob, method: http.MethodGet, header: http.Header{}, limit: s.client.opts.bounds.errorBody, stream: true}
 	// A server that compresses on the fly would change what offsets and sizes are of.
 	q.header.Set("Accept-Encoding", "identity")
 	if bytes != "" {

@@ -191,7 +191,7 @@ func TestTruncatedStreamIsAnError(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}))
-		c := newTestClient(t, func(o *Options) { o.Budget.Retries = -1 })
+		c := newTestClient(t, func(o *Options) { o.Hosts.Retries = 0 })
 		_, got, err := readStream(t, open(t, c, s.host+"/a/b"), d, 0)
 		if wantCode(t, err, CodeUnavailable); !bytes.Equal(got, content[:length]) {
 			t.Errorf("%d bytes of %d were kept", len(got), length)
@@ -214,7 +214,7 @@ func TestStalledStreamEnds(t *testing.T) {
 	content, d := layer(100_000)
 	s := serveHeld(t, content, 5000)
 	var outcomes outcomeLog
-	c := newTestClient(t, func(o *Options) { o.Downloads.Stall = 30 * time.Millisecond; o.Observer = &outcomes })
+	c := newTestClient(t, func(o *Options) { o.Downloads.Stall = 30 * time.Millisecond; o.Observer = outcomes.add })
 	b, got, err := readStream(t, open(t, c, s.host+"/a/b"), d, 0)
 	if b == nil || !bytes.Equal(got, content[:5000]) {
 		t.Fatalf("%d bytes, %v", len(got), err)
@@ -235,7 +235,7 @@ type outcomeLog struct {
 	seen map[Kind][]string
 }
 
-func (l *outcomeLog) ObserveRequest(o Observation) {
+func (l *outcomeLog) add(o Observation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.seen == nil {
@@ -304,7 +304,7 @@ func TestDownloadsAreBoundedApartFromRequests(t *testing.T) {
 		<-release
 		w.Write(content)
 	}))
-	c := newTestClient(t, func(o *Options) { o.Downloads.Concurrency, o.Budget.Concurrency = 3, 2 })
+	c := newTestClient(t, func(o *Options) { o.Downloads.Concurrency, o.Hosts.Concurrency = 3, 2 })
 	r := open(t, c, s.host+"/a/b")
 	var work sync.WaitGroup
 	for range 8 {
@@ -396,7 +396,7 @@ func TestStreamEndsWithItsContextAndItsClient(t *testing.T) {
 func TestHeaderOfAStreamIsBoundedInTime(t *testing.T) {
 	_, d := layer(10)
 	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	c := newTestClient(t, func(o *Options) { o.Timeouts.Call = 50 * time.Millisecond })
+	c := newTestClient(t, func(o *Options) { o.Timeouts.Call.Duration = 50 * time.Millisecond })
 	_, err := openBlob(t.Context(), open(t, c, s.host+"/a/b"), d, 0)
 	if e := wantCode(t, err, CodeUnavailable); !strings.HasSuffix(e.Text, unreachable) || !errors.Is(e, context.DeadlineExceeded) {
 		t.Errorf("%+v", e)
@@ -415,7 +415,7 @@ func TestHeaderOfAStreamIsRepeated(t *testing.T) {
 		blobs(content)(w, r)
 	}))
 	var outcomes outcomeLog
-	c := newTestClient(t, func(o *Options) { o.Observer = &outcomes })
+	c := newTestClient(t, func(o *Options) { o.Observer = outcomes.add })
 	if _, got, err := readStream(t, open(t, c, s.host+"/a/b"), d, 7); err != nil || !bytes.Equal(got, content[7:]) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}

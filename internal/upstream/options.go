@@ -2,217 +2,171 @@ package upstream
 
 import (
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"weir.dev/weir/internal/caches"
+	"weir.dev/weir/internal/settings"
 )
 
-// Options configure a Client. The zero value works: every field has a default.
+// Options configure a Client: settings of the section imports of the configuration file, and what
+// the process adds. Start from DefaultOptions.
 type Options struct {
-	// RootCAs are CAs trusted for registries; nil means the system's.
-	// See LoadCAs.
-	RootCAs *x509.CertPool
-	// Addresses says which addresses may be contacted.
-	Addresses AddressPolicy
-	// Limits bound what is read.
-	Limits Limits
-	// Timeouts bound how long things take.
-	Timeouts Timeouts
-	// Budget bounds what one upstream host is asked.
-	Budget BudgetOptions
+	// Hosts bounds the requests to one upstream host, over all imports of this process.
+	Hosts HostOptions `json:"hosts"`
+	// Addresses are the network addresses that are contacted.
+	Addresses AddressOptions `json:"addresses"`
+	// Timeouts bound the steps of a call to a registry.
+	Timeouts Timeouts `json:"timeouts"`
+	// Limits bound the responses. They are a part of the section imports.limits.
+	Limits Limits `json:"-"`
+
+	// RetryBase is the pause before the first repetition of a request, doubled for the next and
+	// jittered by half.
+	RetryBase time.Duration `json:"-"`
 	// Downloads bounds blobs that are streamed (OpenBlob).
-	Downloads DownloadOptions
+	Downloads DownloadOptions `json:"-"`
+	// RootCAs are CAs trusted for registries; nil stands for those of the system. See LoadCAs.
+	RootCAs *x509.CertPool `json:"-"`
 	// UserAgent is sent with every request; default "weir".
-	UserAgent string
-	// Caches bound the memory for what is remembered of registries, beside the bounds of each
+	UserAgent string `json:"-"`
+	// Caches bound the memory for remembered answers of registries, beside the bounds of each
 	// cache; nil is without such a bound.
-	Caches *caches.Pool
-	// Observer is told about every request; nil for nobody.
-	Observer Observer
-	// Proxy picks a proxy for a request; default http.ProxyFromEnvironment.
-	Proxy func(*http.Request) (*url.URL, error)
+	Caches *caches.Pool `json:"-"`
+	// Observer is called for every request. It must be quick and safe for concurrent use; nil for
+	// none.
+	Observer func(Observation) `json:"-"`
+	// Proxy returns the proxy for a request; default http.ProxyFromEnvironment.
+	Proxy func(*http.Request) (*url.URL, error) `json:"-"`
+
+	// bounds are constants of the package, which tests make smaller.
+	bounds bounds
 }
 
-// Limits bound what is read from upstream. Zero fields take their default;
-// sizes are in bytes, counted after content decoding.
-type Limits struct {
-	// Manifest is the largest manifest; default 8 MiB.
-	Manifest int64
-	// Blob is the largest blob when the caller names no limit; default 8 MiB.
-	Blob int64
-	// TagPage is the largest page of a tag list; default 8 MiB.
-	TagPage int64
-	// Tags is the largest number of tags of a repository; default 100,000.
-	Tags int
-	// TagPages is the largest number of pages of a tag list; default 1,000.
-	TagPages int
-	// Token is the largest answer of a token realm; default 1 MiB.
-	Token int64
-	// ErrorBody is how much of an error answer is read; default 64 KiB.
-	ErrorBody int64
-	// Headers is the largest response header; default 64 KiB.
-	Headers int64
-	// Redirects is the largest number of redirects followed; default 5.
-	Redirects int
-	// RetryAfter is the longest Retry-After believed; default 5 min. One request that finds
-	// out more every five minutes is a burden to no registry, while limits that are raised,
-	// and logins that are changed, are noticed soon.
-	RetryAfter time.Duration
-	// Sessions is how many logins (repository and credential) are remembered; default 4,096.
-	Sessions int
+// HostOptions bound the requests to one upstream host. After a 429 they are slower with the
+// credential that was refused, and recover by themselves. Without one their rate has no limit.
+type HostOptions struct {
+	// Concurrency is the largest number of requests in flight to one host. Default 16.
+	Concurrency int `json:"concurrency"`
+	// MaxWait is how long a request may wait for its turn before it fails as throttled
+	// (CodeTooManyRequests). Default 30s.
+	MaxWait metav1.Duration `json:"maxWait"`
+	// MaxPause bounds the Retry-After of a host: after it, one request probes whether the pause is
+	// over. Default 5m: that many probes burden no registry, while raised limits and changed
+	// logins are noticed soon.
+	MaxPause metav1.Duration `json:"maxPause"`
+	// Retries is how often an idempotent request is repeated after a transient failure. Default
+	// 2; 0 is never.
+	Retries int `json:"retries"`
+	// RetryWait is the longest Retry-After that a call waits for. Default 5s.
+	RetryWait metav1.Duration `json:"retryWait"`
 }
 
-// Timeouts bound how long things take. Zero fields take their default.
+// Timeouts bound the steps of a call to a registry.
 type Timeouts struct {
-	// Call bounds one call to one source: login, retries and body; default 60 s.
-	Call time.Duration
-	// Ping bounds the request that learns how a registry wants to be spoken to; default 15 s.
-	Ping time.Duration
-	// Dial bounds a TCP connection; default 10 s.
-	Dial time.Duration
-	// TLS bounds a TLS handshake; default 10 s.
-	TLS time.Duration
-	// Idle is how long an unused connection is kept; default 90 s.
-	Idle time.Duration
-	// Session is how long what a ping taught is believed; default 15 min.
-	Session time.Duration
+	// Call bounds one call to one source: login, repetitions and body. Default 1m.
+	Call metav1.Duration `json:"call"`
+	// Dial bounds the opening of a TCP connection. Default 10s.
+	Dial metav1.Duration `json:"dial"`
 }
 
-// BudgetOptions bound what one upstream host is asked: the requests in flight over all
-// credentials, their rate with each of them. Zero fields take their default.
-type BudgetOptions struct {
-	// Concurrency is the largest number of requests in flight to one host; default 16.
-	Concurrency int
-	// MaxWait is how long a request may wait for its host's budget before it
-	// fails with CodeTooManyRequests; default 30 s.
-	MaxWait time.Duration
-	// MinRate is the lowest rate in requests per second that 429 answers can
-	// push a host to; default 0.5.
-	MinRate float64
-	// MaxRate is the rate at which a recovering host counts as unlimited again;
-	// default 100. A host that never answered 429 is not limited in rate.
-	MaxRate float64
-	// RecoverPerSecond is what a limited rate gains for every second with a
-	// success, in requests per second; default 1.
-	RecoverPerSecond float64
-	// Hosts is how many hosts are remembered; idle ones beyond that are forgotten; default 1,000.
-	Hosts int
-	// Retries is how often an idempotent request is repeated; default 2, -1 never.
-	Retries int
-	// RetryWait is the longest Retry-After that is waited for within a call; default 5 s.
-	RetryWait time.Duration
-	// RetryBase is the pause before the first repetition, doubled for the next
-	// and jittered by half; default 200 ms.
-	RetryBase time.Duration
+// Limits bound the responses of registries, after content decoding.
+type Limits struct {
+	// ManifestSize is the largest manifest. Default 8Mi.
+	ManifestSize settings.Size `json:"manifestSize"`
+	// ConfigSize is the largest image config. Default 8Mi.
+	ConfigSize settings.Size `json:"configSize"`
+	// TagListLength is the largest number of tags in the list of a repository. Default 100000.
+	TagListLength int `json:"tagListLength"`
 }
 
-// withDefaults fills in what is zero.
-func (o Options) withDefaults() Options {
-	setDefault(&o.UserAgent, "weir")
-	if o.Proxy == nil {
-		o.Proxy = http.ProxyFromEnvironment
+// bounds are limits that no operator has a reason to change.
+type bounds struct {
+	// tagPage is the largest page of a tag list, in bytes, and tagPages the largest number of
+	// pages: a registry that sends ever more ends there.
+	tagPage  int64
+	tagPages int
+	// token is the largest response of a token realm and errorBody the part of an error response
+	// that is read, in bytes: real ones take a few KiB. headers is the largest response header.
+	token, errorBody, headers int64
+	// redirects is the largest number of redirects of one request; registries use one or two.
+	redirects int
+	// sessions is the number of logins (repository and credential) that are remembered, for
+	// session at most; hosts that of hosts. Idle ones beyond that are forgotten, and cost a ping
+	// when they return.
+	sessions int
+	session  time.Duration
+	hosts    int
+	// ping bounds the request to /v2/, tls a handshake, and idle the life of an unused connection.
+	ping, tls, idle time.Duration
+	// minRate is the lowest rate in requests per second after 429s, and maxRate that at which a
+	// recovering host has no limit any more. recoverPerSecond is what the rate gains for every
+	// second with a success.
+	minRate, maxRate, recoverPerSecond float64
+}
+
+func defaultBounds() bounds {
+	return bounds{
+		tagPage: 8 << 20, tagPages: 1000,
+		token: 1 << 20, errorBody: 64 << 10, headers: 64 << 10,
+		redirects: 5,
+		sessions:  4096, session: 15 * time.Minute, hosts: 1000,
+		ping: 15 * time.Second, tls: 10 * time.Second, idle: 90 * time.Second,
+		minRate: 0.5, maxRate: 100, recoverPerSecond: 1,
 	}
-	if o.Observer == nil {
-		o.Observer = ObserverFunc(func(Observation) {})
+}
+
+// DefaultOptions returns the defaults.
+func DefaultOptions() Options {
+	return Options{
+		Hosts: HostOptions{
+			Concurrency: 16,
+			MaxWait:     settings.Duration(30 * time.Second),
+			MaxPause:    settings.Duration(5 * time.Minute),
+			Retries:     2,
+			RetryWait:   settings.Duration(5 * time.Second),
+		},
+		Timeouts:  Timeouts{Call: settings.Duration(time.Minute), Dial: settings.Duration(10 * time.Second)},
+		Limits:    DefaultLimits(),
+		RetryBase: 200 * time.Millisecond,
+		Downloads: defaultDownloads(),
+		UserAgent: "weir",
+		Proxy:     http.ProxyFromEnvironment,
+		bounds:    defaultBounds(),
 	}
-	o.Limits = o.Limits.withDefaults()
-	o.Timeouts = o.Timeouts.withDefaults()
-	o.Budget = o.Budget.withDefaults()
-	o.Downloads = o.Downloads.withDefaults()
-	return o
 }
 
-func (l Limits) withDefaults() Limits {
-	setDefault(&l.Manifest, 8<<20)
-	setDefault(&l.Blob, 8<<20)
-	setDefault(&l.TagPage, 8<<20)
-	setDefault(&l.Tags, 100_000)
-	setDefault(&l.TagPages, 1_000)
-	setDefault(&l.Token, 1<<20)
-	setDefault(&l.ErrorBody, 64<<10)
-	setDefault(&l.Headers, 64<<10)
-	setDefault(&l.Redirects, 5)
-	setDefault(&l.RetryAfter, 5*time.Minute)
-	setDefault(&l.Sessions, 4096)
-	return l
+// DefaultLimits returns the defaults of Limits.
+func DefaultLimits() Limits {
+	return Limits{ManifestSize: 8 << 20, ConfigSize: 8 << 20, TagListLength: 100_000}
 }
 
-func (t Timeouts) withDefaults() Timeouts {
-	setDefault(&t.Call, 60*time.Second)
-	setDefault(&t.Ping, 15*time.Second)
-	setDefault(&t.Dial, 10*time.Second)
-	setDefault(&t.TLS, 10*time.Second)
-	setDefault(&t.Idle, 90*time.Second)
-	setDefault(&t.Session, 15*time.Minute)
-	return t
+// Validate returns every mistake in the section at path, without Limits.
+func (o *Options) Validate(path *field.Path) field.ErrorList {
+	var c settings.Checks
+	at, h := path.Child("hosts"), &o.Hosts
+	c.Between(at.Child("concurrency"), h.Concurrency, 1, settings.MaxConcurrency)
+	c.Positive(at.Child("maxWait"), h.MaxWait)
+	c.Positive(at.Child("maxPause"), h.MaxPause)
+	c.Between(at.Child("retries"), h.Retries, 0, 100)
+	c.Positive(at.Child("retryWait"), h.RetryWait)
+	_, errs := o.Addresses.policy(path.Child("addresses"))
+	c.Add(errs...)
+	at = path.Child("timeouts")
+	c.Positive(at.Child("call"), o.Timeouts.Call)
+	c.Positive(at.Child("dial"), o.Timeouts.Dial)
+	return c.Errors()
 }
 
-func (b BudgetOptions) withDefaults() BudgetOptions {
-	setDefault(&b.Concurrency, 16)
-	setDefault(&b.MaxWait, 30*time.Second)
-	setDefault(&b.MinRate, 0.5)
-	setDefault(&b.MaxRate, 100)
-	setDefault(&b.RecoverPerSecond, 1)
-	setDefault(&b.Hosts, 1000)
-	setDefault(&b.Retries, 2)
-	setDefault(&b.RetryWait, 5*time.Second)
-	setDefault(&b.RetryBase, 200*time.Millisecond)
-	return b
-}
-
-// Validate reports every value that cannot work, each with its field.
-func (o Options) Validate() error {
-	var errs []error
-	positive := func(field string, ok bool) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s: must not be negative", field))
-		}
-	}
-	l, t, b := o.Limits, o.Timeouts, o.Budget
-	positive("limits.manifest", l.Manifest >= 0)
-	positive("limits.blob", l.Blob >= 0)
-	positive("limits.tagPage", l.TagPage >= 0)
-	positive("limits.tags", l.Tags >= 0)
-	positive("limits.tagPages", l.TagPages >= 0)
-	positive("limits.token", l.Token >= 0)
-	positive("limits.errorBody", l.ErrorBody >= 0)
-	positive("limits.headers", l.Headers >= 0)
-	positive("limits.redirects", l.Redirects >= 0)
-	positive("limits.retryAfter", l.RetryAfter >= 0)
-	positive("limits.sessions", l.Sessions >= 0)
-	positive("timeouts.call", t.Call >= 0)
-	positive("timeouts.ping", t.Ping >= 0)
-	positive("timeouts.dial", t.Dial >= 0)
-	positive("timeouts.tls", t.TLS >= 0)
-	positive("timeouts.idle", t.Idle >= 0)
-	positive("timeouts.session", t.Session >= 0)
-	positive("budget.concurrency", b.Concurrency >= 0)
-	positive("budget.maxWait", b.MaxWait >= 0)
-	positive("budget.minRate", b.MinRate >= 0)
-	positive("budget.maxRate", b.MaxRate >= 0)
-	positive("budget.recoverPerSecond", b.RecoverPerSecond >= 0)
-	positive("budget.hosts", b.Hosts >= 0)
-	positive("budget.retryWait", b.RetryWait >= 0)
-	positive("budget.retryBase", b.RetryBase >= 0)
-	positive("downloads.concurrency", o.Downloads.Concurrency >= 0)
-	positive("downloads.maxWait", o.Downloads.MaxWait >= 0)
-	positive("downloads.stall", o.Downloads.Stall >= 0)
-	positive("downloads.window", o.Downloads.Window >= 0)
-	positive("downloads.minRate", o.Downloads.MinRate >= 0)
-	if b.Retries < -1 {
-		errs = append(errs, errors.New("budget.retries: must be -1 or more"))
-	}
-	return errors.Join(errs...)
-}
-
-// setDefault sets *v to def when it is zero.
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
+// Validate returns every mistake in the section at path.
+func (l *Limits) Validate(path *field.Path) field.ErrorList {
+	var c settings.Checks
+	c.Size(path.Child("manifestSize"), l.ManifestSize)
+	c.Size(path.Child("configSize"), l.ConfigSize)
+	c.Between(path.Child("tagListLength"), l.TagListLength, 1, settings.MaxCount)
+	return c.Errors()
 }

@@ -22,7 +22,7 @@ const maxPaces = 256
 //
 // The lock of its host guards it.
 type pace struct {
-	opts    BudgetOptions
+	opts    budgetOptions
 	key     string // Credential.identity
 	users   int    // turns that are waited for or taken
 	limiter *rate.Limiter
@@ -40,7 +40,7 @@ type pace struct {
 	previous int       // requests in the second before
 }
 
-func newPace(key string, opts BudgetOptions) *pace {
+func newPace(key string, opts budgetOptions) *pace {
 	return &pace{key: key, opts: opts, limiter: rate.NewLimiter(rate.Inf, 1)}
 }
 
@@ -101,7 +101,7 @@ func (p *pace) slow(now time.Time, asked time.Duration) {
 	if p.limiter.Limit() == rate.Inf {
 		current = float64(max(p.counted, p.previous, 1))
 	}
-	p.limiter.SetLimitAt(now, rate.Limit(max(current/2, p.opts.MinRate)))
+	p.limiter.SetLimitAt(now, rate.Limit(max(current/2, p.opts.minRate)))
 	p.slowed, p.grown = now, now
 }
 
@@ -111,8 +111,8 @@ func (p *pace) recover(now time.Time) {
 		return
 	}
 	p.grown = now
-	next := float64(p.limiter.Limit()) + p.opts.RecoverPerSecond
-	if next >= p.opts.MaxRate {
+	next := float64(p.limiter.Limit()) + p.opts.recoverPerSecond
+	if next >= p.opts.maxRate {
 		p.limiter.SetLimitAt(now, rate.Inf)
 		return
 	}

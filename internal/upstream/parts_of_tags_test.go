@@ -21,7 +21,7 @@ location = "`+mirror.host+`/team"
 insecure = true
 pull-from-mirror = "tag-only"
 `)
-	c := newTestClient(t, func(o *Options) { o.Budget.Retries = -1 })
+	c := newTestClient(t, func(o *Options) { o.Hosts.Retries = 0 })
 	c.SetRules(rules)
 	config := digest.FromString("{}")
 

@@ -30,7 +30,7 @@ func (s *source) ping(ctx context.Context) (p pinged, known bool, err error) {
 	if p, ok := c.pings.Get(k); ok && time.Now().Before(p.until) {
 		return p, true, nil
 	}
-	p, err = c.pingFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) (pinged, error) {
+	p, err = c.pingFlights.do(ctx, c, k, c.opts.Timeouts.Call.Duration, func(ctx context.Context) (pinged, error) {
 		p, err := c.pingHost(ctx, s.Host, s.Insecure)
 		if err != nil {
 			return pinged{}, err
@@ -63,13 +63,13 @@ func (c *Client) pingHost(ctx context.Context, host string, insecure bool) (ping
 // pingScheme sends the request over one scheme. Any answer means that the scheme is spoken;
 // the error is that there was none.
 func (c *Client) pingScheme(ctx context.Context, scheme, host string, insecure bool) (pinged, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeouts.Ping)
+	ctx, cancel := context.WithTimeout(ctx, c.opts.bounds.ping)
 	defer cancel()
 	q := query{kind: KindPing, method: http.MethodGet, url: scheme + "://" + host + "/v2/", host: host, insecure: insecure}
 	ans, err := c.exchange(ctx, q)
 	if err != nil {
 		if errors.Is(err, errRedirect) {
-			return pinged{scheme: scheme, doubt: err, until: time.Now().Add(c.opts.Timeouts.Session)}, nil
+			return pinged{scheme: scheme, doubt: err, until: time.Now().Add(c.opts.bounds.session)}, nil
 		}
 		return pinged{}, err
 	}
@@ -78,19 +78,19 @@ func (c *Client) pingScheme(ctx context.Context, scheme, host string, insecure b
 
 // taught is what an answer to a ping teaches.
 func (c *Client) taught(scheme, host string, ans *answer) pinged {
-	p, life := pinged{scheme: scheme}, c.opts.Timeouts.Session
+	p, life := pinged{scheme: scheme}, c.opts.bounds.session
 	switch busy := c.pressure(ans); {
 	case busy >= 0:
 		// A ping is of no credential, so that it must hold up none: how to
 		// log in is learned from the answer to the request itself.
 		life = max(busy, unsaidRetryAfter)
 	case !isV2(ans):
-		p.doubt = errorOf(ans, KindPing, c.opts.Limits.RetryAfter)
+		p.doubt = errorOf(ans, KindPing, c.opts.Hosts.MaxPause.Duration)
 		if p.doubt.Code == CodeUnavailable {
 			life = unsaidRetryAfter
 		}
 	}
-	p.until = time.Now().Add(min(life, c.opts.Timeouts.Session))
+	p.until = time.Now().Add(min(life, c.opts.bounds.session))
 	if !ans.from(host) {
 		return p
 	}

@@ -23,13 +23,13 @@ const (
 // makeCaches makes the caches. Their tenants are the hosts: one that has clients come for ever more
 // repositories does not drive out the logins for others.
 func (c *Client) makeCaches() {
-	p, most := c.opts.Caches, c.opts.Limits.Sessions
+	p, most := c.opts.Caches, c.opts.bounds.sessions
 	c.pings = caches.New(p, caches.Options[string, pinged]{
-		Name: "upstream_pings", Bytes: pingsBytes, Entries: most, Life: c.opts.Timeouts.Session,
+		Name: "upstream_pings", Bytes: pingsBytes, Entries: most, Life: c.opts.bounds.session,
 		Cost: func(key string, p pinged) int { return len(key) + challengeBytes(p.challenge) + errorBytes(p.doubt) },
 	})
 	c.sessions = caches.New(p, caches.Options[string, *session]{
-		Name: "upstream_sessions", Bytes: sessionsBytes, Entries: most, Life: c.opts.Timeouts.Call, Idle: loginIdle,
+		Name: "upstream_sessions", Bytes: sessionsBytes, Entries: most, Life: c.opts.Timeouts.Call.Duration, Idle: loginIdle,
 		Cost: func(key string, s *session) int { return len(key) + s.size() }, Tenant: hostOfKey,
 	})
 	c.preferred = caches.New(p, caches.Options[string, string]{

@@ -69,7 +69,7 @@ func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) (Manifest
 // time: treat them as read-only.
 func (r *Repository) Blob(ctx context.Context, d digest.Digest, maxBytes int64) ([]byte, error) {
 	if maxBytes <= 0 {
-		maxBytes = r.client.opts.Limits.Blob
+		maxBytes = int64(r.client.opts.Limits.ConfigSize)
 	}
 	return fetch(ctx, r, d.String(), func(ctx context.Context, s *source) ([]byte, error) {
 		return s.blob(ctx, maxBytes)

@@ -20,24 +20,24 @@ const unsaidRetryAfter = time.Second
 // connections that broke or timed out, 502, 503, 504, and 429 when the pause
 // it asks for is short.
 func (c *Client) repeat(q query, ans *answer, err *Error, attempt int) (time.Duration, bool) {
-	if attempt >= c.opts.Budget.Retries || q.method != http.MethodGet && q.method != http.MethodHead {
+	if attempt >= c.opts.Hosts.Retries || q.method != http.MethodGet && q.method != http.MethodHead {
 		return 0, false
 	}
 	if err != nil {
 		return c.backOff(attempt), passing(err)
 	}
-	asked := retryAfter(ans.header.Get("Retry-After"), time.Now(), c.opts.Limits.RetryAfter)
+	asked := retryAfter(ans.header.Get("Retry-After"), time.Now(), c.opts.Hosts.MaxPause.Duration)
 	switch ans.status {
 	case http.StatusTooManyRequests:
 		if asked == 0 {
 			asked = unsaidRetryAfter
 		}
-		return asked, asked <= c.opts.Budget.RetryWait
+		return asked, asked <= c.opts.Hosts.RetryWait.Duration
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if q.kind == KindPing || q.method == http.MethodHead {
 			return 0, false // the request that follows them decides, and is repeated itself
 		}
-		return max(asked, c.backOff(attempt)), asked <= c.opts.Budget.RetryWait
+		return max(asked, c.backOff(attempt)), asked <= c.opts.Hosts.RetryWait.Duration
 	}
 	return 0, false
 }
@@ -45,7 +45,7 @@ func (c *Client) repeat(q query, ans *answer, err *Error, attempt int) (time.Dur
 // backOff is the pause before repetition number attempt+1: doubled each time,
 // and anything from half of that to one and a half of it.
 func (c *Client) backOff(attempt int) time.Duration {
-	base := c.opts.Budget.RetryBase << min(attempt, 10)
+	base := c.opts.RetryBase << min(attempt, 10)
 	return base/2 + rand.N(base+1)
 }
 

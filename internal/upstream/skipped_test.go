@@ -11,7 +11,7 @@ import (
 func TestSkippedSourcesAreReported(t *testing.T) {
 	h, _ := realRegistry(t)
 	source, broken, without := serve(t, h), serve(t, v2(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) })), serve(t, v2(http.NotFound))
-	c := newTestClient(t, func(o *Options) { o.Budget.Retries = -1 })
+	c := newTestClient(t, func(o *Options) { o.Hosts.Retries = 0 })
 	rules := rulesOf(t, `
 [[registry]]
 location = "`+source.host+`"

@@ -99,7 +99,7 @@ func (s *source) refusal(ans *answer, kind Kind, l login) *Error {
 	if e := s.doubtOf(l, ans); e != nil {
 		return e
 	}
-	e := errorOf(ans, kind, s.client.opts.Limits.RetryAfter)
+	e := errorOf(ans, kind, s.client.opts.Hosts.MaxPause.Duration)
 	e.Text = redact(e.Text, l.secrets)
 	if e.Code == CodeUnauthorized && l.authorization == "" {
 		if ch, ok := pickChallenge(ans.header); ok && ch.scheme == "basic" {
@@ -124,7 +124,7 @@ func (s *source) wanted() digest.Digest {
 
 func (s *source) manifest(ctx context.Context) (Manifest, error) {
 	c := s.client
-	return c.getFlights.do(ctx, c, s.flightKey("manifest", chainOf(ctx).key()), c.opts.Timeouts.Call, s.manifestNow)
+	return c.getFlights.do(ctx, c, s.flightKey("manifest", chainOf(ctx).key()), c.opts.Timeouts.Call.Duration, s.manifestNow)
 }
 
 func (s *source) manifestNow(ctx context.Context) (Manifest, error) {
@@ -136,7 +136,7 @@ func (s *source) manifestNow(ctx context.Context) (Manifest, error) {
 }
 
 func (s *source) manifestAs(ctx context.Context, l login) (Manifest, error) {
-	ans, err := s.requestAs(ctx, l, KindManifest, "/manifests/"+s.Reference, acceptManifests, s.client.opts.Limits.Manifest)
+	ans, err := s.requestAs(ctx, l, KindManifest, "/manifests/"+s.Reference, acceptManifests, int64(s.client.opts.Limits.ManifestSize))
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -154,7 +154,7 @@ func (s *source) manifestAs(ctx context.Context, l login) (Manifest, error) {
 func (s *source) blob(ctx context.Context, maxBytes int64) ([]byte, error) {
 	c := s.client
 	k := s.flightKey("blob", fmt.Sprint(maxBytes), chainOf(ctx).key())
-	return c.blobFlights.do(ctx, c, k, c.opts.Timeouts.Call, func(ctx context.Context) ([]byte, error) {
+	return c.blobFlights.do(ctx, c, k, c.opts.Timeouts.Call.Duration, func(ctx context.Context) ([]byte, error) {
 		ans, err := s.request(ctx, KindBlob, "/blobs/"+s.Reference, "", maxBytes)
 		if err != nil {
 			return nil, err

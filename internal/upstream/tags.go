@@ -37,7 +37,7 @@ type tagPage struct {
 // listTags follows the pages of a tag list. Its bounds are on pages, on tags and on each
 // page's size; a page met twice ends in an error instead of a loop.
 func (s *source) listTags(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, tagListCalls*s.client.opts.Timeouts.Call)
+	ctx, cancel := context.WithTimeout(ctx, tagListCalls*s.client.opts.Timeouts.Call.Duration)
 	defer cancel()
 	list := &tagList{source: s, tags: []string{}, read: map[string]bool{}}
 	page, size, err := list.first(ctx)
@@ -101,7 +101,7 @@ func (l *tagList) add(tags []string) error {
 			l.tags = append(l.tags, t)
 		}
 	}
-	if most := l.client.opts.Limits.Tags; len(l.tags) > most {
+	if most := l.client.opts.Limits.TagListLength; len(l.tags) > most {
 		return &Error{Code: CodeTooLarge, Text: fmt.Sprintf("tag list exceeds the limit of %d tags", most)}
 	}
 	return nil
@@ -109,7 +109,7 @@ func (l *tagList) add(tags []string) error {
 
 // page reads one page.
 func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.client.opts.Timeouts.Call)
+	ctx, cancel := context.WithTimeout(ctx, l.client.opts.Timeouts.Call.Duration)
 	defer cancel()
 	path := "/tags/list"
 	if query != "" {
@@ -118,11 +118,11 @@ func (l *tagList) page(ctx context.Context, query string) (tagPage, error) {
 	if l.read[path] {
 		return tagPage{}, protocol("tag list leads back to a page already read")
 	}
-	if most := l.client.opts.Limits.TagPages; len(l.read) >= most {
+	if most := l.client.opts.bounds.tagPages; len(l.read) >= most {
 		return tagPage{}, &Error{Code: CodeTooLarge, Text: fmt.Sprintf("tag list exceeds the limit of %d pages", most)}
 	}
 	l.read[path] = true
-	ans, err := l.request(ctx, KindTags, path, "application/json", l.client.opts.Limits.TagPage)
+	ans, err := l.request(ctx, KindTags, path, "application/json", l.client.opts.bounds.tagPage)
 	if err != nil {
 		return tagPage{}, err
 	}

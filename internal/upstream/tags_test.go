@@ -112,7 +112,7 @@ func TestTagPageSizeIsSteppedBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, v2(tagServer(tags, c.refuse, true)))
-			got, err := open(t, newTestClient(t, func(o *Options) { o.Budget.Retries = -1 }), s.host+"/a/b").Tags(t.Context())
+			got, err := open(t, newTestClient(t, func(o *Options) { o.Hosts.Retries = 0 }), s.host+"/a/b").Tags(t.Context())
 			if c.code != "" {
 				wantCode(t, err, c.code)
 			} else if diff := cmp.Diff(tags, got); err != nil || diff != "" {
@@ -208,29 +208,29 @@ func TestHostileTagLists(t *testing.T) {
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
 		code    Code
-		limits  Limits
+		limit   func(*Options)
 	}{
 		"endless": {func(w http.ResponseWriter, r *http.Request) {
 			page++
 			w.Header().Set("Link", fmt.Sprintf(`<?last=%d>; rel="next"`, page))
 			fmt.Fprintf(w, `{"tags":["t%d"]}`, page)
-		}, CodeTooLarge, Limits{TagPages: 20}},
+		}, CodeTooLarge, func(o *Options) { o.bounds.tagPages = 20 }},
 		"many": {func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, `{"tags":["t"%s]}`, strings.Repeat(`,"t"`, 200))
-		}, CodeTooLarge, Limits{Tags: 200}},
+		}, CodeTooLarge, func(o *Options) { o.Limits.TagListLength = 200 }},
 		"loop": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Link", `<?last=x>; rel="next"`)
 			fmt.Fprint(w, `{"tags":["t"]}`)
-		}, CodeProtocol, Limits{}},
+		}, CodeProtocol, nil},
 		"large page": {func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, `{"tags":["%s"]}`, strings.Repeat("x", 9<<20))
-		}, CodeTooLarge, Limits{}},
-		"no JSON": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>") }, CodeProtocol, Limits{}},
-		"numbers": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"tags":[1]}`) }, CodeProtocol, Limits{}},
+		}, CodeTooLarge, nil},
+		"no JSON": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>") }, CodeProtocol, nil},
+		"numbers": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{"tags":[1]}`) }, CodeProtocol, nil},
 		"a next page without a word": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Link", `</v2/a/b/tags/list>; rel="next"`)
 			fmt.Fprint(w, `{"tags":["t"]}`)
-		}, CodeProtocol, Limits{}},
+		}, CodeProtocol, nil},
 		"a next page that is refused": {func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Query().Has("last") {
 				w.WriteHeader(400)
@@ -238,11 +238,15 @@ func TestHostileTagLists(t *testing.T) {
 			}
 			w.Header().Set("Link", `<?last=x>; rel="next"`)
 			fmt.Fprint(w, `{"tags":["t"]}`)
-		}, CodeProtocol, Limits{}},
+		}, CodeProtocol, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, v2(tt.handler))
-			_, err := open(t, newTestClient(t, func(o *Options) { o.Limits = tt.limits }), s.host+"/a/b").Tags(t.Context())
+			_, err := open(t, newTestClient(t, func(o *Options) {
+				if tt.limit != nil {
+					tt.limit(o)
+				}
+			}), s.host+"/a/b").Tags(t.Context())
 			wantCode(t, err, tt.code)
 		})
 	}

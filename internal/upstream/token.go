@@ -43,7 +43,7 @@ func (s *source) fetchToken(ctx context.Context, l login, ch challenge) (token, 
 		return token{}, err
 	}
 	c := s.client
-	return c.tokenFlights.do(ctx, c, key(s.key(), ch.key()), c.opts.Timeouts.Call, func(ctx context.Context) (token, error) {
+	return c.tokenFlights.do(ctx, c, key(s.key(), ch.key()), c.opts.Timeouts.Call.Duration, func(ctx context.Context) (token, error) {
 		t, err := s.requestToken(ctx, realm, ch)
 		if err != nil {
 			err.realm, err.Text = true, redact(err.Error(), s.secrets(""))
@@ -91,7 +91,7 @@ func (s *source) requestToken(ctx context.Context, realm *url.URL, ch challenge)
 	if ans.ok() {
 		return parseToken(ans.body, time.Now())
 	}
-	return token{}, errorOf(ans, KindToken, s.client.opts.Limits.RetryAfter)
+	return token{}, errorOf(ans, KindToken, s.client.opts.Hosts.MaxPause.Duration)
 }
 
 // fallsBackToGet reports whether a GET may succeed after a POST was answered with a status.
@@ -133,7 +133,7 @@ func (s *source) tokenQuery(realm *url.URL, ch challenge) query {
 	}
 	u.RawQuery = params.Encode()
 	return query{kind: KindToken, method: http.MethodGet, url: u.String(), host: u.Host, cred: &s.cred, header: header,
-		limit: s.client.opts.Limits.Token, insecure: s.Insecure}
+		limit: s.client.opts.bounds.token, insecure: s.Insecure}
 }
 
 func (s *source) oauthQuery(realm *url.URL, ch challenge) query {
@@ -145,7 +145,7 @@ func (s *source) oauthQuery(realm *url.URL, ch challenge) query {
 		"scope":         {ch.params["scope"]},
 	}
 	return query{kind: KindToken, method: http.MethodPost, url: realm.String(), host: realm.Host, cred: &s.cred, form: form,
-		limit: s.client.opts.Limits.Token, insecure: s.Insecure}
+		limit: s.client.opts.bounds.token, insecure: s.Insecure}
 }
 
 // tokenAnswer is the body of a token realm's answer. Members that are unknown or of another

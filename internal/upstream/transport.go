@@ -29,30 +29,30 @@ func proxyOf(ctx context.Context) *url.URL {
 
 // newHTTPClient makes the client for registries whose certificate is verified,
 // or for those where it is not.
-func newHTTPClient(opts Options, insecure bool) *http.Client {
+func newHTTPClient(opts Options, addresses addressPolicy, insecure bool) *http.Client {
 	base := &http.Transport{
 		Proxy:                  func(r *http.Request) (*url.URL, error) { return proxyOf(r.Context()), nil },
-		DialContext:            dialer(opts),
-		TLSHandshakeTimeout:    opts.Timeouts.TLS,
+		DialContext:            dialer(opts.Timeouts.Dial.Duration, addresses),
+		TLSHandshakeTimeout:    opts.bounds.tls,
 		TLSClientConfig:        &tls.Config{RootCAs: opts.RootCAs, InsecureSkipVerify: insecure, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    opts.Budget.Concurrency,
-		IdleConnTimeout:        opts.Timeouts.Idle,
-		MaxResponseHeaderBytes: opts.Limits.Headers,
+		MaxIdleConnsPerHost:    opts.Hosts.Concurrency,
+		IdleConnTimeout:        opts.bounds.idle,
+		MaxResponseHeaderBytes: opts.bounds.headers,
 	}
 	return &http.Client{
-		Transport:     &guardedTransport{inner: base, proxy: opts.Proxy, addresses: opts.Addresses, userAgent: opts.UserAgent},
-		CheckRedirect: redirectPolicy(opts.Limits.Redirects),
+		Transport:     &guardedTransport{inner: base, proxy: opts.Proxy, addresses: addresses, userAgent: opts.UserAgent},
+		CheckRedirect: redirectPolicy(opts.bounds.redirects),
 	}
 }
 
 // dialer contacts registries as far as the policy allows their addresses, and any proxy: the
 // administrator chose it, and it is often on this machine.
-func dialer(opts Options) func(ctx context.Context, network, address string) (net.Conn, error) {
-	toProxy := &net.Dialer{Timeout: opts.Timeouts.Dial, KeepAlive: 30 * time.Second}
+func dialer(timeout time.Duration, addresses addressPolicy) func(ctx context.Context, network, address string) (net.Conn, error) {
+	toProxy := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second}
 	toRegistry := *toProxy
-	toRegistry.Control = opts.Addresses.control
+	toRegistry.Control = addresses.control
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if proxyOf(ctx) != nil {
 			return toProxy.DialContext(ctx, network, address)
@@ -66,7 +66,7 @@ func dialer(opts Options) func(ctx context.Context, network, address string) (ne
 type guardedTransport struct {
 	inner     *http.Transport
 	proxy     func(*http.Request) (*url.URL, error)
-	addresses AddressPolicy
+	addresses addressPolicy
 	userAgent string
 }
 

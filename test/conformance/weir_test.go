@@ -10,7 +10,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/auth/roles"
@@ -60,7 +59,7 @@ func TestWeirSparse(t *testing.T) {
 	env := testenv.Start(t, testenv.WithRegistry, func(o *standalone.Options) {
 		o.Config.Registry.Storage.Driver = "inmemory"
 		o.Config.Registry.Manifests.Sparse = config.SparseAll
-		o.Config.Registry.Manifests.MaxSize = *resource.NewQuantity(maxManifestBytes, resource.BinarySI)
+		o.Config.Registry.Manifests.MaxSize = maxManifestBytes
 	})
 	p := newProject(t, env)
 	conformance.Run(t, conformance.Target{

@@ -15,8 +15,8 @@ var env *testenv.Env
 
 func TestMain(m *testing.M) {
 	os.Exit(testenv.Run(m, func(e *testenv.Env) { env = e }, func(o *standalone.Options) {
-		o.Config.Imports.Retry.Base.Duration = time.Second
-		o.Config.Imports.Retry.SlowBase.Duration = time.Second
+		o.Config.Imports.Controller.Retry.Base.Duration = time.Second
+		o.Config.Imports.Controller.Retry.SlowBase.Duration = time.Second
 		o.Config.Schedule.MinimumInterval.Duration = time.Second
 	}))
 }

@@ -59,15 +59,14 @@ func isRefusal(reason metav1.StatusReason, message string) bool {
 // that tags that failed together do not come back together. A longer pause that the
 // registry asked for is kept, and up to a tenth of it added.
 func (o RetryOptions) pause(attempts int, class retryClass, asked time.Duration, random float64) time.Duration {
-	base := o.Base
+	wait := o.Base.Duration
 	if class == retryLater {
-		base = o.SlowBase
+		wait = o.SlowBase.Duration
 	}
-	wait := base
-	for i := 1; i < attempts && wait < o.Max; i++ {
+	for i := 1; i < attempts && wait < o.Max.Duration; i++ {
 		wait *= 2
 	}
-	wait = min(wait, o.Max)
+	wait = min(wait, o.Max.Duration)
 	wait = wait/2 + time.Duration(random*float64(wait/2))
 	if asked > wait {
 		return asked + time.Duration(random*float64(asked)/10)

@@ -76,7 +76,7 @@ func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStream
 			live: func(ctx context.Context, namespace, name string) (*imagev1.ImageStream, error) {
 				return images.ImageStreams(namespace).Get(ctx, name, metav1.GetOptions{})
 			},
-			post: importrequest.NewClient(images, o.Timeout).Post,
+			post: importrequest.NewClient(images, o.Timeout.Duration).Post,
 			writeStatus: func(ctx context.Context, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
 				return images.ImageStreams(s.Namespace).UpdateStatus(ctx, s, metav1.UpdateOptions{})
 			},

@@ -2,7 +2,6 @@ package imageimport
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"weir.dev/weir/internal/controller/controllertest"
 	"weir.dev/weir/internal/stream"
@@ -213,25 +211,5 @@ func TestNewsOf(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-func TestOptionsValidate(t *testing.T) {
-	if errs := DefaultOptions().Validate(field.NewPath("import")); len(errs) > 0 {
-		t.Errorf("the defaults are refused: %v", errs)
-	}
-	o := Options{Retry: RetryOptions{SlowBase: time.Second}}
-	errs := o.Validate(field.NewPath("import"))
-	var paths []string
-	for _, err := range errs {
-		paths = append(paths, err.Field)
-	}
-	want := "import.workers import.timeout import.eventsPerSecond import.retry.workers import.retry.base import.retry.max"
-	if got := strings.Join(paths, " "); got != want {
-		t.Errorf("errors at %s, want %s", got, want)
-	}
-	o.Retry.Disabled = true
-	if got := len(o.Validate(field.NewPath("import"))); got != 3 {
-		t.Errorf("%d errors with retries disabled, want 3", got)
 	}
 }

@@ -61,7 +61,7 @@ func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStream
 			stream: func(namespace, name string) (*imagev1.ImageStream, error) {
 				return lister.ImageStreams(namespace).Get(name)
 			},
-			post:     importrequest.NewClient(images, o.Timeout).Post,
+			post:     importrequest.NewClient(images, o.Timeout.Duration).Post,
 			now:      time.Now,
 			recorder: recorder,
 			random:   rand.Float64,
@@ -93,7 +93,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		return nil // ctx ended first
 	}
-	logger.Info("Started", "interval", c.options.Interval, "workers", c.options.Workers)
+	logger.Info("Started", "interval", c.options.Interval.Duration, "workers", c.options.Workers)
 	defer logger.Info("Stopped")
 	var beside sync.WaitGroup
 	defer beside.Wait()

@@ -193,7 +193,7 @@ func TestConflictIsRepeatedSoon(t *testing.T) {
 }
 
 func TestRateCapAndOrder(t *testing.T) {
-	bubble(t, func(o *Options) { o.MaxPerMinute, o.Interval = 10, 2*time.Minute }, func(h *harness) {
+	bubble(t, func(o *Options) { o.MaxPerMinute, o.Interval.Duration = 10, 2*time.Minute }, func(h *harness) {
 		for i := range 100 {
 			h.imported(fmt.Sprintf("s%d", i), scheduled("a", "q.io/x:1", ""))
 		}

@@ -3,7 +3,6 @@ package schedule
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"weir.dev/weir/internal/controller/controllertest"
 	"weir.dev/weir/internal/stream"
@@ -136,21 +134,5 @@ func TestAgenda(t *testing.T) {
 	}
 	if len(a.byDue) != 49 || a.size != 49 {
 		t.Errorf("%d entries back, size %d, want 49", len(a.byDue), a.size)
-	}
-}
-
-func TestOptionsValidate(t *testing.T) {
-	if errs := DefaultOptions().Validate(field.NewPath("schedule")); len(errs) > 0 {
-		t.Errorf("the defaults are refused: %v", errs)
-	}
-	var paths []string
-	for _, err := range (Options{Interval: -1}).Validate(field.NewPath("schedule")) {
-		paths = append(paths, err.Field)
-	}
-	if got := strings.Join(paths, " "); got != "schedule.minimumInterval schedule.interval schedule.workers schedule.timeout" {
-		t.Errorf("errors at %s", got)
-	}
-	if errs := (Options{Disabled: true}).Validate(nil); len(errs) > 0 {
-		t.Errorf("a disabled controller needs no settings: %v", errs)
 	}
 }

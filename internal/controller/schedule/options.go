@@ -3,62 +3,62 @@ package schedule
 import (
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"weir.dev/weir/internal/controller/importrequest"
+	"weir.dev/weir/internal/settings"
 	"weir.dev/weir/internal/stream"
 )
 
-// Options configure the controller. Start from DefaultOptions.
+// Options configure the controller: the section schedule of the configuration file.
 type Options struct {
-	// Disabled re-imports nothing.
-	Disabled bool
-	// Interval is the time between two checks of a tag that names none itself.
-	Interval time.Duration
-	// MinimumInterval is the least that a tag's annotation can ask for.
-	MinimumInterval time.Duration
-	// MaxPerMinute bounds the imports per minute; twice as many may come at once.
-	// 0 follows from the scheduled tags, at least 60; a negative number is without bound.
-	MaxPerMinute int
-	// Workers is how many imports are under way at a time.
-	Workers int
-	// Timeout bounds one import, server side and client side.
-	Timeout time.Duration
+	// Disabled checks no tags. Default false.
+	Disabled bool `json:"disabled"`
+	// Interval is the time between two checks of a tag without an interval of its own.
+	// Default 15m, that of the reference.
+	Interval metav1.Duration `json:"interval"`
+	// MinimumInterval is the shortest interval that the annotation of a tag can have, at least
+	// 1s. Default 1m.
+	MinimumInterval metav1.Duration `json:"minimumInterval"`
+	// MaxPerMinute bounds the imports per minute; twice as many may come at once. 0 is twice what
+	// the scheduled tags need, and at least 60; -1 is without bound. Default 0.
+	MaxPerMinute int `json:"maxPerMinute"`
+	// Workers is the number of imports in flight at a time, no more than a quarter of them from
+	// one registry. Default 40.
+	Workers int `json:"workers"`
+	// Timeout is how long the controller waits for the response to an import. It is the setting
+	// imports.requestTimeout.
+	Timeout metav1.Duration `json:"-"`
 }
 
-// DefaultOptions are the defaults of the controller. Interval is
-// that of the reference.
+// DefaultOptions returns the defaults.
 func DefaultOptions() Options {
 	return Options{
-		Interval:        15 * time.Minute,
-		MinimumInterval: time.Minute,
+		Interval:        settings.Duration(15 * time.Minute),
+		MinimumInterval: settings.Duration(time.Minute),
 		Workers:         40,
-		Timeout:         importrequest.DefaultTimeout,
+		Timeout:         settings.Duration(importrequest.DefaultTimeout),
 	}
 }
 
-// Intervals are how often tags are checked.
-func (o Options) Intervals() stream.Intervals {
-	return stream.Intervals{Default: o.Interval, Minimum: o.MinimumInterval}
+// Intervals returns the intervals of scheduled tags.
+func (o *Options) Intervals() stream.Intervals {
+	return stream.Intervals{Default: o.Interval.Duration, Minimum: o.MinimumInterval.Duration}
 }
 
-// Validate reports every mistake at its place below path (schedule).
-func (o Options) Validate(path *field.Path) field.ErrorList {
-	if o.Disabled {
-		return nil
+// Validate returns every mistake in the section at path.
+func (o *Options) Validate(path *field.Path) field.ErrorList {
+	var c settings.Checks
+	if o.MinimumInterval.Duration < time.Second {
+		c.Invalid(path.Child("minimumInterval"), o.MinimumInterval.Duration.String(), "must be at least 1s")
 	}
-	var errs field.ErrorList
-	if o.MinimumInterval < time.Second {
-		errs = append(errs, field.Invalid(path.Child("minimumInterval"), o.MinimumInterval.String(), "must be at least 1s"))
+	if o.Interval.Duration < o.MinimumInterval.Duration {
+		c.Invalid(path.Child("interval"), o.Interval.Duration.String(), "must not be less than minimumInterval")
 	}
-	if o.Interval < o.MinimumInterval {
-		errs = append(errs, field.Invalid(path.Child("interval"), o.Interval.String(), "must not be less than minimumInterval"))
+	if o.MaxPerMinute != 0 { // follows from the scheduled tags
+		c.CountOrUnlimited(path.Child("maxPerMinute"), o.MaxPerMinute)
 	}
-	if o.Workers < 1 {
-		errs = append(errs, field.Invalid(path.Child("workers"), o.Workers, "must be at least 1"))
-	}
-	if o.Timeout <= 0 {
-		errs = append(errs, field.Invalid(path.Child("timeout"), o.Timeout.String(), "must be greater than 0"))
-	}
-	return errs
+	c.Between(path.Child("workers"), o.Workers, 1, settings.MaxConcurrency)
+	return c.Errors()
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -123,7 +122,7 @@ func BenchmarkPullThrough(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			folder := b.TempDir()
 			other := fileServer(b, folder, rate)
-			client, err := upstream.NewClient(upstream.Options{Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }})
+			client, err := upstream.NewClient(upstream.DefaultOptions())
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -80,11 +80,11 @@ func inMemory(string) storagedriver.StorageDriver { return inmemory.New() }
 func newRig(t *testing.T, change ...func(*setup)) *rig {
 	t.Helper()
 	folder := t.TempDir()
-	s := setup{driver: onDisk, Options: Options{
+	s := setup{driver: onDisk, upstream: upstream.DefaultOptions(), Options: Options{
 		Mirror: true, RetryBase: time.Millisecond, RetryMax: 5 * time.Millisecond, TempDir: t.TempDir(),
 		Credentials: func(context.Context, string) (pullsecrets.Credentials, error) { return pullsecrets.None, nil },
 	}}
-	s.upstream.Budget.RetryBase = time.Millisecond
+	s.upstream.RetryBase = time.Millisecond
 	s.upstream.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	for _, f := range change {
 		f(&s)

@@ -174,7 +174,7 @@ func TestManifestsThatAreNotKept(t *testing.T) {
 			r.wantNotStored(d)
 		})
 	}
-	r := newRig(t, func(s *setup) { s.upstream.Limits.Manifest = 10 })
+	r := newRig(t, func(s *setup) { s.upstream.Limits.ManifestSize = 10 })
 	_, _, err := r.Manifest(t.Context(), in(app, d, from(t, -1, other)))
 	wantError(t, err, ociregistry.CodeUnavailable, other.Host())
 
