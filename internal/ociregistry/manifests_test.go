@@ -41,7 +41,7 @@ func TestPushesAreRecorded(t *testing.T) {
 		reference string
 		tags      []string
 	}{
-		{"v1", []string{"v1"}}, {d, nil}, {d + "?tag=a&tag=b&tag=a", []string{"a", "b"}}, {"one?tag=two", []string{"one", "two"}},
+		{"v1", []string{"v1"}}, {d, nil}, {d + "?tag=a&tag=b&tag=a", []string{"a", "b"}}, {"one?tag=two&tag=one", []string{"one", "two"}},
 	} {
 		r.push("shop/web", c.reference, content)
 		push := r.directory.pushes[i]
