@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // BenchmarkRepository compares an import of 50 tags with the least that could be done: a loop that
@@ -23,7 +24,7 @@ func BenchmarkRepository(b *testing.B) {
 		var refs []name.Reference
 		for n := range 50 {
 			tag := fmt.Sprintf("x:t%d", n)
-			s.push(tag, platformImage(b, "linux", "amd64"))
+			s.push(tag, testimage.Image(b, "linux/amd64"))
 			ref, err := name.ParseReference(s.ref(tag), name.Insecure)
 			if err != nil {
 				b.Fatal(err)

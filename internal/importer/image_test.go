@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func metadataOf(t *testing.T, image *imagev1.Image) docker10.DockerImage {
@@ -30,9 +31,9 @@ func TestSingleImage(t *testing.T) {
 	for _, kind := range []string{"docker", "oci"} {
 		t.Run(kind, func(t *testing.T) {
 			s := newServer(t)
-			pushed := platformImage(t, "linux", "amd64")
+			pushed := testimage.Image(t, "linux/amd64")
 			if kind == "oci" {
-				pushed = ociImage(t, "linux", "amd64")
+				pushed = testimage.OCIImage(t, "linux/amd64")
 			}
 			d := s.push("s/app:1", pushed)
 			result := mustImport(t, newImporter(t), importer.ImageRequest{Ref: s.ref("s/app:1"), IncludeManifest: true})
@@ -78,7 +79,7 @@ func checkImage(t *testing.T, image *imagev1.Image, pushed v1.Image, ref string)
 		DockerImageMetadataVersion:   "1.0",
 		DockerImageManifestMediaType: string(manifest.MediaType),
 	}
-	want.Name = digestOf(t, pushed)
+	want.Name = testimage.Digest(t, pushed)
 	want.Annotations = map[string]string{"image.openshift.io/dockerLayersOrder": "ascending"}
 	rest := image.DeepCopy()
 	rest.DockerImageLayers, rest.DockerImageMetadata.Raw = nil, nil
@@ -90,9 +91,9 @@ func checkImage(t *testing.T, image *imagev1.Image, pushed v1.Image, ref string)
 
 func TestTextOnlyWhereAskedFor(t *testing.T) {
 	s := newServer(t)
-	list, _ := multiArch(t, "application/vnd.oci.image.index.v1+json", "linux amd64", "linux arm64")
+	list, _ := testimage.ListOf(t, "application/vnd.oci.image.index.v1+json", "linux/amd64", "linux/arm64")
 	s.push("x:list", list)
-	s.push("x:1", platformImage(t, "linux", "amd64"))
+	s.push("x:1", testimage.Image(t, "linux/amd64"))
 	i := newImporter(t)
 	request := func(include, without bool) importer.Result {
 		return i.Import(t.Context(), importer.Request{WithoutText: without, Images: []importer.ImageRequest{
@@ -234,7 +235,7 @@ func TestSchema1(t *testing.T) {
 
 func TestReferenceKeepsItsSpelling(t *testing.T) {
 	s := newServer(t)
-	d := s.push("deep/er/app:latest", platformImage(t, "linux", "amd64"))
+	d := s.push("deep/er/app:latest", testimage.Image(t, "linux/amd64"))
 	for ref, tag := range map[string]string{
 		"deep/er/app":             "latest",
 		"deep/er/app:latest":      "latest",
@@ -250,7 +251,7 @@ func TestReferenceKeepsItsSpelling(t *testing.T) {
 
 func TestIdenticalWorkIsDoneOnce(t *testing.T) {
 	s := newServer(t)
-	s.push("x:1", platformImage(t, "linux", "amd64"))
+	s.push("x:1", testimage.Image(t, "linux/amd64"))
 	req := importer.ImageRequest{Ref: s.ref("x:1"), Insecure: true}
 	other := req
 	other.PreferArch = "arm64"
@@ -271,7 +272,7 @@ func TestIdenticalWorkIsDoneOnce(t *testing.T) {
 // TestInsecureAndSpellingPerEntry: what one entry says of a repository is not used for another (O34).
 func TestInsecureAndSpellingPerEntry(t *testing.T) {
 	s := newServer(t)
-	s.push("x:1", platformImage(t, "linux", "amd64"))
+	s.push("x:1", testimage.Image(t, "linux/amd64"))
 	result := newImporter(t).Import(t.Context(), importer.Request{Images: []importer.ImageRequest{
 		{Ref: s.ref("x:1"), Insecure: true}, {Ref: s.ref("x:1")},
 	}})
@@ -284,7 +285,7 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 	s := newServer(t)
 	var requests []importer.ImageRequest
 	for n := range 12 {
-		s.push(fmt.Sprintf("x:%d", n), platformImage(t, "linux", "amd64"))
+		s.push(fmt.Sprintf("x:%d", n), testimage.Image(t, "linux/amd64"))
 		requests = append(requests, importer.ImageRequest{Ref: s.ref(fmt.Sprintf("x:%d", n)), Insecure: true})
 	}
 	// The first four are answered only when all four have come, so they do overlap.

@@ -16,6 +16,7 @@ import (
 
 	"weir.dev/weir/internal/imageapi/validation"
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const preserve = imagev1.ImportModePreserveOriginal
@@ -36,19 +37,19 @@ func TestLegacyChoosesAPlatform(t *testing.T) {
 		byDigest  bool
 		want      int
 	}{
-		{name: "default platform", platforms: []string{"linux s390x", "linux ppc64le", "linux amd64"}, want: 1},
-		{name: "preferred architecture", platforms: []string{"linux ppc64le", "linux arm64"}, arch: "arm64", want: 1},
-		{name: "preferred system", platforms: []string{"linux ppc64le", "windows ppc64le"}, os: "windows", want: 1},
-		{name: "first of several", platforms: []string{"linux amd64", "linux arm64", "linux arm64"}, arch: "arm64", want: 1},
-		{name: "falls back to linux/amd64", platforms: []string{"linux s390x", "linux amd64"}, arch: "arm64", want: 1},
-		{name: "falls back to the first", platforms: []string{"linux s390x", "linux mips"}, arch: "arm64", want: 0},
-		{name: "digest imports prefer nothing", platforms: []string{"linux arm64", "linux ppc64le"}, arch: "arm64", byDigest: true, want: 1},
-		{name: "attestations are not images", platforms: []string{"unknown unknown", "linux mips"}, want: 1},
-		{name: "unless there is nothing else", platforms: []string{"unknown unknown"}, want: 0},
+		{name: "default platform", platforms: []string{"linux/s390x", "linux/ppc64le", "linux/amd64"}, want: 1},
+		{name: "preferred architecture", platforms: []string{"linux/ppc64le", "linux/arm64"}, arch: "arm64", want: 1},
+		{name: "preferred system", platforms: []string{"linux/ppc64le", "windows/ppc64le"}, os: "windows", want: 1},
+		{name: "first of several", platforms: []string{"linux/amd64", "linux/arm64", "linux/arm64"}, arch: "arm64", want: 1},
+		{name: "falls back to linux/amd64", platforms: []string{"linux/s390x", "linux/amd64"}, arch: "arm64", want: 1},
+		{name: "falls back to the first", platforms: []string{"linux/s390x", "linux/mips"}, arch: "arm64", want: 0},
+		{name: "digest imports prefer nothing", platforms: []string{"linux/arm64", "linux/ppc64le"}, arch: "arm64", byDigest: true, want: 1},
+		{name: "attestations are not images", platforms: []string{"unknown/unknown", "linux/mips"}, want: 1},
+		{name: "unless there is nothing else", platforms: []string{"unknown/unknown"}, want: 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
-			list, digests := multiArch(t, types.DockerManifestList, c.platforms...)
+			list, digests := testimage.ListOf(t, types.DockerManifestList, c.platforms...)
 			d := s.push("x:1", list)
 			ref := "x:1"
 			if c.byDigest {
@@ -70,7 +71,7 @@ func TestPreserveOriginal(t *testing.T) {
 	for _, mediaType := range []types.MediaType{types.DockerManifestList, types.OCIImageIndex} {
 		t.Run(string(mediaType), func(t *testing.T) {
 			s := newServer(t)
-			list, digests := multiArch(t, mediaType, "linux amd64", "linux arm64", "unknown unknown")
+			list, digests := testimage.ListOf(t, mediaType, "linux/amd64", "linux/arm64", "unknown/unknown")
 			d := s.push("s/x:1", list)
 			now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 			i := newImporter(t, func(o *importer.Options) { o.Now = func() time.Time { return now } })
@@ -106,7 +107,7 @@ func TestPreserveOriginal(t *testing.T) {
 func TestMissingChildFailsTheTag(t *testing.T) {
 	for _, mode := range []imagev1.ImportModeType{preserve, imagev1.ImportModeLegacy} {
 		s := newServer(t)
-		list, digests := multiArch(t, types.OCIImageIndex, "linux arm64", "linux amd64", "linux s390x")
+		list, digests := testimage.ListOf(t, types.OCIImageIndex, "linux/arm64", "linux/amd64", "linux/s390x")
 		s.push("x:1", list)
 		s.fail(digests[1], http.StatusNotFound, "MANIFEST_UNKNOWN")
 		result := importOne(t, newImporter(t), importer.ImageRequest{Ref: s.ref("x:1"), Mode: mode})
@@ -124,7 +125,7 @@ func TestMissingChildFailsTheTag(t *testing.T) {
 // first of them; otherwise a retry would write a new condition each time.
 func TestFailuresOfChildrenAreDeterministic(t *testing.T) {
 	s := newServer(t)
-	list, digests := multiArch(t, types.OCIImageIndex, "linux a", "linux b", "linux c", "linux d")
+	list, digests := testimage.ListOf(t, types.OCIImageIndex, "linux/a", "linux/b", "linux/c", "linux/d")
 	s.push("x:1", list)
 	s.on(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, digests[1]) && !strings.HasSuffix(r.URL.Path, digests[3]) {
@@ -143,14 +144,14 @@ func TestFailuresOfChildrenAreDeterministic(t *testing.T) {
 
 // nested is an index in an index in an index: outer[amd64-less image, middle[inner[arm64, amd64], s390x]].
 func nested(t *testing.T) (outer v1.ImageIndex, all map[string]string) {
-	arm, amd, s390 := platformImage(t, "linux", "arm64"), platformImage(t, "linux", "amd64"), platformImage(t, "linux", "s390x")
-	mips := platformImage(t, "linux", "mips")
-	inner := index(types.OCIImageIndex, entry{arm, on("linux", "arm64")}, entry{amd, on("linux", "amd64")})
-	middle := index(types.OCIImageIndex, entry{inner, nil}, entry{s390, nil})
-	outer = index(types.OCIImageIndex, entry{mips, on("linux", "mips")}, entry{middle, nil}, entry{arm, on("linux", "arm64")})
+	arm, amd, s390 := testimage.Image(t, "linux/arm64"), testimage.Image(t, "linux/amd64"), testimage.Image(t, "linux/s390x")
+	mips := testimage.Image(t, "linux/mips")
+	inner := testimage.Index(types.OCIImageIndex, testimage.Entry{Of: arm, Platform: "linux/arm64"}, testimage.Entry{Of: amd, Platform: "linux/amd64"})
+	middle := testimage.Index(types.OCIImageIndex, testimage.Entry{Of: inner}, testimage.Entry{Of: s390})
+	outer = testimage.Index(types.OCIImageIndex, testimage.Entry{Of: mips, Platform: "linux/mips"}, testimage.Entry{Of: middle}, testimage.Entry{Of: arm, Platform: "linux/arm64"})
 	all = map[string]string{
-		"arm": digestOf(t, arm), "amd": digestOf(t, amd), "s390": digestOf(t, s390), "mips": digestOf(t, mips),
-		"inner": digestOf(t, inner), "middle": digestOf(t, middle),
+		"arm": testimage.Digest(t, arm), "amd": testimage.Digest(t, amd), "s390": testimage.Digest(t, s390), "mips": testimage.Digest(t, mips),
+		"inner": testimage.Digest(t, inner), "middle": testimage.Digest(t, middle),
 	}
 	return outer, all
 }
@@ -196,7 +197,7 @@ func TestListsWithinLists(t *testing.T) {
 
 func TestEmptyList(t *testing.T) {
 	s := newServer(t)
-	s.push("x:1", index(types.OCIImageIndex))
+	s.push("x:1", testimage.Index(types.OCIImageIndex))
 	result := importOne(t, newImporter(t), importer.ImageRequest{Ref: s.ref("x:1")})
 	if want := "Internal error occurred: " + s.ref("x:1") + ": the manifest list is empty"; result.Status.Message != want {
 		t.Errorf("message %q, want %q", result.Status.Message, want)
@@ -208,8 +209,8 @@ func TestEmptyList(t *testing.T) {
 
 func TestRepeatedEntriesAreReadOnce(t *testing.T) {
 	s := newServer(t)
-	image := platformImage(t, "linux", "amd64")
-	s.push("x:1", index(types.OCIImageIndex, entry{image, on("linux", "amd64")}, entry{image, on("linux", "386")}))
+	image := testimage.Image(t, "linux/amd64")
+	s.push("x:1", testimage.Index(types.OCIImageIndex, testimage.Entry{Of: image, Platform: "linux/amd64"}, testimage.Entry{Of: image, Platform: "linux/386"}))
 	result := mustImport(t, newImporter(t), importer.ImageRequest{Ref: s.ref("x:1"), Mode: preserve})
 	if len(result.Manifests) != 1 || len(result.Image.DockerImageManifests) != 2 || s.count("GET manifests") != 2 {
 		t.Errorf("%d children, %d entries, %d manifests read; want 1, 2, 2", len(result.Manifests), len(result.Image.DockerImageManifests), s.count("GET manifests"))
@@ -218,13 +219,13 @@ func TestRepeatedEntriesAreReadOnce(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	deep := func(t *testing.T, levels int) v1.ImageIndex {
-		list := index(types.OCIImageIndex, entry{platformImage(t, "linux", "amd64"), on("linux", "amd64")})
+		list := testimage.Index(types.OCIImageIndex, testimage.Entry{Of: testimage.Image(t, "linux/amd64"), Platform: "linux/amd64"})
 		for range levels {
-			list = index(types.OCIImageIndex, entry{list, nil})
+			list = testimage.Index(types.OCIImageIndex, testimage.Entry{Of: list})
 		}
 		return list
 	}
-	wide, _ := multiArch(t, types.OCIImageIndex, "linux a", "linux b", "linux c", "linux d")
+	wide, _ := testimage.ListOf(t, types.OCIImageIndex, "linux/a", "linux/b", "linux/c", "linux/d")
 	for _, c := range []struct {
 		name  string
 		what  any
@@ -236,10 +237,10 @@ func TestLimits(t *testing.T) {
 		{"too deep", deep(t, 5), nil, []imagev1.ImportModeType{"", preserve}, "nested more than 4 levels deep"},
 		{"as wide as allowed", wide, func(l *importer.Limits) { l.ManifestsPerTag = 5 }, []imagev1.ImportModeType{preserve}, ""},
 		{"too wide", wide, func(l *importer.Limits) { l.ManifestsPerTag = 4 }, []imagev1.ImportModeType{preserve}, "more than 4 manifests"},
-		{"config too large", platformImage(t, "linux", "amd64"), func(l *importer.Limits) { l.Client.ConfigSize = 10 }, []imagev1.ImportModeType{"", preserve}, "more than 10"},
+		{"config too large", testimage.Image(t, "linux/amd64"), func(l *importer.Limits) { l.Client.ConfigSize = 10 }, []imagev1.ImportModeType{"", preserve}, "more than 10"},
 		{"tag too large", wide, func(l *importer.Limits) { l.TagSize = 2000 }, []imagev1.ImportModeType{preserve}, "more than 2000 bytes"},
 		{"request too large", wide, func(l *importer.Limits) { l.RequestSize = 2000 }, []imagev1.ImportModeType{preserve}, "images of the request are more than 2000 bytes"},
-		{"image too large for the store", platformImage(t, "linux", "amd64"), func(l *importer.Limits) { l.ImageSize = 300 }, []imagev1.ImportModeType{""}, "more than 300"},
+		{"image too large for the store", testimage.Image(t, "linux/amd64"), func(l *importer.Limits) { l.ImageSize = 300 }, []imagev1.ImportModeType{""}, "more than 300"},
 		{"list too large for the store", wide, func(l *importer.Limits) { l.ImageSize = 300 }, []imagev1.ImportModeType{preserve}, "more than 300"},
 	} {
 		for _, mode := range c.modes {

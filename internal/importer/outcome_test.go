@@ -17,6 +17,7 @@ import (
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
+	"weir.dev/weir/internal/testenv/testimage"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -40,7 +41,7 @@ func TestStatuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
-			s.push("x:1", platformImage(t, "linux", "amd64"))
+			s.push("x:1", testimage.Image(t, "linux/amd64"))
 			if c.ref == "" {
 				c.ref = "x:1"
 				s.fail("/manifests/1", c.status, c.code)
@@ -152,7 +153,7 @@ func TestContentThatLies(t *testing.T) {
 	for name, suffix := range map[string]string{"manifest": "manifests", "config": "blobs"} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
-			d := s.push("x:1", platformImage(t, "linux", "amd64"))
+			d := s.push("x:1", testimage.Image(t, "linux/amd64"))
 			s.on(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, "/"+suffix+"/") {
 					return false
@@ -186,7 +187,7 @@ func (l lyingRepository) Blob(ctx context.Context, d digest.Digest, maxBytes int
 
 func TestDigestsAreVerifiedHereToo(t *testing.T) {
 	s := newServer(t)
-	s.push("x:1", platformImage(t, "linux", "amd64"))
+	s.push("x:1", testimage.Image(t, "linux/amd64"))
 	i := newImporter(t, func(o *importer.Options) { o.Registries = lyingRegistries{newRegistries(t)} })
 	if r := importOne(t, i, importer.ImageRequest{Ref: s.ref("x:1")}); r.Status.Reason != "InternalError" || !strings.Contains(r.Status.Message, "instead of") {
 		t.Errorf("status %s", asJSON(t, r.Status))
@@ -213,7 +214,7 @@ func (p panickingRepository) Manifest(ctx context.Context, tag string) (upstream
 func TestPanicIsOneTagsStatus(t *testing.T) {
 	s := newServer(t)
 	for _, tag := range []string{"1", "2", "3"} {
-		s.push("x:"+tag, platformImage(t, "linux", "amd64"))
+		s.push("x:"+tag, testimage.Image(t, "linux/amd64"))
 	}
 	i := newImporter(t, func(o *importer.Options) { o.Registries = panickingRegistries{newRegistries(t)} })
 	var logged bytes.Buffer
@@ -236,7 +237,7 @@ func TestPanicIsOneTagsStatus(t *testing.T) {
 // of another host, behind them in the request, succeed all the same.
 func TestSlowHostHoldsUpNobody(t *testing.T) {
 	slow, fast := newServer(t), newServer(t)
-	fast.push("x:1", platformImage(t, "linux", "amd64"))
+	fast.push("x:1", testimage.Image(t, "linux/amd64"))
 	slow.on(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/manifests/") {
 			<-r.Context().Done()
@@ -322,7 +323,7 @@ func TestWrongCredentials(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
-			s.push("x:1", platformImage(t, "linux", "amd64"))
+			s.push("x:1", testimage.Image(t, "linux/amd64"))
 			s.withToken(map[string]string{"node": "right-password"}, c.open)
 			req := importer.Request{Credentials: wrong(s.host), Images: []importer.ImageRequest{{Ref: s.ref("x:1"), Insecure: true}}}
 			if c.fallback {
@@ -356,8 +357,8 @@ type plainRegistries struct{ importer.Registries }
 // TestOnlyFailingEntriesRunAgain is O33: what succeeded is not fetched again.
 func TestOnlyFailingEntriesRunAgain(t *testing.T) {
 	good, bad := newServer(t), newServer(t)
-	good.push("x:1", platformImage(t, "linux", "amd64"))
-	bad.push("x:1", platformImage(t, "linux", "amd64"))
+	good.push("x:1", testimage.Image(t, "linux/amd64"))
+	bad.push("x:1", testimage.Image(t, "linux/amd64"))
 	bad.withToken(map[string]string{"node": "right-password"}, false)
 	i := newImporter(t, func(o *importer.Options) { o.Registries = plainRegistries{newRegistries(t)} })
 	result := i.Import(context.Background(), importer.Request{

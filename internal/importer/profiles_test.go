@@ -11,6 +11,7 @@ import (
 
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/testenv/testimage"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 )
 
@@ -54,8 +55,8 @@ func (p profiled) want(digest string, got importer.ImageResult) {
 
 // Images are imported from all widespread registries, whatever is peculiar to each.
 func TestWidespreadRegistries(t *testing.T) {
-	first, second := platformImage(t, "linux", "amd64"), ociImage(t, "linux", "amd64")
-	list, parts := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	first, second := testimage.Image(t, "linux/amd64"), testimage.OCIImage(t, "linux/amd64")
+	list, parts := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	const tags = 130
 	for _, profile := range upstreamregistry.Profiles {
 		t.Run(profile.Name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 
 	"weir.dev/weir/internal/importer"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func tagsOf(images []importer.ImageResult) []string {
@@ -34,7 +35,7 @@ func importRepository(t *testing.T, i *importer.Importer, req importer.Request) 
 
 func TestRepositoryOrder(t *testing.T) {
 	s := newServer(t)
-	image := platformImage(t, "linux", "amd64")
+	image := testimage.Image(t, "linux/amd64")
 	d := ""
 	for _, tag := range []string{"b", "5.2.3", "5.1-rc1", "a", "5.1", "latest", "v5.2"} {
 		d = s.push("r/x:"+tag, image)
@@ -59,7 +60,7 @@ func TestRepositoryOrder(t *testing.T) {
 
 func TestRepositoryDefaultLimit(t *testing.T) {
 	s := newServer(t)
-	image := platformImage(t, "linux", "amd64")
+	image := testimage.Image(t, "linux/amd64")
 	for n := range 60 {
 		s.push(fmt.Sprintf("x:t%02d", n), image)
 	}
@@ -75,7 +76,7 @@ func TestRepositoryDefaultLimit(t *testing.T) {
 func TestRepositoryPartialFailure(t *testing.T) {
 	s := newServer(t)
 	for _, tag := range []string{"a", "b", "c"} {
-		s.push("x:"+tag, platformImage(t, "linux", "amd64"))
+		s.push("x:"+tag, testimage.Image(t, "linux/amd64"))
 	}
 	for _, c := range []struct {
 		broken  string
@@ -128,7 +129,7 @@ func TestRepositoryThatCannotBeListed(t *testing.T) {
 // TestRepositoryCredentials: a realm that refuses is an InternalError for a repository (§2.4).
 func TestRepositoryCredentials(t *testing.T) {
 	s := newServer(t)
-	s.push("x:1", platformImage(t, "linux", "amd64"))
+	s.push("x:1", testimage.Image(t, "linux/amd64"))
 	s.withToken(nil, false)
 	r := importRepository(t, newImporter(t), importer.Request{
 		Credentials: credentials{s.host: {Username: "u", Password: "stale-password"}},
@@ -141,8 +142,8 @@ func TestRepositoryCredentials(t *testing.T) {
 
 func TestRepositoryForeignTagNames(t *testing.T) {
 	s := newServer(t)
-	s.push("x:latest", platformImage(t, "linux", "amd64"))
-	s.push("x:b", platformImage(t, "linux", "amd64"))
+	s.push("x:latest", testimage.Image(t, "linux/amd64"))
+	s.push("x:b", testimage.Image(t, "linux/amd64"))
 	s.on(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.HasSuffix(r.URL.Path, "/tags/list") {
 			fmt.Fprintf(w, `{"name":"x","tags":["b","","b","../../etc","a b","%s"]}`, strings.Repeat("x", 200))
@@ -158,7 +159,7 @@ func TestRepositoryForeignTagNames(t *testing.T) {
 
 func TestAdditionalTagsFetchedAnyhow(t *testing.T) {
 	s := newServer(t)
-	list, _ := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	list, _ := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	for _, tag := range []string{"a", "b", "c", "d", "e"} {
 		s.push("x:"+tag, list)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func knownOf(image *imagev1.Image) *importer.KnownImage {
@@ -19,14 +20,14 @@ func knownOf(image *imagev1.Image) *importer.KnownImage {
 
 // TestUnchangedTagCostsOneHead is the claim that scheduled imports stand on.
 func TestUnchangedTagCostsOneHead(t *testing.T) {
-	list, _ := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	list, _ := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	for _, c := range []struct {
 		name string
 		what any
 		req  importer.ImageRequest
 	}{
-		{"image", platformImage(t, "linux", "amd64"), importer.ImageRequest{}},
-		{"image, kept", platformImage(t, "linux", "amd64"), importer.ImageRequest{Mode: preserve}},
+		{"image", testimage.Image(t, "linux/amd64"), importer.ImageRequest{}},
+		{"image, kept", testimage.Image(t, "linux/amd64"), importer.ImageRequest{Mode: preserve}},
 		{"list", list, importer.ImageRequest{}},
 		{"list, other platform", list, importer.ImageRequest{PreferArch: "arm64"}},
 		{"list, kept", list, importer.ImageRequest{Mode: preserve}},
@@ -53,9 +54,9 @@ func TestUnchangedTagCostsOneHead(t *testing.T) {
 }
 
 func TestNotUnchanged(t *testing.T) {
-	list, digests := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	list, digests := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	for name, change := range map[string]func(s *testServer, r *importer.ImageRequest){
-		"tag moved":            func(s *testServer, r *importer.ImageRequest) { s.push("x:1", platformImage(t, "linux", "amd64")) },
+		"tag moved":            func(s *testServer, r *importer.ImageRequest) { s.push("x:1", testimage.Image(t, "linux/amd64")) },
 		"other platform":       func(_ *testServer, r *importer.ImageRequest) { r.PreferArch = "arm64" },
 		"mode turned preserve": func(_ *testServer, r *importer.ImageRequest) { r.Mode = preserve },
 		"another reference": func(_ *testServer, r *importer.ImageRequest) {
@@ -96,7 +97,7 @@ func TestNotUnchanged(t *testing.T) {
 // TestLegacyAfterPreserve: the head of the tag is the list; a Legacy import wants its child.
 func TestLegacyAfterPreserve(t *testing.T) {
 	s := newServer(t)
-	list, digests := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	list, digests := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	s.push("x:1", list)
 	i := newImporter(t)
 	kept := mustImport(t, i, importer.ImageRequest{Ref: s.ref("x:1"), Mode: preserve})
@@ -109,11 +110,11 @@ func TestLegacyAfterPreserve(t *testing.T) {
 // TestFailingHeadIsNotTheStatus: what a registry says to a HEAD decides nothing.
 func TestFailingHeadIsNotTheStatus(t *testing.T) {
 	s := newServer(t)
-	s.push("x:1", platformImage(t, "linux", "amd64"))
+	s.push("x:1", testimage.Image(t, "linux/amd64"))
 	i := newImporter(t)
 	req := importer.ImageRequest{Ref: s.ref("x:1")}
 	req.Known = knownOf(mustImport(t, i, req).Image)
-	moved := s.push("x:1", platformImage(t, "linux", "arm64"))
+	moved := s.push("x:1", testimage.Image(t, "linux/arm64"))
 	s.on(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead {
 			w.WriteHeader(http.StatusForbidden)
@@ -133,7 +134,7 @@ func TestFailingHeadIsNotTheStatus(t *testing.T) {
 
 func TestContentIsReadOnce(t *testing.T) {
 	s := newServer(t)
-	list, _ := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	list, _ := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	s.push("x:1", list)
 	i := newImporter(t)
 	req := importer.ImageRequest{Ref: s.ref("x:1"), Mode: preserve}
@@ -149,9 +150,9 @@ func TestContentIsReadOnce(t *testing.T) {
 // to somebody without, nor under another repository.
 func TestCacheOpensNothing(t *testing.T) {
 	s := newServer(t)
-	list, digests := multiArch(t, types.OCIImageIndex, "linux amd64", "linux arm64")
+	list, digests := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	s.push("private/x:1", list)
-	s.push("public/y:1", platformImage(t, "linux", "amd64"))
+	s.push("public/y:1", testimage.Image(t, "linux/amd64"))
 	s.on(func(w http.ResponseWriter, r *http.Request) bool {
 		user, password, _ := r.BasicAuth()
 		if strings.HasPrefix(r.URL.Path, "/v2/public/") || user == "robot" && password == "right" {

@@ -3,7 +3,7 @@ package ociregistry_test
 import (
 	"encoding/json"
 	"errors"
-	"slices"
+
 	"strings"
 	"testing"
 
@@ -35,62 +35,6 @@ func (r *registry) follow(path, key string) []string {
 		}
 	}
 	return all
-}
-
-func TestTags(t *testing.T) {
-	r := start(t)
-	r.want(404, ociregistry.CodeNameUnknown, r.do("GET", "/v2/shop/a/b/tags/list", nil))
-	content := r.image("shop/a/b", "one")
-	tags := []string{"1.0", "10", "2", "A", "Z", "_", "a", "b", "latest"}
-	for _, tag := range tags {
-		r.push("shop/a/b", tag, content)
-	}
-	got := r.want(200, "", r.do("GET", "/v2/shop/a/b/tags/list", nil))
-	if want := `{"name":"shop/a/b","tags":["` + strings.Join(tags, `","`) + `"]}`; string(got.body) != want {
-		t.Errorf("the list is %s, not %s", got.body, want)
-	}
-	for _, n := range []string{"1", "2", "4", "9", "100"} {
-		if got := r.follow("/v2/shop/a/b/tags/list?n="+n, "tags"); !slices.Equal(got, tags) {
-			t.Errorf("pages of %s have %v", n, got)
-		}
-	}
-	if got := r.follow("/v2/shop/a/b/tags/list?last=Z", "tags"); !slices.Equal(got, tags[5:]) {
-		t.Errorf("after Z there are %v", got)
-	}
-	none := r.want(200, "", r.do("GET", "/v2/shop/a/b/tags/list?n=0", nil))
-	if string(none.body) != `{"name":"shop/a/b","tags":[]}` || none.header.Get("Link") != "" {
-		t.Errorf("no entries are %s, %v", none.body, none.header)
-	}
-	for _, n := range []string{"-1", "x", ""} {
-		r.want(400, ociregistry.CodeUnsupported, r.do("GET", "/v2/shop/a/b/tags/list?n="+n, nil))
-	}
-	for _, tag := range tags {
-		r.want(202, "", r.do("DELETE", "/v2/shop/a/b/manifests/"+tag, nil))
-	}
-	if got := r.want(200, "", r.do("GET", "/v2/shop/a/b/tags/list", nil)); string(got.body) != `{"name":"shop/a/b","tags":[]}` {
-		t.Errorf("without tags the list is %s", got.body)
-	}
-}
-
-func TestCatalog(t *testing.T) {
-	r := start(t)
-	if got := r.want(200, "", r.do("GET", "/v2/_catalog", nil)); string(got.body) != `{"repositories":[]}` {
-		t.Errorf("an empty catalog is %s", got.body)
-	}
-	names := []string{"a/one", "a/two", "b/charts/web", "c/x"}
-	for _, name := range names {
-		r.push(name, "v1", r.image(name, "one"))
-	}
-	for _, query := range []string{"", "?n=1", "?n=3", "?n=5000"} {
-		if got := r.follow("/v2/_catalog"+query, "repositories"); !slices.Equal(got, names) {
-			t.Errorf("%q is %v", query, got)
-		}
-	}
-	if got := r.want(200, "", r.do("GET", "/v2/_catalog?n=0", nil)); string(got.body) != `{"repositories":[]}` || got.header.Get("Link") != "" {
-		t.Errorf("no entries are %s, %v", got.body, got.header)
-	}
-	r.want(400, ociregistry.CodeUnsupported, r.do("GET", "/v2/_catalog?n=-1", nil))
-	r.want(401, ociregistry.CodeUnauthorized, r.do("GET", "/v2/_catalog", nil, as("guest")))
 }
 
 func TestSignatures(t *testing.T) {

@@ -26,7 +26,7 @@ import (
 )
 
 // modelHistories is how many histories TestModel plays; WEIR_MODEL_HISTORIES plays more.
-const modelHistories = 2000
+const modelHistories = 700
 
 // modelRepos are the repositories of two tenants, the namespaces a and b.
 var modelRepos = []string{"a/app", "a/web", "b/app", "b/web"}

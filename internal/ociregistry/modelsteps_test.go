@@ -341,7 +341,7 @@ func (w *world) removed(at owner) {
 // status given to another.
 func TestTenantsDoNotNotice(t *testing.T) {
 	u := newUniverse(t)
-	for seed := range uint64(400) {
+	for seed := range uint64(150) {
 		said := map[bool]string{}
 		for _, alone := range []bool{true, false} {
 			w := newWorld(t, u, seed)

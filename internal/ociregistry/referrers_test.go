@@ -3,13 +3,11 @@ package ociregistry_test
 import (
 	"encoding/json"
 	"slices"
-	"strings"
+
 	"testing"
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"weir.dev/weir/internal/ociregistry"
 )
 
 func (r *registry) referrers(repo string, subject digest.Digest, filter string) []ocispec.Descriptor {
@@ -27,77 +25,6 @@ func (r *registry) referrers(repo string, subject digest.Digest, filter string) 
 		r.t.Fatalf("OCI-Filters-Applied is %q for %q", applied, filter)
 	}
 	return list.Manifests
-}
-
-func TestReferrers(t *testing.T) {
-	eachDriver(t, func(t *testing.T, r *registry) {
-		subject := digest.FromString("need not exist")
-		if all := r.referrers("shop/web", subject, ""); len(all) != 0 {
-			t.Errorf("of nothing there are %v", all)
-		}
-		refer := func(m *ocispec.Manifest) {
-			m.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 7}
-			m.Annotations = map[string]string{"org.example": "yes"}
-		}
-		sbom := r.image("shop/web", "sbom", refer, func(m *ocispec.Manifest) { m.ArtifactType = "application/vnd.example.sbom" })
-		plain := r.image("shop/web", "plain", refer)
-		var list ocispec.Index
-		if err := json.Unmarshal(index(t), &list); err != nil {
-			t.Fatal(err)
-		}
-		list.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 7}
-		bundle := encode(t, list)
-		list.ArtifactType = "application/vnd.example.bundle"
-		typed := encode(t, list)
-
-		types := map[string]string{}
-		for i, c := range []struct {
-			content      []byte
-			artifactType string
-		}{
-			{sbom, "application/vnd.example.sbom"}, {plain, ocispec.MediaTypeImageConfig},
-			{bundle, ""}, {typed, "application/vnd.example.bundle"},
-		} {
-			reference := digest.FromBytes(c.content).String()
-			if i == 0 {
-				reference = "tagged"
-			}
-			made := r.push("shop/web", reference, c.content)
-			if made.header.Get("OCI-Subject") != subject.String() {
-				t.Errorf("OCI-Subject is %q", made.header.Get("OCI-Subject"))
-			}
-			types[digest.FromBytes(c.content).String()] = c.artifactType
-		}
-		all := r.referrers("shop/web", subject, "")
-		if len(all) != 4 || !slices.IsSortedFunc(all, func(a, b ocispec.Descriptor) int { return strings.Compare(a.Digest.String(), b.Digest.String()) }) {
-			t.Fatalf("the list is %v", all)
-		}
-		for _, d := range all {
-			if want := types[d.Digest.String()]; d.ArtifactType != want || d.Size == 0 || d.MediaType == "" {
-				t.Errorf("%+v should be of %q", d, want)
-			}
-			if d.MediaType == ocispec.MediaTypeImageManifest && d.Annotations["org.example"] != "yes" {
-				t.Errorf("%+v lacks its annotations", d)
-			}
-		}
-		filtered := r.referrers("shop/web", subject, "?artifactType=application/vnd.example.sbom")
-		if len(filtered) != 1 || filtered[0].Digest != digest.FromBytes(sbom) {
-			t.Errorf("of one type there are %v", filtered)
-		}
-		if none := r.referrers("shop/web", subject, "?artifactType=application/none"); len(none) != 0 {
-			t.Errorf("of no type there are %v", none)
-		}
-		if elsewhere := r.referrers("shop/other", subject, ""); len(elsewhere) != 0 {
-			t.Errorf("elsewhere there are %v", elsewhere)
-		}
-		r.want(400, ociregistry.CodeDigestInvalid, r.do("GET", "/v2/shop/web/referrers/sha256:x", nil))
-		r.want(400, ociregistry.CodeDigestInvalid, r.do("GET", "/v2/shop/web/referrers/latest", nil))
-
-		r.want(202, "", r.do("DELETE", "/v2/shop/web/manifests/"+digest.FromBytes(sbom).String(), nil))
-		if all := r.referrers("shop/web", subject, ""); len(all) != 3 {
-			t.Errorf("after one is deleted there are %v", all)
-		}
-	})
 }
 
 // TestTaggedReferrers holds that lists which clients kept in a tag count, as far as what

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // claimMark is how the server marks an Image that is a mere claim.
@@ -135,7 +136,7 @@ func told(t *testing.T, what v1.Image, texts bool) *imagev1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := testenv.Digest(t, what)
+	name := testimage.Digest(t, what)
 	img := &imagev1.Image{
 		ObjectMeta:           metav1.ObjectMeta{Name: name, Annotations: map[string]string{"openshift.io/image.managed": "true"}},
 		DockerImageReference: "registry.example.com/app@" + name,
@@ -181,7 +182,7 @@ func wantTrue(t *testing.T, name, architecture string) *imagev1.Image {
 
 func TestImportCorrectsAClaim(t *testing.T) {
 	upstream, attacker, victim := testenv.NewRegistry(t), newEditor(t), newEditor(t)
-	name := upstream.Push(t, "team/app:1", testenv.Image(t, "linux/arm64"))
+	name := upstream.Push(t, "team/app:1", testimage.Image(t, "linux/arm64"))
 	attacker.maps(t, attack(name))
 	attacker.sees(t, "mapped", name, true, "s390x")
 	if got, want := storedImage(t, name).Annotations[claimMark], attacker.namespace+"/s"; got != want {
@@ -200,7 +201,7 @@ func TestImportCorrectsAClaim(t *testing.T) {
 
 func TestImportCorrectsClaimsOfAListAndItsEntries(t *testing.T) {
 	upstream, attacker, victim := testenv.NewRegistry(t), newEditor(t), newEditor(t)
-	index, entries := testenv.List(t, "linux/arm64", "linux/amd64")
+	index, entries := testimage.List(t, "linux/arm64", "linux/amd64")
 	name := upstream.Push(t, "team/app:1", index)
 	attacker.maps(t, attack(name))
 	attacker.maps(t, attack(entries[0]))
@@ -215,7 +216,7 @@ func TestImportCorrectsClaimsOfAListAndItsEntries(t *testing.T) {
 // A tag that has not changed upstream is not fetched again, unless its Image is a claim.
 func TestImportOfAnUnchangedTagCorrectsAClaim(t *testing.T) {
 	upstream, attacker, victim := testenv.NewRegistry(t), newEditor(t), newEditor(t)
-	name := upstream.Push(t, "team/app:1", testenv.Image(t, "linux/arm64"))
+	name := upstream.Push(t, "team/app:1", testimage.Image(t, "linux/arm64"))
 	victim.imports(t, upstream.Ref("team/app:1"), "")
 	before := storedImage(t, name)
 	victim.imports(t, upstream.Ref("team/app:1"), "")
@@ -257,20 +258,20 @@ func TestClaimIsShownToItsStreamAlone(t *testing.T) {
 // A text proves an image whoever sends it, and so corrects what others claimed.
 func TestMappingWithItsTextIsNoClaim(t *testing.T) {
 	attacker, victim := newEditor(t), newEditor(t)
-	what := testenv.Image(t, "linux/arm64")
-	name := testenv.Digest(t, what)
+	what := testimage.Image(t, "linux/arm64")
+	name := testimage.Digest(t, what)
 	attacker.maps(t, attack(name))
 	victim.maps(t, told(t, what, true))
 	victim.sees(t, "mapped", name, false, "arm64")
 	wantTrue(t, name, "arm64")
 
-	fresh := testenv.Image(t, "linux/arm64")
+	fresh := testimage.Image(t, "linux/arm64")
 	victim.maps(t, told(t, fresh, false))
-	wantTrue(t, testenv.Digest(t, fresh), "arm64")
-	attacker.maps(t, attack(testenv.Digest(t, fresh)))
-	wantTrue(t, testenv.Digest(t, fresh), "arm64")
+	wantTrue(t, testimage.Digest(t, fresh), "arm64")
+	attacker.maps(t, attack(testimage.Digest(t, fresh)))
+	wantTrue(t, testimage.Digest(t, fresh), "arm64")
 
-	labelled := told(t, testenv.Image(t, "linux/arm64"), true)
+	labelled := told(t, testimage.Image(t, "linux/arm64"), true)
 	labelled.Labels = map[string]string{"a": "b"}
 	victim.maps(t, labelled)
 	if got := storedImage(t, labelled.Name).Annotations[claimMark]; got != victim.namespace+"/s" {
@@ -288,8 +289,8 @@ func TestRegistriesCorrectImages(t *testing.T) {
 		},
 	} {
 		t.Run(way, func(t *testing.T) {
-			what := testenv.Image(t, "linux/arm64")
-			name := testenv.Digest(t, what)
+			what := testimage.Image(t, "linux/arm64")
+			name := testimage.Digest(t, what)
 			attacker.maps(t, attack(name))
 			send(t, &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: name}, DockerImageReference: "registry.example.com/app@" + name})
 			if storedImage(t, name).Annotations[claimMark] == "" {
@@ -316,8 +317,8 @@ func TestRegistriesCorrectImages(t *testing.T) {
 }
 
 func TestCorrectionKeepsAnnotationsOfAdministrators(t *testing.T) {
-	owner, what := newEditor(t), testenv.Image(t, "linux/arm64")
-	name := testenv.Digest(t, what)
+	owner, what := newEditor(t), testimage.Image(t, "linux/arm64")
+	name := testimage.Digest(t, what)
 	wrong := plainImage(name)
 	wrong.Annotations = map[string]string{"by": "administrator"}
 	storeImageOf(t, wrong)

@@ -11,13 +11,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // A digest is all that an attacker knows of an image that another tenant pushed or imported.
 func TestADigestShowsNoImage(t *testing.T) {
 	owner, attacker := newEditor(t), newEditor(t)
-	secret := testenv.Image(t, "linux/arm64")
-	name := testenv.Digest(t, secret)
+	secret := testimage.Image(t, "linux/arm64")
+	name := testimage.Digest(t, secret)
 	push(t, owner.namespace, "s", "pushed", told(t, secret, false))
 	owner.sees(t, "pushed", name, false, "arm64")
 	layer := storedImage(t, name).DockerImageLayers[0].Name
@@ -46,8 +47,8 @@ func TestADigestShowsNoImage(t *testing.T) {
 // A list that a client describes leads to no image of other tenants.
 func TestAClaimedListShowsNoImage(t *testing.T) {
 	owner, attacker := newEditor(t), newEditor(t)
-	secret := testenv.Image(t, "linux/arm64")
-	name := testenv.Digest(t, secret)
+	secret := testimage.Image(t, "linux/arm64")
+	name := testimage.Digest(t, secret)
 	push(t, owner.namespace, "s", "pushed", told(t, secret, false))
 	layer := storedImage(t, name).DockerImageLayers[0].Name
 	list := plainImage(digestOf(t, "list"))
@@ -71,7 +72,7 @@ func hides(t *testing.T, e editor, layer string) {
 func TestAnUnchangedTagProvesNothing(t *testing.T) {
 	owner, attacker := newEditor(t), newEditor(t)
 	upstream := testenv.NewRegistry(t)
-	name := upstream.Push(t, "team/app:1", testenv.Image(t, "linux/arm64"))
+	name := upstream.Push(t, "team/app:1", testimage.Image(t, "linux/arm64"))
 	owner.imports(t, upstream.Ref("team/app:1"), "")
 
 	lying := testenv.NewRegistry(t)

@@ -15,6 +15,7 @@ import (
 
 	"weir.dev/weir/internal/testenv"
 	"weir.dev/weir/internal/testenv/s3server"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // backupPage is the documentation of backups. Its commands are run as they are.
@@ -29,13 +30,13 @@ type operator struct {
 	args   []string // of weir serve
 	p      *process
 	c      registryClient
-	images map[string]layered // what is in the backup, by tag
+	images map[string]testimage.Raw // what is in the backup, by tag
 }
 
 // newOperator starts a Weir with its data folder in the folder of the shell.
 func newOperator(t *testing.T, args ...string) *operator {
 	t.Helper()
-	o := &operator{t: t, page: backupPage, folder: t.TempDir(), args: args, images: map[string]layered{}}
+	o := &operator{t: t, page: backupPage, folder: t.TempDir(), args: args, images: map[string]testimage.Raw{}}
 	if err := os.MkdirAll(filepath.Join(o.folder, "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func (o *operator) stop() { o.t.Helper(); o.p.terminate(o.t, 20*time.Second) }
 // push pushes an image that the backup is going to have.
 func (o *operator) push(tag string) {
 	o.t.Helper()
-	i := newLayered(noise(1000), noise(100))
+	i := testimage.NewRaw(testimage.Noise(1000), testimage.Noise(100))
 	if err := o.c.push(o.t.Context(), atOnce, namespace+"/pushed", tag, i); err != nil {
 		o.t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestBackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.c.push(t.Context(), atOnce, namespace+"/pushed", "later", newLayered(noise(10))); err != nil {
+	if err := o.c.push(t.Context(), atOnce, namespace+"/pushed", "later", testimage.NewRaw(testimage.Noise(10))); err != nil {
 		t.Fatal(err)
 	}
 	if output, err := o.follow("Backup", 1); err == nil || !strings.Contains(output, "backup/monday is not empty") {
@@ -204,7 +205,7 @@ func TestBackupWithObjectStore(t *testing.T) {
 	prepare(t, o.p)
 	o.push("one")
 	o.does("With S3, Google Cloud Storage or Azure", 1)
-	if err := o.c.push(t.Context(), atOnce, namespace+"/pushed", "later", newLayered(noise(10))); err != nil {
+	if err := o.c.push(t.Context(), atOnce, namespace+"/pushed", "later", testimage.NewRaw(testimage.Noise(10))); err != nil {
 		t.Fatal(err)
 	}
 	o.stop()
@@ -227,7 +228,7 @@ func TestBackupWithExternalEtcd(t *testing.T) {
 	prepare(t, o.p)
 	o.push("one")
 	o.does("With an external etcd", 1)
-	if err := o.c.push(t.Context(), atOnce, namespace+"/pushed", "later", newLayered(noise(10))); err != nil {
+	if err := o.c.push(t.Context(), atOnce, namespace+"/pushed", "later", testimage.NewRaw(testimage.Noise(10))); err != nil {
 		t.Fatal(err)
 	}
 	o.stop()

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // roleDisk runs TestFullDisk inside a mount namespace of its own.
@@ -89,7 +90,7 @@ func fillDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stored := newLayered(noise(64 << 10))
+	stored := testimage.NewRaw(testimage.Noise(64 << 10))
 	for _, tag := range []string{"t", "gone-0", "gone-3"} {
 		if err := administrator(t, p).push(t.Context(), chunked, crowded, tag, stored); err != nil {
 			t.Fatal(err)
@@ -125,7 +126,7 @@ func fillDisk(t *testing.T) {
 	if err := writeFiller(t, p, "after"); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
-	if err := administrator(t, p).push(t.Context(), monolithic, crowded, "u", newLayered(noise(64<<10))); err != nil {
+	if err := administrator(t, p).push(t.Context(), monolithic, crowded, "u", testimage.NewRaw(testimage.Noise(64<<10))); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 	p.terminate(t, 20*time.Second)
@@ -158,7 +159,7 @@ func wantRoomCheck(t *testing.T, p *process, why string) {
 }
 
 // wantRefusals checks what a process on a full disk refuses, and what it goes on to do.
-func wantRefusals(t *testing.T, p *process, stored layered) {
+func wantRefusals(t *testing.T, p *process, stored testimage.Raw) {
 	t.Helper()
 	wantRoomCheck(t, p, "are kept in reserve")
 	for n := range 20 {
@@ -169,7 +170,7 @@ func wantRefusals(t *testing.T, p *process, stored layered) {
 		}
 	}
 	c := administrator(t, p)
-	wantFull(t, "a push", c.upload(t.Context(), atOnce, crowded, noise(64<<10)))
+	wantFull(t, "a push", c.upload(t.Context(), atOnce, crowded, testimage.Noise(64<<10)))
 	c.wantImage(t, crowded, "t", stored)
 	if _, err := p.images.ImageV1().ImageStreams(namespace).Get(t.Context(), "pushed", metav1.GetOptions{}); err != nil {
 		t.Errorf("reading with a full disk: %v", err)

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // diskSpacePage is the documentation of how space is freed.
@@ -30,8 +31,8 @@ func TestDiskSpace(t *testing.T) {
 	o.start()
 	prepare(t, o.p)
 	o.push("one")
-	shared := o.images["one"].layers[0]
-	gone := newLayered(shared, noise(3000))
+	shared := o.images["one"].Layers[0]
+	gone := testimage.NewRaw(shared, testimage.Noise(3000))
 	if err := o.c.push(t.Context(), atOnce, namespace+"/gone", "1", gone); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestDiskSpace(t *testing.T) {
 	if err := o.p.images.ImageV1().ImageStreams(namespace).Delete(t.Context(), "gone", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{gone.digest.String(), digest.FromBytes(gone.config).String(), digest.FromBytes(gone.layers[1]).String()}
+	want := []string{gone.Digest.String(), digest.FromBytes(gone.Config).String(), digest.FromBytes(gone.Layers[1]).String()}
 	slices.Sort(want)
 	testenv.Eventually(t, "the links of the stream to be removed", func() error {
 		if diff := cmp.Diff(want, o.findUnneeded()); diff != "" {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // startFaults starts a registry for each fault.
@@ -31,9 +32,9 @@ func startFaults(t *testing.T) []*faulty {
 				return true
 			})
 		} else {
-			var nested = testenv.Nest(testenv.OCIImage(t, "linux/amd64"), "linux/amd64")
+			var nested = testimage.Nest(testimage.OCIImage(t, "linux/amd64"), "linux/amd64")
 			for range 6 {
-				nested = testenv.Nest(nested, "linux/amd64")
+				nested = testimage.Nest(nested, "linux/amd64")
 			}
 			f.Push(t, "team/app:1", nested)
 		}
@@ -82,7 +83,7 @@ func TestHostileRegistries(t *testing.T) {
 	good := map[string]string{}
 	for i := range 5 {
 		tag := "sound-" + strconv.Itoa(i)
-		good[tag] = sound.Push(t, "team/app:"+tag, testenv.Image(t, "linux/amd64"))
+		good[tag] = sound.Push(t, "team/app:"+tag, testimage.Image(t, "linux/amd64"))
 		s.Spec.Tags = append(s.Spec.Tags, pullTag(tag, sound.Ref("team/app:"+tag)))
 		isi.Spec.Images = append(isi.Spec.Images, imageImport(tag, sound.Ref("team/app:"+tag)))
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // TestBrokenHostHoldsNobodyUp has more streams wait for a host that never answers
@@ -28,8 +29,8 @@ func TestBrokenHostHoldsNobodyUp(t *testing.T) {
 		}
 		return true
 	})
-	sound.Push(t, "team/app:1", testenv.Image(t, "linux/amd64"))
-	sound.Push(t, "team/app:2", testenv.Image(t, "linux/amd64"))
+	sound.Push(t, "team/app:1", testimage.Image(t, "linux/amd64"))
+	sound.Push(t, "team/app:2", testimage.Image(t, "linux/amd64"))
 	importTime := func(name, path string) time.Duration {
 		begin := time.Now()
 		makeStream(t, env, ns, name, pullTag("t", sound.Ref(path)))

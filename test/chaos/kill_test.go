@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -291,10 +292,10 @@ func stockedRegistry(t *testing.T) (*testenv.Registry, []string) {
 	upstream := testenv.NewRegistry(t)
 	var digests []string
 	for n := range upstreamTags {
-		digests = append(digests, upstream.Push(t, "team/app:"+strconv.Itoa(n), testenv.Image(t, "linux/amd64")))
+		digests = append(digests, upstream.Push(t, "team/app:"+strconv.Itoa(n), testimage.Image(t, "linux/amd64")))
 	}
 	for n := range upstreamTags {
-		list, _ := testenv.List(t, "linux/amd64", "linux/arm64")
+		list, _ := testimage.List(t, "linux/amd64", "linux/arm64")
 		digests = append(digests, upstream.Push(t, "team/app:"+strconv.Itoa(upstreamTags+n), list))
 	}
 	return upstream, digests

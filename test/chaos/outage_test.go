@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // outage is how long etcd is gone.
@@ -33,7 +34,7 @@ func TestEtcdGoneForAWhile(t *testing.T) {
 	e := startEtcd(t)
 	env := testenv.Start(t, withConfig(t, hastyConfig), e.use)
 	ns, upstream := env.Namespace(t, "outage"), testenv.NewRegistry(t)
-	image := upstream.Push(t, "team/app:1", testenv.Image(t, "linux/amd64"))
+	image := upstream.Push(t, "team/app:1", testimage.Image(t, "linux/amd64"))
 	makeStream(t, env, ns, "before", pullTag("t", upstream.Ref("team/app:1")))
 	waitHead(t, env, ns, "before", "t", image)
 

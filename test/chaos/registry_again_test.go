@@ -15,6 +15,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -69,7 +71,7 @@ func TestRegistryPushesAfterDeletion(t *testing.T) {
 		case 2:
 			a.after = a.before
 		case 3: // something else that has a layer of it
-			a.after = tree{children: []layered{newLayered(a.before.children[0].layers[0], noise(1<<10))}}
+			a.after = tree{children: []testimage.Raw{testimage.NewRaw(a.before.children[0].Layers[0], testimage.Noise(1<<10))}}
 		}
 		all = append(all, a)
 	}
@@ -230,8 +232,8 @@ func (c registryClient) pushMissing(ctx context.Context, repo, tag string, tr tr
 	return c.pushManifests(ctx, repo, tag, tr)
 }
 
-func (c registryClient) uploadMissing(ctx context.Context, repo string, i layered) error {
-	for _, blob := range i.blobs() {
+func (c registryClient) uploadMissing(ctx context.Context, repo string, i testimage.Raw) error {
+	for _, blob := range i.Blobs() {
 		path := blobOf(repo, digest.FromBytes(blob))
 		reply, err := c.send(ctx, http.MethodHead, path, nil)
 		switch {
@@ -254,7 +256,7 @@ func (c registryClient) pushManifests(ctx context.Context, repo, tag string, tr 
 		return c.putManifest(ctx, repo, tag, tr.children[0])
 	}
 	for _, child := range tr.children {
-		if err := c.putManifest(ctx, repo, child.digest.String(), child); err != nil {
+		if err := c.putManifest(ctx, repo, child.Digest.String(), child); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/stream"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -62,7 +63,7 @@ func TestRegistryCrowd(t *testing.T) {
 // manyPushABlob holds that clients which upload the same blob at once, to one repository
 // and to several, in whatever way, all have it.
 func manyPushABlob(t *testing.T, c registryClient) {
-	content := noise(1 << 20)
+	content := testimage.Noise(1 << 20)
 	d := digest.FromBytes(content)
 	crowd(t, crowdPushers, func(n int) error {
 		repo := fmt.Sprintf("%s/crowd-%d", namespace, n%3)
@@ -78,13 +79,13 @@ func manyPushABlob(t *testing.T, c registryClient) {
 // there, by digest and in the tag's history, and one has the tag.
 func manyPushATag(t *testing.T, p *process, c registryClient) {
 	const repo = namespace + "/crowded-tag"
-	shared, images := noise(200<<10), make([]layered, crowdPushers)
+	shared, images := testimage.Noise(200<<10), make([]testimage.Raw, crowdPushers)
 	crowd(t, crowdPushers, func(n int) error {
-		images[n] = newLayered(shared, noise(50<<10))
+		images[n] = testimage.NewRaw(shared, testimage.Noise(50<<10))
 		if err := c.push(t.Context(), ways[n%len(ways)], repo, "t", images[n]); err != nil {
 			return err
 		}
-		_, err := c.pull(t.Context(), repo, images[n].digest.String())
+		_, err := c.pull(t.Context(), repo, images[n].Digest.String())
 		return err
 	})
 	head, err := c.pull(t.Context(), repo, "t")
@@ -96,9 +97,9 @@ func manyPushATag(t *testing.T, p *process, c registryClient) {
 		t.Errorf("%d pushes were acknowledged, the tag is %s, its history %q", len(images), head, had)
 	}
 	for _, i := range images {
-		c.wantImage(t, repo, i.digest.String(), i)
-		if !slices.Contains(had, i.digest.String()) {
-			t.Errorf("acknowledged and not in the history: %s", i.digest)
+		c.wantImage(t, repo, i.Digest.String(), i)
+		if !slices.Contains(had, i.Digest.String()) {
+			t.Errorf("acknowledged and not in the history: %s", i.Digest)
 		}
 	}
 }
@@ -122,12 +123,12 @@ func historyOf(t *testing.T, p *process, streamName, tag string) (images []strin
 // told that it is there, and that it is there once.
 func manyPushAnImage(t *testing.T, p *process, c registryClient) {
 	const repo = namespace + "/crowded-image"
-	i := newLayered(noise(300<<10), noise(10))
+	i := testimage.NewRaw(testimage.Noise(300<<10), testimage.Noise(10))
 	crowd(t, crowdPushers, func(n int) error {
 		return c.push(t.Context(), ways[n%len(ways)], repo, "t", i)
 	})
 	c.wantImage(t, repo, "t", i)
-	if had := historyOf(t, p, "crowded-image", "t"); !slices.Equal(had, []string{i.digest.String()}) {
+	if had := historyOf(t, p, "crowded-image", "t"); !slices.Equal(had, []string{i.Digest.String()}) {
 		t.Errorf("the same image was pushed by all, the history is %q", had)
 	}
 }
@@ -139,7 +140,7 @@ func manyUploads(t *testing.T, c registryClient) {
 	var underWay sync.WaitGroup
 	underWay.Add(crowdUploads)
 	crowd(t, crowdUploads, func(n int) error {
-		content := noise(crowdBytes)
+		content := testimage.Noise(crowdBytes)
 		location, err := c.begin(t.Context(), repo)
 		if err == nil {
 			err = c.patch(t.Context(), location, content[:chunkBytes], 0)

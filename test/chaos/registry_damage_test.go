@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 // damage is a registry with images of which a layer or the manifest is damaged on disk.
 type damage struct {
 	// layer, manifest and whole were pushed, the last of them stays whole.
-	layer, manifest, whole layered
+	layer, manifest, whole testimage.Raw
 	elsewhere              *testenv.Registry
 	// pulled are images of elsewhere, by tag: a layer of the first, and the manifest of
 	// the second are damaged.
@@ -38,15 +39,15 @@ func fillDamaged(t *testing.T, p *process, c registryClient) *damage {
 	t.Helper()
 	d := &damage{elsewhere: testenv.NewRegistry(t), pulled: map[string]parts{}}
 	makeNamespace(t, p, damagedNamespace)
-	for tag, i := range map[string]*layered{"layer": &d.layer, "manifest": &d.manifest, "whole": &d.whole} {
-		*i = newLayered(noise(300<<10), noise(5<<10))
+	for tag, i := range map[string]*testimage.Raw{"layer": &d.layer, "manifest": &d.manifest, "whole": &d.whole} {
+		*i = testimage.NewRaw(testimage.Noise(300<<10), testimage.Noise(5<<10))
 		if err := c.push(t.Context(), monolithic, damagedNamespace+"/app", tag, *i); err != nil {
 			t.Fatal(err)
 		}
 		c.wantImage(t, damagedNamespace+"/app", tag, *i)
 	}
 	for _, tag := range []string{"layer", "manifest"} {
-		image := testenv.Image(t, "linux/amd64")
+		image := testimage.Image(t, "linux/amd64")
 		d.elsewhere.Push(t, "team/app:"+tag, image)
 		d.pulled[tag] = partsOfImage(t, image)
 		isi := importOf("imported", imageImport(tag, d.elsewhere.Ref("team/app:"+tag)))
@@ -61,7 +62,7 @@ func fillDamaged(t *testing.T, p *process, c registryClient) *damage {
 // damaged are the blobs of which a bit is flipped.
 func (d *damage) damaged() []digest.Digest {
 	return []digest.Digest{
-		digest.FromBytes(d.layer.layers[0]), d.manifest.digest,
+		digest.FromBytes(d.layer.Layers[0]), d.manifest.Digest,
 		d.pulled["layer"].blobs[1], d.pulled["manifest"].manifests[0],
 	}
 }
@@ -71,7 +72,7 @@ func (d *damage) want(t *testing.T, p *process, c registryClient) {
 	t.Helper()
 	d.wantAnnounced(t, p)
 	const app, imported = damagedNamespace + "/app", damagedNamespace + "/imported"
-	for _, path := range []string{blobOf(app, digest.FromBytes(d.layer.layers[0])), manifestOf(app, "manifest"), manifestOf(app, d.manifest.digest.String())} {
+	for _, path := range []string{blobOf(app, digest.FromBytes(d.layer.Layers[0])), manifestOf(app, "manifest"), manifestOf(app, d.manifest.Digest.String())} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			if _, err := c.want(t.Context(), http.StatusNotFound, method, path, nil); err != nil {
 				t.Errorf("damaged content is served: %v", err)
@@ -79,8 +80,8 @@ func (d *damage) want(t *testing.T, p *process, c registryClient) {
 		}
 	}
 	c.wantImage(t, app, "whole", d.whole)
-	for tag, i := range map[string]layered{"layer": d.layer, "manifest": d.manifest} {
-		if err := c.pushMissing(t.Context(), app, tag, tree{children: []layered{i}}); err != nil {
+	for tag, i := range map[string]testimage.Raw{"layer": d.layer, "manifest": d.manifest} {
+		if err := c.pushMissing(t.Context(), app, tag, tree{children: []testimage.Raw{i}}); err != nil {
 			t.Errorf("pushing again what is damaged: %v", err)
 		}
 		c.wantImage(t, app, tag, i)

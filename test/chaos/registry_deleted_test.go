@@ -13,6 +13,7 @@ import (
 
 	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -90,7 +91,7 @@ func (d *deletions) fill(t *testing.T) {
 	makeNamespace(t, d.p, copiesNamespace)
 	for _, f := range d.formers {
 		makeNamespace(t, d.p, f.ns)
-		f.uploaded = noise(1 << 10)
+		f.uploaded = testimage.Noise(1 << 10)
 		if err := d.c.upload(t.Context(), atOnce, f.repo(), f.uploaded); err != nil {
 			t.Fatal(err)
 		}

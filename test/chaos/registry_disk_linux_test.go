@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -46,8 +47,8 @@ type fullStorage struct {
 
 	// stored are images that were acknowledged, tagged by their place; held has its blobs
 	// there and no manifest; refused is what did not fit any more.
-	stored        []layered
-	held, refused layered
+	stored        []testimage.Raw
+	held, refused testimage.Raw
 	// spare is a blob that nothing refers to.
 	spare []byte
 	// uploads were begun while there was room, for what the disk is too small for then.
@@ -94,7 +95,7 @@ func newFullStorage(t *testing.T) *fullStorage {
 	if err := os.WriteFile(s.ballast[0], make([]byte, ballastBytes), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.elsewhere.Push(t, "team/app:1", testenv.Image(t, "linux/amd64"))
+	s.elsewhere.Push(t, "team/app:1", testimage.Image(t, "linux/amd64"))
 	imported := importOf("mirrored", imageImport("1", s.elsewhere.Ref("team/app:1")))
 	if _, err := s.p.images.ImageV1().ImageStreamImports(namespace).Create(t.Context(), imported, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -105,8 +106,8 @@ func newFullStorage(t *testing.T) *fullStorage {
 // fill pushes until the disk is full, and fills what room is left.
 func (s *fullStorage) fill(t *testing.T) {
 	t.Helper()
-	s.held, s.spare = newLayered(noise(64<<10)), noise(512<<10)
-	for _, blob := range append(s.held.blobs(), s.spare) {
+	s.held, s.spare = testimage.NewRaw(testimage.Noise(64<<10)), testimage.Noise(512<<10)
+	for _, blob := range append(s.held.Blobs(), s.spare) {
 		if err := s.c.upload(t.Context(), monolithic, crowded, blob); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func (s *fullStorage) fill(t *testing.T) {
 		s.uploads = append(s.uploads, location)
 	}
 	for n := 0; ; n++ {
-		i := newLayered(noise(1<<20), noise(256<<10))
+		i := testimage.NewRaw(testimage.Noise(1<<20), testimage.Noise(256<<10))
 		err := s.c.push(t.Context(), ways[n%len(ways)], crowded, fmt.Sprint("t", n), i)
 		if err == nil {
 			s.stored = append(s.stored, i)
@@ -155,10 +156,10 @@ func wantFull(t *testing.T, what string, err error) {
 // wantRefused checks everything that takes room.
 func (s *fullStorage) wantRefused(t *testing.T) {
 	t.Helper()
-	ctx, large := t.Context(), noise(1<<20)
+	ctx, large := t.Context(), testimage.Noise(1<<20)
 	for _, how := range ways { // all but the first do not even begin
 		wantFull(t, string(how), s.c.upload(ctx, how, crowded, large))
-		wantFull(t, "a small one "+string(how), s.c.upload(ctx, how, crowded, noise(100)))
+		wantFull(t, "a small one "+string(how), s.c.upload(ctx, how, crowded, testimage.Noise(100)))
 	}
 	whole := "?digest=" + digest.FromBytes(large).String()
 	for n, test := range []struct {
@@ -180,8 +181,8 @@ func (s *fullStorage) wantRefused(t *testing.T) {
 	}
 	s.takeRest(t) // what the uploads had
 	wantFull(t, "a manifest by tag", s.c.putManifest(ctx, crowded, "held", s.held))
-	wantFull(t, "a manifest by digest", s.c.putManifest(ctx, crowded, s.held.digest.String(), s.held))
-	mount := fmt.Sprintf("?mount=%s&from=%s", digest.FromBytes(s.held.layers[0]), crowded)
+	wantFull(t, "a manifest by digest", s.c.putManifest(ctx, crowded, s.held.Digest.String(), s.held))
+	mount := fmt.Sprintf("?mount=%s&from=%s", digest.FromBytes(s.held.Layers[0]), crowded)
 	_, err := s.c.want(ctx, http.StatusCreated, http.MethodPost, uploadsOf(namespace+"/other")+mount, nil)
 	wantFull(t, "a mount", err)
 }
@@ -191,7 +192,7 @@ func (s *fullStorage) wantReads(t *testing.T) {
 	t.Helper()
 	for n, i := range s.stored {
 		s.c.wantImage(t, crowded, fmt.Sprint("t", n), i)
-		s.c.wantImage(t, crowded, i.digest.String(), i)
+		s.c.wantImage(t, crowded, i.Digest.String(), i)
 	}
 	if tags, err := s.c.tags(t.Context(), crowded); err != nil || len(tags) != len(s.stored) {
 		t.Errorf("%d tags were pushed, listed are %q, %v", len(s.stored), tags, err)
@@ -227,14 +228,14 @@ func (s *fullStorage) deletes(t *testing.T) {
 	if _, err := s.c.want(ctx, http.StatusNoContent, http.MethodDelete, "/admin/blobs/"+digest.FromBytes(s.spare).String(), nil); err != nil {
 		t.Errorf("deleting a blob: %v", err)
 	}
-	content := noise(len(s.spare) / 2)
+	content := testimage.Noise(len(s.spare) / 2)
 	if err := s.c.upload(ctx, chunked, crowded, content); err != nil {
 		t.Errorf("uploading what fits: %v", err)
 	}
 	if _, err := s.c.content(ctx, blobOf(crowded, digest.FromBytes(content)), digest.FromBytes(content)); err != nil {
 		t.Error(err)
 	}
-	wantFull(t, "what does not fit", s.c.upload(ctx, atOnce, crowded, noise(1<<20)))
+	wantFull(t, "what does not fit", s.c.upload(ctx, atOnce, crowded, testimage.Noise(1<<20)))
 }
 
 // files are the sizes of the files of the storage, but for the empty ones that say whose a
@@ -301,7 +302,7 @@ func (s *fullStorage) wantWrites(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
 	for _, how := range ways {
-		content := noise(512 << 10)
+		content := testimage.Noise(512 << 10)
 		if err := s.c.upload(ctx, how, crowded, content); err != nil {
 			t.Errorf("with room again, %s: %v", how, err)
 		}
@@ -318,7 +319,7 @@ func (s *fullStorage) wantWrites(t *testing.T) {
 	s.c.wantImage(t, crowded, "refused", s.refused)
 	s.c.wantImage(t, crowded, "held", s.held)
 	for _, i := range s.stored {
-		s.c.wantImage(t, crowded, i.digest.String(), i)
+		s.c.wantImage(t, crowded, i.Digest.String(), i)
 	}
 }
 

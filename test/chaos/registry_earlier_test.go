@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"weir.dev/weir/internal/stream"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -23,13 +24,13 @@ const (
 // say where their tags were copied from.
 type earlier struct {
 	own   tree
-	plain layered
+	plain testimage.Raw
 }
 
 // fillEarlier has it as this version stores it.
 func fillEarlier(t *testing.T, p *process, c registryClient) *earlier {
 	t.Helper()
-	e := &earlier{own: newTree(2), plain: newLayered(noise(1 << 10))}
+	e := &earlier{own: newTree(2), plain: testimage.NewRaw(testimage.Noise(1 << 10))}
 	makeNamespace(t, p, earlierNamespace)
 	makeNamespace(t, p, earlierCopies)
 	if err := c.pushMissing(t.Context(), earlierNamespace+"/app", "v1", e.own); err != nil {
@@ -50,7 +51,7 @@ func fillEarlier(t *testing.T, p *process, c registryClient) *earlier {
 // rewrite has storage and etcd be as an earlier version left them.
 func (e *earlier) rewrite(t *testing.T, dataDir string, etcd *etcdProcess) {
 	t.Helper()
-	if links, least := takeBack(t, dataDir, earlierNamespace), e.own.parts().count()+e.plain.parts().count(); links < least {
+	if links, least := takeBack(t, dataDir, earlierNamespace), e.own.parts().count()+partsOf(e.plain).count(); links < least {
 		t.Fatalf("there are %d links, want %d", links, least)
 	}
 	client := etcd.client(t)
@@ -96,8 +97,8 @@ func (e *earlier) want(t *testing.T, p *process, c registryClient, dataDir strin
 	}
 	read()
 	c.wantTree(t, earlierNamespace+"/app", "v1", e.own)
-	again := newLayered(e.own.children[0].layers[0], noise(1<<10))
-	if err := c.pushMissing(t.Context(), earlierNamespace+"/app", "v2", tree{children: []layered{again}}); err != nil {
+	again := testimage.NewRaw(e.own.children[0].Layers[0], testimage.Noise(1<<10))
+	if err := c.pushMissing(t.Context(), earlierNamespace+"/app", "v2", tree{children: []testimage.Raw{again}}); err != nil {
 		t.Errorf("pushing on top of what an earlier version stored: %v", err)
 	}
 	c.wantImage(t, earlierNamespace+"/app", "v2", again)

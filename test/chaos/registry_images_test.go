@@ -3,7 +3,7 @@ package chaos_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
+
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,58 +12,13 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
-// layered is an image of layers that are not compressed.
-type layered struct {
-	layers   [][]byte
-	config   []byte
-	manifest []byte
-	digest   digest.Digest
-}
-
-// newLayered is an image like no other, of layers that may be in others too.
-func newLayered(layers ...[]byte) layered {
-	config := ocispec.Image{Platform: ocispec.Platform{Architecture: "amd64", OS: "linux"}, Author: rand.Text()}
-	config.RootFS.Type = "layers"
-	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest}
-	m.SchemaVersion = 2
-	for _, layer := range layers {
-		m.Layers = append(m.Layers, describe(ocispec.MediaTypeImageLayer, layer))
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromBytes(layer))
-	}
-	i := layered{layers: layers, config: encoded(config)}
-	m.Config = describe(ocispec.MediaTypeImageConfig, i.config)
-	i.manifest = encoded(m)
-	i.digest = digest.FromBytes(i.manifest)
-	return i
-}
-
-func describe(mediaType string, content []byte) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
-}
-
-func encoded(document any) []byte {
-	content, err := json.Marshal(document)
-	if err != nil {
-		panic(err)
-	}
-	return content
-}
-
-// noise is content that nobody has.
-func noise(size int) []byte {
-	content := make([]byte, size)
-	_, _ = rand.Read(content) // it never fails
-	return content
-}
-
-// blobs are all that the manifest refers to.
-func (i layered) blobs() [][]byte { return append([][]byte{i.config}, i.layers...) }
-
 // push pushes all of an image.
-func (c registryClient) push(ctx context.Context, how way, repo, tag string, i layered) error {
-	for _, blob := range i.blobs() {
+func (c registryClient) push(ctx context.Context, how way, repo, tag string, i testimage.Raw) error {
+	for _, blob := range i.Blobs() {
 		if err := c.upload(ctx, how, repo, blob); err != nil {
 			return err
 		}
@@ -71,8 +26,8 @@ func (c registryClient) push(ctx context.Context, how way, repo, tag string, i l
 	return c.putManifest(ctx, repo, tag, i)
 }
 
-func (c registryClient) putManifest(ctx context.Context, repo, reference string, i layered) error {
-	_, err := c.want(ctx, http.StatusCreated, http.MethodPut, manifestOf(repo, reference), bytes.NewReader(i.manifest),
+func (c registryClient) putManifest(ctx context.Context, repo, reference string, i testimage.Raw) error {
+	_, err := c.want(ctx, http.StatusCreated, http.MethodPut, manifestOf(repo, reference), bytes.NewReader(i.Manifest),
 		"Content-Type", ocispec.MediaTypeImageManifest)
 	return err
 }
@@ -105,9 +60,9 @@ func (c registryClient) pull(ctx context.Context, repo, reference string) (diges
 }
 
 // wantImage pulls an image that has to be there.
-func (c registryClient) wantImage(t *testing.T, repo, reference string, i layered) {
+func (c registryClient) wantImage(t *testing.T, repo, reference string, i testimage.Raw) {
 	t.Helper()
-	if got, err := c.pull(t.Context(), repo, reference); err != nil || got != i.digest {
-		t.Errorf("pulling %s of %s, which is %s: %s, %v", reference, repo, i.digest, got, err)
+	if got, err := c.pull(t.Context(), repo, reference); err != nil || got != i.Digest {
+		t.Errorf("pulling %s of %s, which is %s: %s, %v", reference, repo, i.Digest, got, err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const pushKillRounds = 4
@@ -32,7 +33,7 @@ var pushRepositories = []string{namespace + "/one", namespace + "/two", namespac
 type pushed struct {
 	repo, tag string
 	how       way
-	image     layered
+	image     testimage.Raw
 }
 
 // place is content in a repository.
@@ -58,7 +59,7 @@ func (l *pushLedger) note(known map[place]bool, at place, acknowledged bool) {
 
 // push pushes an image, and notes what is sent and what is acknowledged.
 func (l *pushLedger) push(ctx context.Context, c registryClient, p pushed) error {
-	for _, content := range p.image.blobs() {
+	for _, content := range p.image.Blobs() {
 		at := place{p.repo, digest.FromBytes(content)}
 		l.note(l.blobs, at, false)
 		if err := c.upload(ctx, p.how, p.repo, content); err != nil {
@@ -66,7 +67,7 @@ func (l *pushLedger) push(ctx context.Context, c registryClient, p pushed) error
 		}
 		l.note(l.blobs, at, true)
 	}
-	at := place{p.repo, p.image.digest}
+	at := place{p.repo, p.image.Digest}
 	l.note(l.manifests, at, false)
 	if err := c.putManifest(ctx, p.repo, p.tag, p.image); err != nil {
 		return err
@@ -88,13 +89,13 @@ func (l *pushLedger) count() int {
 // result waits for their end.
 func (l *pushLedger) run(t *testing.T, c registryClient, round int) (wait func()) {
 	var clients sync.WaitGroup
-	shared := [][]byte{noise(300 << 10), noise(400 << 10), noise(100 << 10)}
+	shared := [][]byte{testimage.Noise(300 << 10), testimage.Noise(400 << 10), testimage.Noise(100 << 10)}
 	for n, how := range slices.Concat(ways, ways) {
 		repo := pushRepositories[n%len(pushRepositories)]
 		clients.Go(func() {
 			for i := 0; ; i++ {
 				p := pushed{repo, fmt.Sprintf("r%d-c%d-%d", round, n, i), how,
-					newLayered(noise(200<<10), shared[i%len(shared)], noise(1<<10))}
+					testimage.NewRaw(testimage.Noise(200<<10), shared[i%len(shared)], testimage.Noise(1<<10))}
 				err := l.push(t.Context(), c, p)
 				if err == nil {
 					continue
@@ -117,7 +118,7 @@ func (l *pushLedger) check(t *testing.T, p *process, c registryClient) {
 	t.Helper()
 	for _, i := range l.images {
 		c.wantImage(t, i.repo, i.tag, i.image)
-		c.wantImage(t, i.repo, i.image.digest.String(), i.image)
+		c.wantImage(t, i.repo, i.image.Digest.String(), i.image)
 	}
 	for at, acknowledged := range l.blobs {
 		_, err := c.content(t.Context(), blobOf(at.repo, at.digest), at.digest)
@@ -217,7 +218,7 @@ func wantVerified(t *testing.T, dataDir string) (count int) {
 func TestRegistryKilledDuringPushes(t *testing.T) {
 	dataDir := t.TempDir()
 	l := &pushLedger{blobs: map[place]bool{}, manifests: map[place]bool{}}
-	upload := resumed{content: noise((pushKillRounds + 1) * chunkBytes)}
+	upload := resumed{content: testimage.Noise((pushKillRounds + 1) * chunkBytes)}
 	for round := range pushKillRounds {
 		p := boot(t, dataDir)
 		c := administrator(t, p)
@@ -277,7 +278,7 @@ func (l *pushLedger) stall(t *testing.T, p *process, c registryClient, dataDir s
 	repo, before := pushRepositories[1], stalledFiles(t, dataDir)
 	var clients sync.WaitGroup
 	for _, method := range []string{http.MethodPost, http.MethodPatch, http.MethodPut} {
-		content := noise(2 * stalledBytes)
+		content := testimage.Noise(2 * stalledBytes)
 		d, path := digest.FromBytes(content), uploadsOf(repo)
 		l.note(l.blobs, place{repo, d}, false)
 		if method != http.MethodPost {

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -196,7 +197,7 @@ func ageNames(t *testing.T, dataDir string) {
 	for i := range names {
 		names[i].LastSeen = time.Now().Add(-nameLasts).UTC().Truncate(time.Second)
 	}
-	if err := os.WriteFile(path, encoded(names), 0o600); err != nil {
+	if err := os.WriteFile(path, testimage.Encode(names), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -231,7 +232,7 @@ func TestRegistryOnAnotherAddress(t *testing.T) {
 	p = boot(t, dataDir)
 	c.host = p.registry(t)
 	for n, repo := range []string{"team/app", movedNamespace + "/app"} {
-		image := testenv.Image(t, "linux/amd64")
+		image := testimage.Image(t, "linux/amd64")
 		d := other.Push(t, repo+":1", image)
 		name := fmt.Sprint("taken-over-", n)
 		isi, err := p.images.ImageV1().ImageStreamImports(movedNamespace).Create(t.Context(), importOf(name, imageImport("1", formerHost+"/"+repo+":1")), metav1.CreateOptions{})

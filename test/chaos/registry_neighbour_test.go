@@ -10,6 +10,8 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // neighboursStayApart holds that somebody with all rights in a repository of their own
@@ -60,24 +62,24 @@ func (h *household) neighboursStayApart(t *testing.T) {
 // they name stays closed.
 func (h *household) namingOpensNothing(t *testing.T) {
 	ctx, own := t.Context(), h.stranger
-	there, missing := h.image, newLayered(noise(100))
-	for _, i := range []layered{there, missing} {
+	there, missing := h.image, testimage.NewRaw(testimage.Noise(100))
+	for _, i := range []testimage.Raw{there, missing} {
 		err := own.putManifest(ctx, "own/app", "named", i)
 		if refused := (*refusal)(nil); !errors.As(err, &refused) || !refused.is(404, "MANIFEST_BLOB_UNKNOWN") {
 			t.Errorf("a manifest of somebody else's blobs: %v", err)
 		}
-		index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{describe(ocispec.MediaTypeImageManifest, i.manifest)}}
+		index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{testimage.Describe(ocispec.MediaTypeImageManifest, i.Manifest)}}
 		index.SchemaVersion = 2
-		if _, err := own.want(ctx, http.StatusCreated, http.MethodPut, manifestOf("own/app", "index"), bytes.NewReader(encoded(index)), "Content-Type", ocispec.MediaTypeImageIndex); err != nil {
+		if _, err := own.want(ctx, http.StatusCreated, http.MethodPut, manifestOf("own/app", "index"), bytes.NewReader(testimage.Encode(index)), "Content-Type", ocispec.MediaTypeImageIndex); err != nil {
 			t.Errorf("an index of somebody else's image: %v", err)
 		}
-		for _, path := range []string{manifestOf("own/app", i.digest.String()), blobOf("own/app", i.digest), blobOf("own/app", digest.FromBytes(i.layers[0]))} {
+		for _, path := range []string{manifestOf("own/app", i.Digest.String()), blobOf("own/app", i.Digest), blobOf("own/app", digest.FromBytes(i.Layers[0]))} {
 			if _, err := own.want(ctx, http.StatusNotFound, http.MethodGet, path, nil); err != nil {
 				t.Errorf("once it is named: %v", err)
 			}
 		}
 	}
-	signature := fmt.Sprintf(`{"schemaVersion":2,"name":"%s@theirs","type":"AtomicImageV1","content":"c2lnbmVk"}`, there.digest)
+	signature := fmt.Sprintf(`{"schemaVersion":2,"name":"%s@theirs","type":"AtomicImageV1","content":"c2lnbmVk"}`, there.Digest)
 	if reply, err := own.send(ctx, http.MethodPut, h.private.in("/extensions/v2/own/app/signatures/DIGEST"), strings.NewReader(signature)); err != nil || reply.status < 401 || reply.status > 403 {
 		t.Errorf("signing somebody else's image: %d %s, %v", reply.status, reply.body, err)
 	}

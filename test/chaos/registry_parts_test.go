@@ -9,11 +9,13 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // tree is an index and the images that it lists.
 type tree struct {
-	children []layered
+	children []testimage.Raw
 	index    []byte
 	digest   digest.Digest
 }
@@ -24,11 +26,11 @@ func newTree(children int) tree {
 	index.SchemaVersion = 2
 	tr := tree{}
 	for range children {
-		child := newLayered(noise(1 << 10))
+		child := testimage.NewRaw(testimage.Noise(1 << 10))
 		tr.children = append(tr.children, child)
-		index.Manifests = append(index.Manifests, describe(ocispec.MediaTypeImageManifest, child.manifest))
+		index.Manifests = append(index.Manifests, testimage.Describe(ocispec.MediaTypeImageManifest, child.Manifest))
 	}
-	tr.index = encoded(index)
+	tr.index = testimage.Encode(index)
 	tr.digest = digest.FromBytes(tr.index)
 	return tr
 }
@@ -36,9 +38,9 @@ func newTree(children int) tree {
 // parts are the digests that an image is read by.
 type parts struct{ manifests, blobs []digest.Digest }
 
-func (i layered) parts() parts {
-	p := parts{manifests: []digest.Digest{i.digest}}
-	for _, blob := range i.blobs() {
+func partsOf(i testimage.Raw) parts {
+	p := parts{manifests: []digest.Digest{i.Digest}}
+	for _, blob := range i.Blobs() {
 		p.blobs = append(p.blobs, digest.FromBytes(blob))
 	}
 	return p
@@ -47,7 +49,7 @@ func (i layered) parts() parts {
 func (tr tree) parts() parts {
 	p := parts{manifests: []digest.Digest{tr.digest}}
 	for _, child := range tr.children {
-		p = p.and(child.parts())
+		p = p.and(partsOf(child))
 	}
 	return p
 }

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // privateImport is an image of another registry that two namespaces pulled through this one
@@ -30,7 +31,7 @@ type privateImport struct {
 func importPrivately(t *testing.T, p *process, c registryClient, lost, kept string) *privateImport {
 	t.Helper()
 	i := &privateImport{from: testenv.NewRegistry(t), lost: lost, kept: kept}
-	image := testenv.Image(t, "linux/amd64")
+	image := testimage.Image(t, "linux/amd64")
 	d := i.from.Push(t, "team/private:1", image)
 	i.ref, i.parts = i.from.Ref("team/private@"+d), partsOfImage(t, image)
 	i.from.DemandBasic(map[string]string{"puller": "secret"}, testenv.Everybody)

@@ -16,6 +16,7 @@ import (
 
 	"weir.dev/weir/internal/testenv"
 	"weir.dev/weir/internal/testenv/s3server"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const (
@@ -30,7 +31,7 @@ type objectStorage struct {
 	dataDir   string
 	p         *process
 	c         registryClient
-	images    map[string]layered // by their tags in bucketed
+	images    map[string]testimage.Raw // by their tags in bucketed
 }
 
 // boot starts the registry over what the last one left.
@@ -52,7 +53,7 @@ func (o *objectStorage) boot(t *testing.T, redirect bool) {
 // store itself. Each time all is there that was before.
 func TestRegistryInObjectStore(t *testing.T) {
 	t.Parallel()
-	o := &objectStorage{store: s3server.Start(t, t.TempDir()), elsewhere: testenv.NewRegistry(t), dataDir: t.TempDir(), images: map[string]layered{}}
+	o := &objectStorage{store: s3server.Start(t, t.TempDir()), elsewhere: testenv.NewRegistry(t), dataDir: t.TempDir(), images: map[string]testimage.Raw{}}
 	o.boot(t, false)
 	prepare(t, o.p)
 	o.pushes(t)
@@ -67,7 +68,7 @@ func TestRegistryInObjectStore(t *testing.T) {
 	interrupted := o.killedInMidPush(t)
 
 	o.boot(t, false)
-	if _, err := o.c.want(t.Context(), http.StatusNotFound, http.MethodGet, blobOf(bucketed, digest.FromBytes(interrupted.layers[1])), nil); err != nil {
+	if _, err := o.c.want(t.Context(), http.StatusNotFound, http.MethodGet, blobOf(bucketed, digest.FromBytes(interrupted.Layers[1])), nil); err != nil {
 		t.Errorf("it was not uploaded: %v", err)
 	}
 	if err := o.c.push(t.Context(), chunked, bucketed, "interrupted", interrupted); err != nil {
@@ -81,9 +82,9 @@ func TestRegistryInObjectStore(t *testing.T) {
 // pushes pushes in every way, layers that take several parts in the store among them.
 func (o *objectStorage) pushes(t *testing.T) {
 	t.Helper()
-	shared := noise(2 << 20)
+	shared := testimage.Noise(2 << 20)
 	for n, how := range ways {
-		i := newLayered(shared, noise(6<<20), noise(100))
+		i := testimage.NewRaw(shared, testimage.Noise(6<<20), testimage.Noise(100))
 		if err := o.c.push(t.Context(), how, bucketed, fmt.Sprint("t", n), i); err != nil {
 			t.Fatalf("%s: %v", how, err)
 		}
@@ -97,7 +98,7 @@ func (o *objectStorage) wantAll(t *testing.T) {
 	t.Helper()
 	for tag, i := range o.images {
 		o.wantManifest(t, tag, i)
-		o.wantManifest(t, i.digest.String(), i)
+		o.wantManifest(t, i.Digest.String(), i)
 	}
 	s, err := o.p.images.ImageV1().ImageStreams(namespace).Get(t.Context(), "bucketed", metav1.GetOptions{})
 	if err != nil {
@@ -114,7 +115,7 @@ func (o *objectStorage) wantAll(t *testing.T) {
 // readsParts reads ranges of a blob.
 func (o *objectStorage) readsParts(t *testing.T) {
 	t.Helper()
-	layer := o.images["t2"].layers[1]
+	layer := o.images["t2"].Layers[1]
 	path, size := blobOf(bucketed, digest.FromBytes(layer)), len(layer)
 	for asked, want := range map[string][2]int{
 		"0-0": {0, 1}, "100-4999": {100, 5000}, "5242870-5242889": {5<<20 - 10, 5<<20 + 10}, fmt.Sprint(size-1, "-"): {size - 1, size}, "-7": {size - 7, size},
@@ -135,7 +136,7 @@ func (o *objectStorage) readsParts(t *testing.T) {
 func (o *objectStorage) mounts(t *testing.T) {
 	t.Helper()
 	i := o.images["t1"]
-	for _, blob := range i.blobs() {
+	for _, blob := range i.Blobs() {
 		mount := fmt.Sprintf("?mount=%s&from=%s", digest.FromBytes(blob), bucketed)
 		if _, err := o.c.want(t.Context(), http.StatusCreated, http.MethodPost, uploadsOf(namespace+"/mounted")+mount, nil); err != nil {
 			t.Error(err)
@@ -150,12 +151,12 @@ func (o *objectStorage) mounts(t *testing.T) {
 // deletes deletes an image, a blob and an upload.
 func (o *objectStorage) deletes(t *testing.T) {
 	t.Helper()
-	ctx, i, blob := t.Context(), o.images["t0"], noise(1000)
+	ctx, i, blob := t.Context(), o.images["t0"], testimage.Noise(1000)
 	delete(o.images, "t0")
 	d := digest.FromBytes(blob)
 	upload, err := o.c.begin(ctx, bucketed)
 	if err == nil {
-		err = o.c.patch(ctx, upload, noise(6<<20), 0)
+		err = o.c.patch(ctx, upload, testimage.Noise(6<<20), 0)
 	}
 	if err == nil {
 		err = o.c.upload(ctx, atOnce, bucketed, blob)
@@ -163,7 +164,7 @@ func (o *objectStorage) deletes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, status := range map[string]int{manifestOf(bucketed, i.digest.String()): 202, blobOf(bucketed, d): 202, upload: 204} {
+	for path, status := range map[string]int{manifestOf(bucketed, i.Digest.String()): 202, blobOf(bucketed, d): 202, upload: 204} {
 		if _, err := o.c.want(ctx, status, http.MethodDelete, path, nil); err != nil {
 			t.Error(err)
 		}
@@ -183,7 +184,7 @@ func (o *objectStorage) deletes(t *testing.T) {
 // registry.
 func (o *objectStorage) passesThrough(t *testing.T) {
 	t.Helper()
-	o.elsewhere.Push(t, "team/app:1", testenv.Image(t, "linux/amd64"))
+	o.elsewhere.Push(t, "team/app:1", testimage.Image(t, "linux/amd64"))
 	isi := importOf("imported", imageImport("1", o.elsewhere.Ref("team/app:1")))
 	if _, err := o.p.images.ImageV1().ImageStreamImports(namespace).Create(t.Context(), isi, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -203,14 +204,14 @@ func (o *objectStorage) passesThrough(t *testing.T) {
 }
 
 // killedInMidPush kills the server in the middle of a push and returns what was pushed.
-func (o *objectStorage) killedInMidPush(t *testing.T) layered {
+func (o *objectStorage) killedInMidPush(t *testing.T) testimage.Raw {
 	t.Helper()
-	i := newLayered(noise(1<<20), noise(8<<20))
-	if err := o.c.upload(t.Context(), chunked, bucketed, i.layers[0]); err != nil {
+	i := testimage.NewRaw(testimage.Noise(1<<20), testimage.Noise(8<<20))
+	if err := o.c.upload(t.Context(), chunked, bucketed, i.Layers[0]); err != nil {
 		t.Fatal(err)
 	}
-	body := &killingReader{content: i.layers[1], kill: o.p.kill}
-	_, err := o.c.want(t.Context(), http.StatusCreated, http.MethodPost, uploadsOf(bucketed)+"?digest="+digest.FromBytes(i.layers[1]).String(), body)
+	body := &killingReader{content: i.Layers[1], kill: o.p.kill}
+	_, err := o.c.want(t.Context(), http.StatusCreated, http.MethodPost, uploadsOf(bucketed)+"?digest="+digest.FromBytes(i.Layers[1]).String(), body)
 	if refused := (*refusal)(nil); err == nil || errors.As(err, &refused) {
 		t.Errorf("the server was killed, and answers %v", err)
 	}
@@ -243,7 +244,7 @@ func (o *objectStorage) redirects(t *testing.T) {
 	t.Helper()
 	for tag, i := range o.images {
 		o.wantManifest(t, tag, i)
-		for _, blob := range i.blobs() {
+		for _, blob := range i.Blobs() {
 			d := digest.FromBytes(blob)
 			reply, err := o.c.want(t.Context(), http.StatusTemporaryRedirect, http.MethodGet, blobOf(bucketed, d), nil)
 			if err != nil {
@@ -263,7 +264,7 @@ func (o *objectStorage) redirects(t *testing.T) {
 		}
 	}
 	// Whoever may not pull is sent nowhere.
-	d := digest.FromBytes(o.images["t1"].layers[0])
+	d := digest.FromBytes(o.images["t1"].Layers[0])
 	reply, err := o.c.as("Bearer anonymous").send(t.Context(), http.MethodGet, blobOf(bucketed, d), nil)
 	if err != nil || reply.status != http.StatusUnauthorized || reply.header.Get("Location") != "" {
 		t.Errorf("nobody is sent to %q: %d, %v", reply.header.Get("Location"), reply.status, err)
@@ -271,9 +272,9 @@ func (o *objectStorage) redirects(t *testing.T) {
 }
 
 // wantManifest gets a manifest, which comes from the registry itself.
-func (o *objectStorage) wantManifest(t *testing.T, reference string, i layered) {
+func (o *objectStorage) wantManifest(t *testing.T, reference string, i testimage.Raw) {
 	t.Helper()
-	if _, err := o.c.content(t.Context(), manifestOf(bucketed, reference), i.digest); err != nil {
+	if _, err := o.c.content(t.Context(), manifestOf(bucketed, reference), i.Digest); err != nil {
 		t.Error(err)
 	}
 }

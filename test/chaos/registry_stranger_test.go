@@ -20,6 +20,7 @@ import (
 
 	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // guarded is a request that takes a right, and what serves it: a row of the registry's
@@ -108,7 +109,7 @@ func (n names) hide(text string) string {
 
 // unknownNames are as good as existing ones, and nothing has them.
 func unknownNames() names {
-	return names{"private/app", "none", digest.FromBytes(noise(9)).String(), digest.FromBytes(noise(9)).String(), "01234567-89ab-4def-8123-456789abcdef"}
+	return names{"private/app", "none", digest.FromBytes(testimage.Noise(9)).String(), digest.FromBytes(testimage.Noise(9)).String(), "01234567-89ab-4def-8123-456789abcdef"}
 }
 
 // household is a registry with a private repository and a stranger, who has one too.
@@ -116,7 +117,7 @@ type household struct {
 	p        *process
 	admin    registryClient
 	stranger registryClient // with the token of the API
-	image    layered
+	image    testimage.Raw
 	// private are the names of what is in the private repository.
 	private  names
 	revision string
@@ -124,23 +125,23 @@ type household struct {
 
 func newHousehold(t *testing.T) *household {
 	t.Helper()
-	h := &household{p: boot(t, t.TempDir()), image: newLayered(noise(5 << 10))}
+	h := &household{p: boot(t, t.TempDir()), image: testimage.NewRaw(testimage.Noise(5 << 10))}
 	h.admin = administrator(t, h.p)
 	makeNamespace(t, h.p, "private")
 	makeNamespace(t, h.p, "own")
 	h.stranger = h.admin.as(bearerAuthorization(account(t, h.p, "own", "stranger", roles.RegistryEditor)))
 	testenv.Eventually(t, "the stranger to have a repository", func() error {
-		return h.stranger.push(t.Context(), atOnce, "own/app", "v1", newLayered(noise(1<<10)))
+		return h.stranger.push(t.Context(), atOnce, "own/app", "v1", testimage.NewRaw(testimage.Noise(1<<10)))
 	})
-	ctx, d := t.Context(), h.image.digest.String()
+	ctx, d := t.Context(), h.image.Digest.String()
 	if err := h.admin.push(ctx, atOnce, "private/app", "v1", h.image); err != nil {
 		t.Fatal(err)
 	}
-	subject := describe(ocispec.MediaTypeImageManifest, h.image.manifest)
-	referring := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "test/x", Config: describe(ocispec.MediaTypeImageConfig, h.image.config), Subject: &subject}
+	subject := testimage.Describe(ocispec.MediaTypeImageManifest, h.image.Manifest)
+	referring := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "test/x", Config: testimage.Describe(ocispec.MediaTypeImageConfig, h.image.Config), Subject: &subject}
 	referring.SchemaVersion = 2
-	content := encoded(referring)
-	if err := h.admin.putManifest(ctx, "private/app", digest.FromBytes(content).String(), layered{manifest: content}); err != nil {
+	content := testimage.Encode(referring)
+	if err := h.admin.putManifest(ctx, "private/app", digest.FromBytes(content).String(), testimage.Raw{Manifest: content}); err != nil {
 		t.Fatal(err)
 	}
 	signature := fmt.Sprintf(`{"schemaVersion":2,"name":"%s@mine","type":"AtomicImageV1","content":"c2lnbmVk"}`, d)
@@ -149,12 +150,12 @@ func newHousehold(t *testing.T) *household {
 	}
 	upload, err := h.admin.begin(ctx, "private/app")
 	if err == nil {
-		err = h.admin.patch(ctx, upload, noise(100), 0)
+		err = h.admin.patch(ctx, upload, testimage.Noise(100), 0)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.private = names{"private/app", "v1", d, digest.FromBytes(h.image.layers[0]).String(), filepath.Base(upload)}
+	h.private = names{"private/app", "v1", d, digest.FromBytes(h.image.Layers[0]).String(), filepath.Base(upload)}
 	h.revision = h.streamRevision(t)
 	return h
 }

@@ -18,6 +18,7 @@ import (
 	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/auth/tokens"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const guarding = namespace + "/pushed"
@@ -47,7 +48,7 @@ func TestRegistryCredentialsEndInMidUpload(t *testing.T) {
 // request that it was shown with goes on, the next is refused with a challenge, and with a
 // token that is asked for then, the upload goes on where it was.
 func expiredInMidUpload(t *testing.T, p *process, admin registryClient) {
-	ctx, content := t.Context(), noise(3*chunkBytes)
+	ctx, content := t.Context(), testimage.Noise(3*chunkBytes)
 	grant := tokens.Grant{Type: "repository", Name: guarding, Actions: []string{"pull", "push"}}
 	who := &user.DefaultInfo{Name: "admin", Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}}
 	upload, err := admin.begin(ctx, guarding)
@@ -84,7 +85,7 @@ func expiredInMidUpload(t *testing.T, p *process, admin registryClient) {
 // deletedInMidUpload holds that an account which is deleted in the middle of an upload
 // cannot go on with it, and that somebody else who may push can.
 func deletedInMidUpload(t *testing.T, p *process, admin registryClient) {
-	ctx, content := t.Context(), noise(2*chunkBytes)
+	ctx, content := t.Context(), testimage.Noise(2*chunkBytes)
 	c := admin.as(basicAuthorization(account(t, p, namespace, "leaving", roles.RegistryEditor)))
 	var upload string
 	testenv.Eventually(t, "the right to push", func() (err error) {

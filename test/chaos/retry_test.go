@@ -16,6 +16,7 @@ import (
 
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // hastyConfig has failed tags tried again within a second or two, and scheduled ones
@@ -127,14 +128,14 @@ func TestFailedTagsAreTriedAgain(t *testing.T) {
 		t.Errorf("the same failures took the stream to generation %d, want 2", generation)
 	}
 
-	image := upstream.Push(t, "team/app:late", testenv.Image(t, "linux/amd64"))
+	image := upstream.Push(t, "team/app:late", testimage.Image(t, "linux/amd64"))
 	s = waitHead(t, env, ns, "s", "late", image)
 	if conditionOf(s, "late") != nil || conditionOfType(s, "late", stream.ConditionImportRetry) != nil {
 		t.Errorf("conditions after success: %+v", s.Status.Tags)
 	}
 	waitEvent(t, env, ns, "ImportSucceeded", corev1.EventTypeNormal, "tag late")
 
-	other := upstream.Push(t, "team/app:other", testenv.Image(t, "linux/amd64"))
+	other := upstream.Push(t, "team/app:other", testimage.Image(t, "linux/amd64"))
 	changeStream(t, env, ns, "s", func(s *imagev1.ImageStream) {
 		stream.RemoveSpecTag(s, "removed")
 		stream.SpecTag(s, "moved").From.Name = upstream.Ref("team/app:other")
@@ -199,10 +200,10 @@ func TestScheduledTagsCostOneQuestion(t *testing.T) {
 	e := startEtcd(t)
 	env := testenv.Start(t, withConfig(t, hastyConfig), e.use)
 	ns, upstream := env.Namespace(t, "schedule"), testenv.NewRegistry(t)
-	list, _ := testenv.List(t, "linux/amd64", "linux/arm64")
+	list, _ := testimage.List(t, "linux/amd64", "linux/arm64")
 	images := map[string]string{
-		"plain": upstream.Push(t, "team/app:plain", testenv.Image(t, "linux/amd64")),
-		"oci":   upstream.Push(t, "team/app:oci", testenv.OCIImage(t, "linux/amd64")),
+		"plain": upstream.Push(t, "team/app:plain", testimage.Image(t, "linux/amd64")),
+		"oci":   upstream.Push(t, "team/app:oci", testimage.OCIImage(t, "linux/amd64")),
 		"list":  upstream.Push(t, "team/app:list", list),
 	}
 	var tags []imagev1.TagReference
@@ -251,7 +252,7 @@ func TestScheduledTagsCostOneQuestion(t *testing.T) {
 		}
 	}
 
-	moved := upstream.Push(t, "team/app:plain", testenv.Image(t, "linux/amd64"))
+	moved := upstream.Push(t, "team/app:plain", testimage.Image(t, "linux/amd64"))
 	s := waitHead(t, env, ns, "s", "plain", moved)
 	items := stream.StatusTag(s, "plain").Items
 	if len(items) != 2 || items[1].Image != images["plain"] || items[0].Generation != s.Generation {

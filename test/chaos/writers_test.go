@@ -15,6 +15,7 @@ import (
 
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // patient is the back-off of a client that writes beside many others.
@@ -28,7 +29,7 @@ func TestWritersOfOneStreamLoseNothing(t *testing.T) {
 	const each = 8
 	var imported []string
 	for n := range each {
-		imported = append(imported, upstream.Push(t, "team/app:"+strconv.Itoa(n), testenv.Image(t, "linux/amd64")))
+		imported = append(imported, upstream.Push(t, "team/app:"+strconv.Itoa(n), testimage.Image(t, "linux/amd64")))
 	}
 	makeStream(t, env, ns, "s")
 	api := env.Images.ImageV1()

@@ -15,6 +15,7 @@ import (
 	"weir.dev/weir/internal/controller/imageimport"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func dockerTag(name, from string) imagev1.TagReference {
@@ -72,7 +73,7 @@ func imported(t *testing.T, ns, tag, image string) *imagev1.ImageStream {
 
 func TestTagInSpecIsImported(t *testing.T) {
 	ns, upstream := env.Namespace(t, "import"), testenv.NewRegistry(t)
-	first := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	first := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	begin := time.Now()
 	follower := imagev1.TagReference{Name: "b", From: &corev1.ObjectReference{Kind: "ImageStreamTag", Name: "a"}}
 	byReference := dockerTag("c", upstream.Ref("team/x:1"))
@@ -91,7 +92,7 @@ func TestTagInSpecIsImported(t *testing.T) {
 		t.Error("the time of the import is not noted")
 	}
 
-	second := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	second := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	update(t, ns, func(s *imagev1.ImageStream) { *stream.SpecTag(s, "a").Generation = 0 })
 	s = imported(t, ns, "a", second)
 	if items := stream.StatusTag(s, "a").Items; len(items) != 2 || items[1].Image != first {
@@ -101,7 +102,7 @@ func TestTagInSpecIsImported(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	ns, upstream := env.Namespace(t, "metrics"), testenv.NewRegistry(t)
-	image := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	image := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	tag := dockerTag("b", upstream.Ref("team/x:missing"))
 	tag.ImportPolicy.Scheduled = true
 	create(t, ns, dockerTag("a", upstream.Ref("team/x:1")), tag)
@@ -129,7 +130,7 @@ func TestMetrics(t *testing.T) {
 
 func TestFailedTagIsRetried(t *testing.T) {
 	ns, upstream := env.Namespace(t, "retry"), testenv.NewRegistry(t)
-	upstream.Push(t, "team/x:other", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "team/x:other", testimage.Image(t, "linux/amd64"))
 	create(t, ns, dockerTag("a", upstream.Ref("team/x:late")))
 	testenv.Eventually(t, "a second attempt", func() error {
 		s := get(t, ns)
@@ -144,7 +145,7 @@ func TestFailedTagIsRetried(t *testing.T) {
 		t.Errorf("condition %+v at generation %d, want NotFound at 2", condition, s.Generation)
 	}
 
-	image := upstream.Push(t, "team/x:late", testenv.Image(t, "linux/amd64"))
+	image := upstream.Push(t, "team/x:late", testimage.Image(t, "linux/amd64"))
 	s = imported(t, ns, "a", image)
 	if conditions := stream.StatusTag(s, "a").Conditions; len(conditions) > 0 {
 		t.Errorf("conditions after success: %+v", conditions)
@@ -194,7 +195,7 @@ func TestRegistrysPauseIsKept(t *testing.T) {
 
 func TestScheduledTagFollowsUpstream(t *testing.T) {
 	ns, upstream := env.Namespace(t, "schedule"), testenv.NewRegistry(t)
-	first := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	first := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	tag := dockerTag("a", upstream.Ref("team/x:1"))
 	tag.ImportPolicy.Scheduled = true
 	tag.Annotations = map[string]string{stream.AnnotationImportInterval: "1s"}
@@ -215,7 +216,7 @@ func TestScheduledTagFollowsUpstream(t *testing.T) {
 		t.Error("checks of a tag that did not move wrote the stream")
 	}
 
-	second := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	second := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	imported(t, ns, "a", second)
 	moved(t, ns, "a", first, second, "(schedule)")
 }

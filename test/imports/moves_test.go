@@ -15,6 +15,7 @@ import (
 
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // moved waits for the Event of a move, which names both images and the cause.
@@ -42,18 +43,18 @@ func moved(t *testing.T, ns, tag, from, to, cause string) {
 // Every move of a tag has an Event of its own, which says what moved it; a first image is no move.
 func TestMovedTagsHaveEvents(t *testing.T) {
 	ns, upstream := env.Namespace(t, "moves"), testenv.NewRegistry(t)
-	first := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	first := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	follower := imagev1.TagReference{Name: "b", From: &corev1.ObjectReference{Kind: "ImageStreamTag", Name: "a"}}
 	create(t, ns, dockerTag("a", upstream.Ref("team/x:1")), follower)
 	imported(t, ns, "a", first)
 
-	second := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	second := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	update(t, ns, func(s *imagev1.ImageStream) { *stream.SpecTag(s, "a").Generation = 0 })
 	imported(t, ns, "a", second)
 	moved(t, ns, "a", first, second, "(import)")
 	moved(t, ns, "b", first, second, "(import, it follows tag a)")
 
-	third := testenv.Image(t, "linux/amd64")
+	third := testimage.Image(t, "linux/amd64")
 	pushed, err := third.Digest()
 	if err != nil {
 		t.Fatal(err)

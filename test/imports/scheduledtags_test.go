@@ -13,6 +13,7 @@ import (
 	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
@@ -31,7 +32,7 @@ func scheduledTags(t *testing.T, ns, name, accept string, into any) error {
 // Last and next check of each scheduled tag can be read, and checks write no stream.
 func TestScheduledTagsShowTheirChecks(t *testing.T) {
 	ns, upstream := env.Namespace(t, "clock"), testenv.NewRegistry(t)
-	image := upstream.Push(t, "team/x:1", testenv.Image(t, "linux/amd64"))
+	image := upstream.Push(t, "team/x:1", testimage.Image(t, "linux/amd64"))
 	a, broken, plain := dockerTag("a", upstream.Ref("team/x:1")), dockerTag("broken", upstream.Ref("team/gone:1")), dockerTag("plain", upstream.Ref("team/x:1"))
 	a.ImportPolicy.Scheduled, broken.ImportPolicy.Scheduled = true, true
 	a.Annotations = map[string]string{stream.AnnotationImportInterval: "1s"}

@@ -11,13 +11,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // platforms pushes an index of two platforms and returns its digest, those of its manifests,
 // and those of the blobs of each.
 func platforms(t *testing.T, to *testenv.Registry, path string) (index string, children []string, blobs [][]string) {
 	t.Helper()
-	list, children := testenv.List(t, "linux/amd64", "linux/arm64")
+	list, children := testimage.List(t, "linux/amd64", "linux/arm64")
 	index = to.Push(t, path, list)
 	for _, child := range children {
 		h, err := v1.NewHash(child)

@@ -14,14 +14,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // What a stream imported is served by tag and by digest, every platform of it, and is
 // served on when the registry that it came from is gone.
 func TestPullThroughOutlivesItsSource(t *testing.T) {
 	p, elsewhere := newThrough(t, env), testenv.NewRegistry(t)
-	image := elsewhere.Push(t, "team/app:1", testenv.OCIImage(t, "linux/amd64"))
-	list, children := testenv.List(t, "linux/amd64", "linux/arm64", "linux/s390x")
+	image := elsewhere.Push(t, "team/app:1", testimage.OCIImage(t, "linux/amd64"))
+	list, children := testimage.List(t, "linux/amd64", "linux/arm64", "linux/s390x")
 	index := elsewhere.Push(t, "team/multi:1", list)
 	p.imports(t, "app", "1", elsewhere.Ref("team/app:1"))
 	p.imports(t, "app", "multi", elsewhere.Ref("team/multi:1"))
@@ -48,7 +49,7 @@ func TestPullThroughOutlivesItsSource(t *testing.T) {
 	}
 	// What was never pulled through is a failure that says whose.
 	later := testenv.NewRegistry(t)
-	unseen := later.Push(t, "team/late:1", testenv.OCIImage(t, "linux/amd64"))
+	unseen := later.Push(t, "team/late:1", testimage.OCIImage(t, "linux/amd64"))
 	p.imports(t, "app", "late", later.Ref("team/late:1"))
 	later.Close()
 	answer, err := p.ask(t, http.MethodGet, "app", "manifests/"+unseen)
@@ -132,7 +133,7 @@ func TestPullThroughOfAHead(t *testing.T) {
 // The pull secrets are those of the stream's namespace, and no other's.
 func TestPullThroughWithPullSecrets(t *testing.T) {
 	elsewhere := testenv.NewRegistry(t)
-	digestOf := elsewhere.Push(t, "private/app:1", testenv.OCIImage(t, "linux/amd64"))
+	digestOf := elsewhere.Push(t, "private/app:1", testimage.OCIImage(t, "linux/amd64"))
 	with, without := newThrough(t, env), newThrough(t, env)
 	for _, p := range []*through{with, without} {
 		p.imports(t, "app", "1", elsewhere.Ref("private/app:1"))

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // A quota of streams is charged by every way to make one, under both of its names, and by none for
@@ -25,7 +26,7 @@ func TestEveryWayToAStreamIsCharged(t *testing.T) {
 	for _, name := range []corev1.ResourceName{"openshift.io/imagestreams", "count/imagestreams.image.openshift.io"} {
 		t.Run(strings.ReplaceAll(string(name), "/", " "), func(t *testing.T) {
 			w, registry := newTenant(t), testenv.NewRegistry(t) // it has one stream
-			registry.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+			registry.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 			w.limitStreams(t, name)
 			for way, make := range w.waysToAStream(registry.Ref("x:1")) {
 				t.Run(way, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func TestStreamsWarmReadsAskNobody(t *testing.T) {
@@ -231,8 +232,8 @@ func second[T any](_ T, err error) error { return err }
 func TestStreamsTellWhereImportsCameFrom(t *testing.T) {
 	ns := env.Namespace(t, "read")
 	upstream := testenv.NewRegistry(t)
-	image := upstream.Push(t, "team/app:1", testenv.OCIImage(t, "linux/amd64"))
-	list, _ := testenv.List(t, "linux/amd64", "linux/arm64")
+	image := upstream.Push(t, "team/app:1", testimage.OCIImage(t, "linux/amd64"))
+	list, _ := testimage.List(t, "linux/amd64", "linux/arm64")
 	index := upstream.Push(t, "team/multi:1", list)
 	_, err := env.Images.ImageV1().ImageStreams(ns).Create(t.Context(), &imagev1.ImageStream{
 		ObjectMeta: metav1.ObjectMeta{Name: "app"},

@@ -19,6 +19,7 @@ import (
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // leadsNowhere reports whether a stream has no such tag.
@@ -90,7 +91,7 @@ func TestStreamsDeleteManifest(t *testing.T) {
 func TestStreamsDeletedManifestsAreNotImportedAgain(t *testing.T) {
 	ns := env.Namespace(t, "delete")
 	upstream := testenv.NewRegistry(t)
-	first := digest.Digest(upstream.Push(t, "team/app:1", testenv.OCIImage(t, "linux/amd64")))
+	first := digest.Digest(upstream.Push(t, "team/app:1", testimage.OCIImage(t, "linux/amd64")))
 	from := func(tag string) imagev1.TagReference {
 		return imagev1.TagReference{
 			Name: tag, From: &corev1.ObjectReference{Kind: "DockerImage", Name: upstream.Ref("team/app:1")}, ImportPolicy: imagev1.TagImportPolicy{Insecure: true},
@@ -111,7 +112,7 @@ func TestStreamsDeletedManifestsAreNotImportedAgain(t *testing.T) {
 		})
 	}
 	imported("moved", first)
-	second := digest.Digest(upstream.Push(t, "team/app:1", testenv.OCIImage(t, "linux/amd64")))
+	second := digest.Digest(upstream.Push(t, "team/app:1", testimage.OCIImage(t, "linux/amd64")))
 	s := getStream(t, in)
 	again := int64(0)
 	s.Spec.Tags[0].Generation = &again
@@ -133,7 +134,7 @@ func TestStreamsDeletedManifestsAreNotImportedAgain(t *testing.T) {
 	s.Spec.Tags = append(s.Spec.Tags, imagev1.TagReference{
 		Name: "later", From: &corev1.ObjectReference{Kind: "DockerImage", Name: upstream.Ref("team/later:1")}, ImportPolicy: imagev1.TagImportPolicy{Insecure: true},
 	})
-	later := digest.Digest(upstream.Push(t, "team/later:1", testenv.OCIImage(t, "linux/amd64")))
+	later := digest.Digest(upstream.Push(t, "team/later:1", testimage.OCIImage(t, "linux/amd64")))
 	_, err = streamsClient.Update(t.Context(), s, metav1.UpdateOptions{})
 	fatal(t, err)
 	imported("later", later)

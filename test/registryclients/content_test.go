@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // platforms are those of every image for several platforms here. The program in it is
@@ -90,7 +90,7 @@ func image(t testing.TB, platform, text string) v1.Image {
 		t.Fatal(err)
 	}
 	config = config.DeepCopy()
-	p := testenv.PlatformOf(platform)
+	p := testimage.PlatformOf(platform)
 	config.OS, config.Architecture = p.OS, p.Architecture
 	config.Config.Entrypoint, config.Config.Cmd = []string{"/bin/busybox"}, []string{"cat", "/text"}
 	if built, err = mutate.ConfigFile(built, config); err != nil {
@@ -104,7 +104,7 @@ func index(t testing.TB, text string) v1.ImageIndex {
 	t.Helper()
 	list := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range platforms {
-		list = mutate.AppendManifests(list, mutate.IndexAddendum{Add: image(t, p, text), Descriptor: v1.Descriptor{Platform: testenv.PlatformOf(p)}})
+		list = mutate.AppendManifests(list, mutate.IndexAddendum{Add: image(t, p, text), Descriptor: v1.Descriptor{Platform: testimage.PlatformOf(p)}})
 	}
 	return list
 }

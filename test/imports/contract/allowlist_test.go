@@ -10,6 +10,7 @@ import (
 
 	"weir.dev/weir/internal/standalone"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // TestAllowedRegistries has a Weir of its own that may import from one registry.
@@ -21,8 +22,8 @@ func TestAllowedRegistries(t *testing.T) {
 		o.ConfigFile, o.InternalHostname = config, internalHost
 		o.Controllers = []string{"none"}
 	})
-	name := allowed.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
-	foreign := other.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	name := allowed.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
+	foreign := other.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	ns := weir.Namespace(t, "allowed")
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "imports"}, Rules: []rbacv1.PolicyRule{rule("create", "imagestreamimports")}}
 	pusher := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "pushes"}, Rules: []rbacv1.PolicyRule{rule("create", "imagestreammapping")}}

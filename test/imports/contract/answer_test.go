@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // TestAnswerToImport is example A2 of the contract: the whole answer to an import of
@@ -18,7 +19,7 @@ import (
 func TestAnswerToImport(t *testing.T) {
 	t.Parallel()
 	ns, q, locked := env.Namespace(t, "answer"), testenv.NewRegistry(t), testenv.NewRegistry(t)
-	img := testenv.Image(t, "linux/amd64")
+	img := testimage.Image(t, "linux/amd64")
 	d1 := q.Push(t, "x:1", img)
 	locked.DemandBasic(nil, testenv.Everybody)
 	post(t, ns, importing("earlier", image(q.Ref("x:1"), "a")))
@@ -103,7 +104,7 @@ func wantImage(t *testing.T, img v1.Image, ref string) string {
 		"dockerImageReference":%q,
 		"dockerImageMetadata":{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":%q,"Created":%s,"ContainerConfig":{},"Config":{"Env":["T=ok"]},"Architecture":%q,"Size":%d},
 		"dockerImageMetadataVersion":"1.0","dockerImageLayers":[%s],"dockerImageManifestMediaType":%q}`,
-		testenv.Digest(t, img), ref, manifest.Config.Digest, created, config.Architecture, size, strings.Join(layers, ","), manifest.MediaType)
+		testimage.Digest(t, img), ref, manifest.Config.Digest, created, config.Architecture, size, strings.Join(layers, ","), manifest.MediaType)
 }
 
 func quote(s string) string {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // passwords of the registries of these tests.
@@ -33,7 +34,7 @@ func both(t *testing.T, access testenv.Access, test func(t *testing.T, ns string
 func TestSecretsOfTheNamespaceAreUsed(t *testing.T) {
 	t.Parallel()
 	both(t, testenv.Everybody, func(t *testing.T, ns string, upstream *testenv.Registry) {
-		name := upstream.Push(t, "a/x:1", testenv.Image(t, "linux/amd64"))
+		name := upstream.Push(t, "a/x:1", testimage.Image(t, "linux/amd64"))
 		isi := looking(image(upstream.Ref("a/x:1"), ""))
 		wantFailure(t, post(t, ns, isi).Status.Images[0].Status, metav1.StatusReasonUnauthorized, fmt.Sprintf("you may not have access to the container image %q", upstream.Ref("a/x:1")))
 		makeSecret(t, ns, testenv.PullSecret(t, "pull", map[string]string{upstream.Host: "team:team-password"}))
@@ -54,8 +55,8 @@ func byRepository(user, repository string) bool {
 func TestMorePreciseCredentialComesFirst(t *testing.T) {
 	t.Parallel()
 	both(t, byRepository, func(t *testing.T, ns string, upstream *testenv.Registry) {
-		a := upstream.Push(t, "a/x:1", testenv.Image(t, "linux/amd64"))
-		b := upstream.Push(t, "b/x:1", testenv.Image(t, "linux/amd64"))
+		a := upstream.Push(t, "a/x:1", testimage.Image(t, "linux/amd64"))
+		b := upstream.Push(t, "b/x:1", testimage.Image(t, "linux/amd64"))
 		makeSecret(t, ns, testenv.PullSecret(t, "a-host", map[string]string{upstream.Host: "shared:shared-password"}))
 		makeSecret(t, ns, testenv.PullSecret(t, "b-path", map[string]string{"https://" + upstream.Host + "/v2/a": "team:team-password"}))
 		var mu sync.Mutex
@@ -82,7 +83,7 @@ func TestMorePreciseCredentialComesFirst(t *testing.T) {
 func TestSecondCredentialIsTried(t *testing.T) { // O40
 	t.Parallel()
 	both(t, byRepository, func(t *testing.T, ns string, upstream *testenv.Registry) {
-		b := upstream.Push(t, "b/x:1", testenv.Image(t, "linux/amd64"))
+		b := upstream.Push(t, "b/x:1", testimage.Image(t, "linux/amd64"))
 		makeSecret(t, ns, testenv.PullSecret(t, "path", map[string]string{upstream.Host + "/b": "team:team-password"}))
 		makeSecret(t, ns, testenv.PullSecret(t, "host", map[string]string{upstream.Host: "shared:shared-password"}))
 		wantSuccess(t, post(t, ns, looking(image(upstream.Ref("b/x:1"), ""))).Status.Images[0], b)
@@ -97,8 +98,8 @@ func TestWrongSecretLeavesPublicImagesAlone(t *testing.T) {
 		return user != "" || repository == "" || strings.HasPrefix(repository, "public/")
 	}
 	both(t, public, func(t *testing.T, ns string, upstream *testenv.Registry) {
-		open := upstream.Push(t, "public/x:1", testenv.Image(t, "linux/amd64"))
-		upstream.Push(t, "private/x:1", testenv.Image(t, "linux/amd64"))
+		open := upstream.Push(t, "public/x:1", testimage.Image(t, "linux/amd64"))
+		upstream.Push(t, "private/x:1", testimage.Image(t, "linux/amd64"))
 		makeSecret(t, ns, testenv.PullSecret(t, "wrong", map[string]string{upstream.Host: "team:not-the-password"}))
 		answer := post(t, ns, importing("s", image(upstream.Ref("public/x:1"), "public"), image(upstream.Ref("private/x:1"), "private")))
 		wantSuccess(t, answer.Status.Images[0], open)
@@ -117,7 +118,7 @@ func TestMalformedSecretIsReported(t *testing.T) { // O39
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "login"), testenv.NewRegistry(t)
 	upstream.DemandBasic(passwords, testenv.Everybody)
-	name := upstream.Push(t, "a/x:1", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "a/x:1", testimage.Image(t, "linux/amd64"))
 	makeSecret(t, ns, testenv.PullSecret(t, "good", map[string]string{upstream.Host: "team:team-password"}))
 	bad := testenv.PullSecret(t, "bad", nil)
 	bad.Data[corev1.DockerConfigJsonKey] = []byte(`{"auths":{"q.io":{"auth":"?hidden-in-a-malformed-secret?"}}}`)
@@ -159,7 +160,7 @@ func TestExcludedSecretIsNotUsed(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "login"), testenv.NewRegistry(t)
 	upstream.DemandBasic(passwords, testenv.Everybody)
-	upstream.Push(t, "a/x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "a/x:1", testimage.Image(t, "linux/amd64"))
 	secret := testenv.PullSecret(t, "excluded", map[string]string{upstream.Host: "team:team-password"})
 	secret.Annotations = map[string]string{"openshift.io/image.excludeSecret": "true"}
 	makeSecret(t, ns, secret)
@@ -172,8 +173,8 @@ func TestCredentialsOfTheNode(t *testing.T) {
 	guarded.DemandBasic(map[string]string{user: password, "team": "team-password"}, func(user, repository string) bool {
 		return user == "node" || user == "team" && !strings.HasPrefix(repository, "node-only/")
 	})
-	shared := guarded.Push(t, "shared/x:1", testenv.Image(t, "linux/amd64"))
-	own := guarded.Push(t, "node-only/x:1", testenv.Image(t, "linux/amd64"))
+	shared := guarded.Push(t, "shared/x:1", testimage.Image(t, "linux/amd64"))
+	own := guarded.Push(t, "node-only/x:1", testimage.Image(t, "linux/amd64"))
 	ns := env.Namespace(t, "node")
 	isi := looking(image(guarded.Ref("shared/x:1"), ""), image(guarded.Ref("node-only/x:1"), ""))
 	check := func(when string) {

@@ -13,13 +13,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func TestToDefaultsToTheTag(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "effects"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
-	latest := upstream.Push(t, "x:latest", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
+	latest := upstream.Push(t, "x:latest", testimage.Image(t, "linux/amd64"))
 	answer := post(t, ns, importing("s", image(upstream.Ref("x:1"), ""), image(upstream.Ref("x"), ""), image(upstream.Ref("x@"+name), "")))
 	for i, want := range []string{name, latest, name} {
 		wantSuccess(t, answer.Status.Images[i], want)
@@ -39,7 +40,7 @@ func TestToDefaultsToTheTag(t *testing.T) {
 func TestImportOfNothingMakesTheStream(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "effects"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:latest", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:latest", testimage.Image(t, "linux/amd64"))
 	s := post(t, ns, importing("s", image(upstream.Ref("x"), ""))).Status.Import
 	if s == nil || len(s.Spec.Tags) > 0 || s.Annotations[imagev1.DockerImageRepositoryCheckAnnotation] == "" || s.Generation != 1 {
 		t.Errorf("stream %s", asJSON(t, s))
@@ -49,7 +50,7 @@ func TestImportOfNothingMakesTheStream(t *testing.T) {
 func TestResourceVersionIsAPrecondition(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "effects"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	for _, write := range []bool{true, false} {
 		name := fmt.Sprint("s-", write)
 		isi := importing(name, image(upstream.Ref("x:1"), "a"))
@@ -73,8 +74,8 @@ func testenvName(t *testing.T, upstream *testenv.Registry) string {
 func TestDryRunWritesNothing(t *testing.T) { // O3
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "effects"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
-	list, parts := testenv.List(t, "linux/amd64", "linux/arm64")
+	name := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
+	list, parts := testimage.List(t, "linux/amd64", "linux/arm64")
 	listName := upstream.Push(t, "x:list", list)
 	isi := importing("s", image(upstream.Ref("x:1"), "a"), image(upstream.Ref("x:list"), "l", preserve))
 	dry := func() *imagev1.ImageStreamImport {
@@ -97,7 +98,7 @@ func TestDryRunWritesNothing(t *testing.T) { // O3
 	}
 	post(t, ns, isi)
 	before := getStream(t, ns, "s")
-	name = upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	name = upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	dry()
 	if after := getStream(t, ns, "s"); after.ResourceVersion != before.ResourceVersion {
 		t.Error("a dry run wrote the stream")
@@ -112,7 +113,7 @@ func TestDryRunWritesNothing(t *testing.T) { // O3
 func TestFailedImport(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "effects"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	post(t, ns, importing("s", image(upstream.Ref("x:1"), "a")))
 	failing := importing("s", image(upstream.Ref("x:gone"), "a"), image(upstream.Ref("x:gone"), "new"))
 	s := post(t, ns, failing).Status.Import
@@ -139,8 +140,8 @@ func TestFailedImport(t *testing.T) {
 func TestWhatImportsLeaveOfSpecTags(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "effects"), testenv.NewRegistry(t)
-	one := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
-	two := upstream.Push(t, "x:2", testenv.Image(t, "linux/amd64"))
+	one := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
+	two := upstream.Push(t, "x:2", testimage.Image(t, "linux/amd64"))
 	_, err := env.Images.ImageV1().ImageStreams(ns).Create(t.Context(), &imagev1.ImageStream{
 		ObjectMeta: metav1.ObjectMeta{Name: "s"},
 		Spec: imagev1.ImageStreamSpec{Tags: []imagev1.TagReference{
@@ -178,7 +179,7 @@ func TestWhatImportsLeaveOfSpecTags(t *testing.T) {
 func TestImportNeedsNoRightOnStreams(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "rights"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	isi := importing("s", image(upstream.Ref("x:1"), "a"))
 	wantStatus(t, refused(t, env.As("importer-"+ns), ns, isi), 403, metav1.StatusReasonForbidden, "imagestreamimports", "")
 	wantStatus(t, refused(t, env.Anonymous(), ns, isi), 403, metav1.StatusReasonForbidden, "imagestreamimports", "")
@@ -189,7 +190,7 @@ func TestImportNeedsNoRightOnStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantSuccess(t, answer.Status.Images[0], name)
-		name = upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+		name = upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	}
 	if got := history(getStream(t, ns, "s"), "a"); len(got) != 2 {
 		t.Errorf("history %q", got)
@@ -200,7 +201,7 @@ func TestImportNeedsNoRightOnStreams(t *testing.T) {
 func TestTagOfAnotherNamespace(t *testing.T) {
 	t.Parallel()
 	other, ns, upstream := env.Namespace(t, "other"), env.Namespace(t, "rights"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	name := post(t, other, importing("src", image(upstream.Ref("x:1"), "t"))).Status.Images[0].Image.Name
 	user := "tagger-" + ns
 	allow(t, ns, user, rule("create", "imagestreams"))

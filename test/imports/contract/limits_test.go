@@ -13,6 +13,7 @@ import (
 
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const limitText = "exceeds the maximum limit"
@@ -20,7 +21,7 @@ const limitText = "exceeds the maximum limit"
 func TestQuotaOfStreams(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "quota"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	quota := &corev1.ResourceQuota{
 		ObjectMeta: metav1.ObjectMeta{Name: "few"},
 		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"openshift.io/imagestreams": resource.MustParse("1")}},
@@ -88,8 +89,8 @@ func eventuallyRefused(t *testing.T, ns string, isi *imagev1.ImageStreamImport) 
 func TestLimitOfImagesInAStream(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "limits"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
-	upstream.Push(t, "x:2", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:2", testimage.Image(t, "linux/amd64"))
 	one, two := image(upstream.Ref("x:1"), "a"), image(upstream.Ref("x:2"), "b")
 	limit(t, ns, "openshift.io/ImageStream", "openshift.io/images", "1")
 	status := eventuallyRefused(t, ns, importing("new", one, two))
@@ -120,10 +121,10 @@ func TestLimitOfImagesInAStream(t *testing.T) {
 func TestSizeOfAStream(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "limits"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	post(t, ns, importing("s", image(upstream.Ref("x:1"), "a")))
 	full := env.FillStream(t, ns, "s", stream.MaxBytes)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	again := importing("s", image(upstream.Ref("x:1"), "a"))
 	for i := range 10 {
 		again.Spec.Images = append(again.Spec.Images, image(upstream.Ref("x:1"), fmt.Sprint("new-", i)))
@@ -142,8 +143,8 @@ func TestSizeOfAStream(t *testing.T) {
 func TestLimitOfTagsInAStream(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "limits"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
-	upstream.Push(t, "x:2", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:2", testimage.Image(t, "linux/amd64"))
 	limit(t, ns, "openshift.io/ImageStream", "openshift.io/image-tags", "1")
 	status := eventuallyRefused(t, ns, importing("s", image(upstream.Ref("x:1"), "a"), image(upstream.Ref("x:2"), "b")))
 	wantStatus(t, status, 422, metav1.StatusReasonInvalid, "ImageStream", "s")
@@ -158,10 +159,10 @@ func TestLimitOfTagsInAStream(t *testing.T) {
 func TestLimitOfImageSize(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "limits"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	limit(t, ns, "openshift.io/Image", corev1.ResourceStorage, "10")
 	wantSuccess(t, post(t, ns, importing("s", image(upstream.Ref("x:1"), "a"))).Status.Images[0], name)
-	img := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: testenv.Digest(t, testenv.Image(t, "linux/amd64"))}, DockerImageReference: "q.io/x:1"}
+	img := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: testimage.Digest(t, testimage.Image(t, "linux/amd64"))}, DockerImageReference: "q.io/x:1"}
 	img.DockerImageMetadata.Raw = []byte(`{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"x","Created":null,"ContainerConfig":{},"Size":5000}`)
 	testenv.Eventually(t, "the limit to count", func() error {
 		_, err := env.Images.ImageV1().ImageStreamMappings(ns).Create(t.Context(), &imagev1.ImageStreamMapping{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Image: *img, Tag: "b"}, metav1.CreateOptions{})

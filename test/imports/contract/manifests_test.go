@@ -13,14 +13,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func TestManifestTextIsIncludedOnRequest(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "manifests"), testenv.NewRegistry(t)
-	img := testenv.Image(t, "linux/amd64")
+	img := testimage.Image(t, "linux/amd64")
 	name := upstream.Push(t, "x:1", img)
-	list, parts := testenv.List(t, "linux/amd64", "linux/arm64")
+	list, parts := testimage.List(t, "linux/amd64", "linux/arm64")
 	listName := upstream.Push(t, "x:list", list)
 	manifest, err := img.RawManifest()
 	if err != nil {
@@ -86,7 +87,7 @@ func stored(t *testing.T, name string) (*imagev1.Image, map[string]any) {
 func TestImportModesOfLists(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "lists"), testenv.NewRegistry(t)
-	list, parts := testenv.List(t, "linux/s390x", "linux/amd64", "linux/arm64")
+	list, parts := testimage.List(t, "linux/s390x", "linux/amd64", "linux/arm64")
 	name := upstream.Push(t, "x:1", list)
 	answer := post(t, ns, importing("s",
 		image(upstream.Ref("x:1"), "legacy"),
@@ -129,11 +130,11 @@ func TestImportModesOfLists(t *testing.T) {
 func TestPlatformOfLegacyImports(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "platform"), testenv.NewRegistry(t)
-	list, parts := testenv.List(t, "linux/ppc64le", "windows/amd64", "linux/amd64", "linux/arm64")
+	list, parts := testimage.List(t, "linux/ppc64le", "windows/amd64", "linux/amd64", "linux/arm64")
 	upstream.Push(t, "x:1", list)
-	without, few := testenv.List(t, "linux/ppc64le", "linux/s390x")
+	without, few := testimage.List(t, "linux/ppc64le", "linux/s390x")
 	upstream.Push(t, "x:few", without)
-	noArm, some := testenv.List(t, "linux/ppc64le", "linux/amd64")
+	noArm, some := testimage.List(t, "linux/ppc64le", "linux/amd64")
 	upstream.Push(t, "x:some", noArm)
 	s := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: "s"}}
 	for tag, annotations := range map[string]map[string]string{
@@ -147,7 +148,7 @@ func TestPlatformOfLegacyImports(t *testing.T) {
 	if _, err := env.Images.ImageV1().ImageStreams(ns).Create(t.Context(), s, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	digestOfList := testenv.Digest(t, list)
+	digestOfList := testimage.Digest(t, list)
 	for _, test := range []struct {
 		from, to, want string
 	}{
@@ -205,8 +206,8 @@ func TestArtifactsAndNestedIndexes(t *testing.T) {
 		"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":%q,"size":2},"layers":[{"mediaType":"application/vnd.example.chart","digest":%q,"size":%d}]}`,
 		digest.FromString(empty), digest.FromString(layer), len(layer))
 	upstream.Put(t, "x", "artifact", "application/vnd.oci.image.manifest.v1+json", []byte(artifact))
-	img := testenv.OCIImage(t, "linux/arm64")
-	nested := testenv.Nest(testenv.Nest(img, "linux/arm64"), "linux/arm64")
+	img := testimage.OCIImage(t, "linux/arm64")
+	nested := testimage.Nest(testimage.Nest(img, "linux/arm64"), "linux/arm64")
 	upstream.Push(t, "x:nested", nested)
 	answer := post(t, ns, importing("s", image(upstream.Ref("x:artifact"), "artifact"), image(upstream.Ref("x:nested"), "nested"), image(upstream.Ref("x:nested"), "whole", preserve)))
 	wantSuccess(t, answer.Status.Images[0], digest.FromString(artifact).String())
@@ -214,7 +215,7 @@ func TestArtifactsAndNestedIndexes(t *testing.T) {
 	if len(got.DockerImageLayers) != 1 || got.DockerImageLayers[0].MediaType != "application/vnd.example.chart" || metadata["Id"] != digest.FromString(empty).String() || metadata["Architecture"] != nil {
 		t.Errorf("artifact: %s", asJSON(t, got))
 	}
-	wantSuccess(t, answer.Status.Images[1], testenv.Digest(t, img))
-	wantSuccess(t, answer.Status.Images[2], testenv.Digest(t, nested))
-	stored(t, testenv.Digest(t, img))
+	wantSuccess(t, answer.Status.Images[1], testimage.Digest(t, img))
+	wantSuccess(t, answer.Status.Images[2], testimage.Digest(t, nested))
+	stored(t, testimage.Digest(t, img))
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // repositoryOf60 has 60 tags of one image, and names them in the order of the contract.
@@ -21,7 +22,7 @@ func repositoryOf60(t *testing.T) (upstream *testenv.Registry, name string, orde
 	for i := range 60 - len(ordered) {
 		ordered = append(ordered, fmt.Sprintf("x%02d", i))
 	}
-	img := testenv.Image(t, "linux/amd64")
+	img := testimage.Image(t, "linux/amd64")
 	for _, tag := range ordered {
 		name = upstream.Push(t, "x:"+tag, img)
 	}
@@ -86,8 +87,8 @@ func TestImagesBesideRepositoryAddToIt(t *testing.T) {
 func TestRepositoryWithFailedTags(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "repository"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "x:good", testenv.Image(t, "linux/amd64"))
-	upstream.Push(t, "x:bad", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "x:good", testimage.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:bad", testimage.Image(t, "linux/amd64"))
 	upstream.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/manifests/bad") {
 			return false

@@ -10,12 +10,13 @@ import (
 
 	"weir.dev/weir/internal/imageapi"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 func TestRegistriesConf(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, "rules")
-	name := mirror.Push(t, "mirrored/x:1", testenv.Image(t, "linux/amd64"))
+	name := mirror.Push(t, "mirrored/x:1", testimage.Image(t, "linux/amd64"))
 	for _, test := range []struct {
 		from string
 		want metav1.StatusReason // "" for success
@@ -57,7 +58,7 @@ func TestRegistriesConf(t *testing.T) {
 func TestFailedMirrorIsReported(t *testing.T) {
 	t.Parallel()
 	ns := env.Namespace(t, "rules")
-	name := mirror.Push(t, "mirrored/x:1", testenv.Image(t, "linux/amd64"))
+	name := mirror.Push(t, "mirrored/x:1", testimage.Image(t, "linux/amd64"))
 	isi := importing("s", image(unreachable+"/behind-a-dead-one/x:1", "a"))
 	isi.Spec.Images[0].ImportPolicy.Insecure = false
 	wantSuccess(t, post(t, ns, isi).Status.Images[0], name)
@@ -116,7 +117,7 @@ func create(t *testing.T, path, document string) {
 func TestRulesOfClusterObjects(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "rules"), testenv.NewRegistry(t)
-	name := upstream.Push(t, "mirrored/x:1", testenv.Image(t, "linux/amd64"))
+	name := upstream.Push(t, "mirrored/x:1", testimage.Image(t, "linux/amd64"))
 	byDigest, byTag := image(unreachable+"/idms/x@"+name, ""), image(unreachable+"/itms/x:1", "")
 	both := looking(byDigest, byTag)
 	for _, status := range post(t, ns, both).Status.Images {

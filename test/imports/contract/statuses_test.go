@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // refusing has a registry answer for manifests and tag lists with a status and a code.
@@ -142,7 +143,7 @@ func TestValidation(t *testing.T) {
 func TestBadReferencePolicyIsThatOfTheStream(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "validation"), testenv.NewRegistry(t)
-	upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	isi := importing("s", image(upstream.Ref("x:1"), "a", func(s *imagev1.ImageImportSpec) { s.ReferencePolicy.Type = "Some" }))
 	status := refused(t, env.Config, ns, isi)
 	wantStatus(t, status, 422, metav1.StatusReasonInvalid, "ImageStream", "s")

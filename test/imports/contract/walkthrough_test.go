@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // walk is the walk-through A1 of the contract: what becomes of generations and
@@ -99,7 +100,7 @@ func (w *walk) ocTag(from string) int64 {
 }
 
 func (w *walk) push(tag, name string) {
-	w.names[w.upstream.Push(w, "x:"+tag, testenv.Image(w, "linux/amd64"))] = name
+	w.names[w.upstream.Push(w, "x:"+tag, testimage.Image(w, "linux/amd64"))] = name
 }
 
 func TestWalkThroughGenerationsAndHistory(t *testing.T) {
@@ -152,7 +153,7 @@ func TestWalkThroughGenerationsAndHistory(t *testing.T) {
 // walkOn are the steps from 8 on.
 func (w *walk) walkOn() {
 	t := w.T
-	pushed := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: testenv.Digest(t, testenv.Image(t, "linux/amd64"))}, DockerImageReference: "registry.example.com/x:1"}
+	pushed := &imagev1.Image{ObjectMeta: metav1.ObjectMeta{Name: testimage.Digest(t, testimage.Image(t, "linux/amd64"))}, DockerImageReference: "registry.example.com/x:1"}
 	w.names[pushed.Name] = "D3"
 	if _, err := env.Images.ImageV1().ImageStreamMappings(w.ns).Create(t.Context(), &imagev1.ImageStreamMapping{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Image: *pushed, Tag: "a"}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -205,7 +206,7 @@ func (w *walk) deleteTag(name string) {
 func TestPullSpecsFollowReferencePolicy(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "policy"), testenv.NewRegistry(t)
-	d1 := upstream.Push(t, "x:1", testenv.Image(t, "linux/amd64"))
+	d1 := upstream.Push(t, "x:1", testimage.Image(t, "linux/amd64"))
 	before := post(t, ns, importing("s", image(upstream.Ref("x:1"), "a"))).Status.Import
 	if before.Status.DockerImageRepository != internalHost+"/"+ns+"/s" || before.Status.PublicDockerImageRepository != externalHost+"/"+ns+"/s" {
 		t.Errorf("repositories %q and %q", before.Status.DockerImageRepository, before.Status.PublicDockerImageRepository)
