@@ -41,7 +41,7 @@ func (m *Mirror) newJob(ctx context.Context, w ociregistry.Wanted) *job {
 	}
 	var creds pullsecrets.Credentials
 	for _, s := range w.Sources {
-		if s.Off {
+		if s.Disabled {
 			continue
 		}
 		if creds == nil {
