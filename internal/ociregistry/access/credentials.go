@@ -101,7 +101,7 @@ func ended(err error) error {
 	return err
 }
 
-// grantsOf never returns nil, which would read as unbounded.
+// grantsOf converts grants. It never returns nil, which would mean unbounded.
 func grantsOf(granted []tokens.Grant) []ociregistry.Grant {
 	grants := make([]ociregistry.Grant, len(granted))
 	for i, g := range granted {

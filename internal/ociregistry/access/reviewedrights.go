@@ -32,7 +32,7 @@ type reviewedRights struct {
 	known   *caches.Cache[rightKey, authorizationv1.SubjectAccessReviewStatus]
 }
 
-// rightKey is a right of a user: auth.IdentityOf, and the rest as in an access review.
+// rightKey identifies a right of a user: auth.IdentityOf, and the fields of an access review.
 type rightKey struct{ user, verb, group, version, resource, subresource, namespace, name string }
 
 // newReviewedRights returns an authorizer. Reviews of one user do not evict those of others from

@@ -14,7 +14,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// record is one refused right, in the form that clients of registries know.
+// record is the detail of a denial, in the form that registry clients parse.
 type record struct {
 	Type   string
 	Name   string

@@ -22,7 +22,7 @@ const (
 	actionSign   = "sign"
 	actionAll    = "*"
 
-	// A scope of type signature has verbs of its own.
+	// Scopes of type signature have separate actions.
 	actionSignatureGet = "get"
 	actionSignaturePut = "put"
 )
@@ -40,7 +40,7 @@ const catalogScope = typeRegistry + ":" + nameCatalog + ":" + actionAll
 type scope struct {
 	kind, name string
 	actions    []string
-	// repository is set for the types that name one.
+	// repository is set for types that name a repository.
 	repository reference.Repository
 }
 
@@ -179,7 +179,7 @@ func wanted(r *http.Request) string {
 			return ""
 		}
 	}
-	end := -1 // names may have a route's word in them: the last one counts
+	end := -1 // names may contain a route's segment: the last one counts
 	for _, route := range routes {
 		end = max(end, strings.LastIndex(path, route))
 	}

@@ -21,7 +21,7 @@ type candidate struct {
 	// scope is ociregistry.Wanted.Scope if a pull secret of the namespace is used, "" for
 	// credentials that all namespaces share.
 	scope string
-	// keep is false when its content must not be stored.
+	// keep is false if its content must not be stored.
 	keep bool
 }
 
@@ -30,7 +30,7 @@ type job struct {
 	ociregistry.Wanted
 	candidates []candidate              // best first, each once
 	blocked    []upstream.SourceFailure // of blocked sources
-	chain      []string                 // requests that led to this one
+	chain      []string                 // URLs of the requests that caused this one
 }
 
 // newJob finds the candidates for the wanted content. There are none for an invalid digest.

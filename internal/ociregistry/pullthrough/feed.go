@@ -37,12 +37,12 @@ type feed struct {
 	candidates []candidate // in the order of attempts
 	stream     *upstream.BlobStream
 	from       candidate // of the current stream
-	began      bool      // a source has answered
+	began      bool      // a source has responded
 	servedBy   []candidate
 
 	failures []upstream.SourceFailure // the last one of each source
 	wait     time.Duration            // their Retry-After, -1 for too long
-	breaks   int                      // in a row, with hardly any progress between them
+	breaks   int                      // consecutive breaks with hardly any progress between them
 	since    int64                    // position of the last of them
 	brokeAt  string                   // the source of the last broken stream
 }
@@ -50,12 +50,12 @@ type feed struct {
 // newFeed returns a feed from a position on. Sources that sent wrong content are tried last.
 func (m *Mirror) newFeed(ctx context.Context, j *job, pos int64) *feed {
 	f := &feed{m: m, ctx: ctx, job: j, size: j.Size, pos: pos, candidates: slices.Clone(j.candidates)}
-	f.askLast(m.badSourcesOf(j.Digest)...)
+	f.demote(m.badSourcesOf(j.Digest)...)
 	return f
 }
 
-// askLast moves the candidates of some sources behind all others.
-func (f *feed) askLast(sources ...string) {
+// demote moves the candidates of sources behind all others.
+func (f *feed) demote(sources ...string) {
 	rank := func(c candidate) int {
 		if slices.Contains(sources, c.Repository()) {
 			return 1
@@ -138,9 +138,9 @@ func (f *feed) accept(b *upstream.BlobStream, from candidate) {
 	f.candidates = slices.Insert(slices.Delete(f.candidates, i, i+1), 0, from)
 }
 
-// Read implements io.Reader. Its errors are those of open, an *upstream.Error for more than
-// a blob of unknown size may have, and io.EOF, which is given at the right size only, or
-// where the size is unknown.
+// Read implements io.Reader. Its errors are those of open, an *upstream.Error if a blob of unknown
+// size is too large, and io.EOF, which it returns only at the expected size or if the size is
+// unknown.
 func (f *feed) Read(p []byte) (int, error) {
 	for len(p) > 0 {
 		if f.size >= 0 && f.pos >= f.size {
@@ -207,7 +207,7 @@ func (f *feed) broke(err error) {
 	}
 	f.failed([]upstream.SourceFailure{{At: f.from.Source, Err: e}})
 	if f.breaks > 1 && f.brokeAt == source {
-		f.askLast(source)
+		f.demote(source)
 	}
 	f.brokeAt = source
 }

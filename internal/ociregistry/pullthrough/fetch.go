@@ -46,7 +46,7 @@ type fetch struct {
 	verified bool  // file has the whole blob, verified, but perhaps not stored yet
 	given    bool  // a caller has received unverified content or an unverified size
 	file     *file
-	err      error // why it failed
+	err      error // the failure
 	arrived  int64 // bytes received
 }
 
@@ -153,8 +153,8 @@ func (f *fetch) attempt() error {
 	return nil
 }
 
-// stored returns the size of the blob if a fetch from the same sources has finished since
-// the caller looked.
+// stored returns the size of the blob if a fetch from the same sources has completed
+// since the caller's lookup.
 func (f *fetch) stored() (int64, bool) {
 	var provenances []string
 	for _, c := range f.feed.candidates {

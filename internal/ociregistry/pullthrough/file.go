@@ -33,11 +33,11 @@ func newFile(f *os.File) *file {
 func (m *Mirror) newTempFile() (*file, error) {
 	f, err := os.CreateTemp(m.opts.TempDir, tempPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("making a temporary file: %w", err)
+		return nil, fmt.Errorf("creating a temporary file: %w", err)
 	}
 	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.Close()
-		return nil, fmt.Errorf("making a temporary file: %w", err)
+		return nil, fmt.Errorf("creating a temporary file: %w", err)
 	}
 	shared := newFile(f)
 	shared.temp = &m.temp

@@ -26,7 +26,7 @@ func removeLeftovers(folder string) {
 			return nil
 		}
 		err := os.Remove(filepath.Join(folder, e.Name()))
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // another user's
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // of another user
 			return nil
 		}
 		return err

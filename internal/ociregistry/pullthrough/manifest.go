@@ -28,7 +28,7 @@ type fetched struct {
 }
 
 // Manifest implements ociregistry.Upstream. Callers with the same sources and pull secrets
-// share a fetch and its error. The content is shared and must not be changed.
+// share a fetch and its error. The content is shared and must not be modified.
 func (m *Mirror) Manifest(ctx context.Context, w ociregistry.Wanted) ([]byte, string, error) {
 	w.Manifest = true
 	j := m.newJob(ctx, w)
@@ -111,8 +111,8 @@ func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []by
 	}
 }
 
-// addProvenances records the candidates that content came from. If one of them needed a pull
-// secret, all records are scoped to its namespace, since the parts of each are not known.
+// addProvenances records the candidates that sent content. If one of them needed a pull secret,
+// all records are scoped to its namespace, since it is not known which bytes each sent.
 func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, servedBy []candidate) error {
 	scope := ""
 	for _, c := range servedBy {

@@ -127,8 +127,8 @@ type Mirror struct {
 
 	base   context.Context
 	cancel context.CancelCauseFunc
-	// closing is held for writing while Close cancels base, so that no work begins
-	// after Close waits for it.
+	// closing is write-locked while Close cancels base, so that no work starts once Close
+	// waits.
 	closing sync.RWMutex
 	work    sync.WaitGroup
 }

@@ -22,7 +22,7 @@ type reader struct {
 // view is the state of a fetch for a reader.
 type view struct {
 	phase phase
-	// complete is whether all content is verified, stored or not.
+	// complete is true once all content is verified, stored or not.
 	complete bool
 	// limit is the end of the bytes that may be read from the file, size that of the blob.
 	limit, size int64

@@ -18,7 +18,7 @@ type verified struct {
 	pos    int64
 	feed   *feed
 	src    io.Reader
-	hash   hash.Hash // nil when nothing is verified
+	hash   hash.Hash // nil for a range that is not verified
 	held   []byte    // the last bytes, verified
 	ended  bool
 	err    error
