@@ -53,7 +53,7 @@ func build(name string) (place, error) {
 	}
 	p := place{name: filepath.Clean(name), building: filepath.Clean(name) + partial}
 	if err := os.MkdirAll(p.building, 0o700); err != nil {
-		return place{}, fmt.Errorf("making the folder: %w", err)
+		return place{}, fmt.Errorf("creating the folder: %w", err)
 	}
 	if err := p.take(); err != nil {
 		p.release()
@@ -83,7 +83,7 @@ func (p *place) take() (err error) {
 			continue
 		}
 		if err := os.RemoveAll(p.path(entry.Name())); err != nil {
-			return fmt.Errorf("removing what an earlier attempt left: %w", err)
+			return fmt.Errorf("removing files of an earlier attempt: %w", err)
 		}
 	}
 	return os.WriteFile(p.path(markFile), nil, 0o600)
@@ -125,7 +125,7 @@ func readInfo(folder string) (info, error) {
 	var i info
 	content, err := os.ReadFile(filepath.Join(folder, infoFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return info{}, fmt.Errorf("%s is no backup of Weir: it has no file %s", folder, infoFile)
+		return info{}, fmt.Errorf("%s is not a backup of Weir: it has no file %s", folder, infoFile)
 	}
 	if err == nil {
 		err = json.Unmarshal(content, &i)

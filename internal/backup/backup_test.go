@@ -106,9 +106,9 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		"a folder in use":    {Save(ctx, SaveOptions{Folder: path("used"), DataDir: root}), "is not empty"},
-		"no server":          {Save(ctx, SaveOptions{Folder: path("x"), DataDir: root}), "a Weir has to run over " + root},
-		"no previous backup": {Save(ctx, SaveOptions{Folder: path("x"), Previous: path("used"), DataDir: root}), "is no backup of Weir"},
-		"no backup":          {Restore(ctx, RestoreOptions{Folder: path("used"), DataDir: path("x")}), "is no backup of Weir"},
+		"no server":          {Save(ctx, SaveOptions{Folder: path("x"), DataDir: root}), "weir serve must be running with data folder " + root},
+		"no previous backup": {Save(ctx, SaveOptions{Folder: path("x"), Previous: path("used"), DataDir: root}), "is not a backup of Weir"},
+		"no backup":          {Restore(ctx, RestoreOptions{Folder: path("used"), DataDir: path("x")}), "is not a backup of Weir"},
 		"a later version":    {Restore(ctx, RestoreOptions{Folder: path("new"), DataDir: path("x")}), "has version 2"},
 		"a broken backup":    {Restore(ctx, RestoreOptions{Folder: path("broken"), DataDir: path("x")}), "reading the backup"},
 		"a data folder":      {Restore(ctx, RestoreOptions{Folder: path("backup"), DataDir: path("used"), Registry: path("used/registry")}), "is not empty"},

@@ -80,7 +80,7 @@ func saveEtcd(ctx context.Context, o SaveOptions, file string) error {
 	if o.Etcd.Endpoint == "" {
 		socket, err := etcd.Socket(filepath.Join(o.DataDir, "etcd"))
 		if err != nil {
-			return fmt.Errorf("%w: a Weir has to run over %s for this; if it is stopped, copy the folder", err, o.DataDir)
+			return fmt.Errorf("%w: weir serve must be running with data folder %s; if it is stopped, copy the folder instead", err, o.DataDir)
 		}
 		config.Endpoints = []string{socket}
 	}

@@ -34,7 +34,7 @@ func (u *Upload) Append(ctx context.Context, r io.Reader) (n int64, err error) {
 	case u.ended:
 		return 0, u.over("appending to")
 	case u.complete:
-		return 0, fmt.Errorf("appending to upload %s: it is complete but for its commit: %w", u.id, ErrUnknown)
+		return 0, fmt.Errorf("appending to upload %s: it is complete and being committed: %w", u.id, ErrUnknown)
 	}
 	u.lookForHash(ctx)
 	expected := u.size

@@ -225,7 +225,7 @@ func formatTime(t time.Time) []byte { return []byte(t.UTC().Format(time.RFC3339)
 func parseTime(content []byte) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339, string(bytes.TrimSpace(content)))
 	if err != nil {
-		return time.Time{}, fmt.Errorf("no time in RFC 3339: %w", err)
+		return time.Time{}, fmt.Errorf("not a time in RFC 3339: %w", err)
 	}
 	return t, nil
 }

@@ -60,7 +60,7 @@ func (h *runningHash) digest() digest.Digest { return digest.NewDigest(h.algorit
 func (h *runningHash) encode() ([]byte, error) {
 	m, ok := h.hash.(encoding.BinaryMarshaler)
 	if !ok {
-		return nil, fmt.Errorf("the hash %s has no state to keep", h.algorithm)
+		return nil, fmt.Errorf("the hash %s cannot save its state", h.algorithm)
 	}
 	state, err := m.MarshalBinary()
 	if err != nil {
@@ -87,7 +87,7 @@ func decodeHashState(content []byte) (*runningHash, error) {
 	}
 	size, name := int64(binary.BigEndian.Uint64(content[len(hashStateMagic):])), int(content[header-1])
 	if string(content[:len(hashStateMagic)]) != hashStateMagic || size < 0 || len(content) < header+name {
-		return nil, fmt.Errorf("%w: not of this version", errHashState)
+		return nil, fmt.Errorf("%w: it has another version", errHashState)
 	}
 	a := digest.Algorithm(content[header : header+name])
 	if err := checkAlgorithm(a); err != nil {
@@ -96,7 +96,7 @@ func decodeHashState(content []byte) (*runningHash, error) {
 	h := newRunningHash(a)
 	u, ok := h.hash.(encoding.BinaryUnmarshaler)
 	if !ok {
-		return nil, fmt.Errorf("%w: the hash %s takes none", errHashState, a)
+		return nil, fmt.Errorf("%w: the hash %s cannot restore a state", errHashState, a)
 	}
 	if err := u.UnmarshalBinary(content[header+name:]); err != nil {
 		return nil, fmt.Errorf("%w: %w", errHashState, err)

@@ -53,7 +53,7 @@ func (i *Ingest) Receive(ctx context.Context, r io.Reader, wrote func(p []byte))
 		return 0, err
 	}
 	if i.verified {
-		return 0, fmt.Errorf("writing blob %s: it is verified: %w", i.digest, ErrUnknown)
+		return 0, fmt.Errorf("writing blob %s: it is verified already: %w", i.digest, ErrUnknown)
 	}
 	n, err = receiver{to: i.store.sparing(i.file.writer), hash: i.hash, max: -1, wrote: func(p []byte) {
 		i.size.Add(int64(len(p)))
@@ -116,7 +116,7 @@ func (i *Ingest) Cancel(ctx context.Context) error {
 // usable is an error when there is nothing to be done any more.
 func (i *Ingest) usable() error {
 	if i.ended {
-		return fmt.Errorf("writing blob %s: it was committed or cancelled: %w", i.digest, ErrUnknown)
+		return fmt.Errorf("writing blob %s: it is committed or canceled already: %w", i.digest, ErrUnknown)
 	}
 	return i.broken
 }
@@ -127,7 +127,7 @@ func (i *Ingest) usable() error {
 // otherwise. What it reads before Verify is not verified.
 func (i *Ingest) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
 	if i.store.disk == nil && !i.stored.Load() {
-		return nil, fmt.Errorf("reading blob %s while it arrives: %w", i.digest, errors.ErrUnsupported)
+		return nil, fmt.Errorf("reading blob %s during the upload: %w", i.digest, errors.ErrUnsupported)
 	}
 	if !i.stored.Load() {
 		path := asidePath(i.file.id)

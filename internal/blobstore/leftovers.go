@@ -36,7 +36,7 @@ func (s *Store) RemoveLeftovers(ctx context.Context, repo string, before time.Ti
 		return err
 	}
 	if err := s.removeLeftovers(ctx, repo, before); err != nil {
-		return fmt.Errorf("removing what is left of %s: %w", repo, err)
+		return fmt.Errorf("removing the remains of %s: %w", repo, err)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ type Name struct {
 func (s *Store) RememberNames(ctx context.Context, names []string, now time.Time) ([]Name, error) {
 	for _, name := range names {
 		if !isHost(strings.ToLower(name)) {
-			return nil, fmt.Errorf("remembering a name of the registry: %w: %q is no host[:port]", ErrInvalid, name)
+			return nil, fmt.Errorf("saving a name of the registry: %w: %q is not host[:port]", ErrInvalid, name)
 		}
 	}
 	known, err := readState[[]Name](ctx, s, namesPath)

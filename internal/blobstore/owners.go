@@ -172,7 +172,7 @@ func checkOwner(uid string) error {
 		ok = ok && (alphanumeric(uid[i]) || uid[i] == '-')
 	}
 	if !ok {
-		return fmt.Errorf("%w: %q is no UID of an owner", ErrInvalid, uid)
+		return fmt.Errorf("%w: %q is not a UID of an owner", ErrInvalid, uid)
 	}
 	return nil
 }

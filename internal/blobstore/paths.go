@@ -151,7 +151,7 @@ func checkDigest(d digest.Digest) error {
 		length = 128
 	}
 	if length == 0 || len(hex) != length || strings.Trim(hex, "0123456789abcdef") != "" {
-		return fmt.Errorf("%w: %q is no sha256 or sha512 digest", ErrInvalid, d)
+		return fmt.Errorf("%w: %q is not a sha256 or sha512 digest", ErrInvalid, d)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func checkAlgorithm(a digest.Algorithm) error {
 func checkRepository(repo string) error {
 	namespace, stream, ok := strings.Cut(repo, "/")
 	if !ok || checkComponent(namespace) != nil || checkComponent(stream) != nil {
-		return fmt.Errorf("%w: %q is no repository, which is namespace/stream", ErrInvalid, repo)
+		return fmt.Errorf("%w: %q is not a repository (namespace/stream)", ErrInvalid, repo)
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func checkComponent(name string) error {
 		ok = ok && (alphanumeric(c) || c == '.' || c == '_' || c == '-')
 	}
 	if !ok {
-		return fmt.Errorf("%w: %q is no namespace", ErrInvalid, name)
+		return fmt.Errorf("%w: %q is not a namespace", ErrInvalid, name)
 	}
 	return nil
 }

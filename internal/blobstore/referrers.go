@@ -154,7 +154,7 @@ func (s *Store) referrer(ctx context.Context, path string, d digest.Digest, most
 	}
 	entry, ok := parseReferrer(content, d)
 	if !ok {
-		return ListedReferrer{}, fmt.Errorf("reading %s: no descriptor: %w", path, ErrUnknown)
+		return ListedReferrer{}, fmt.Errorf("reading %s: not a descriptor: %w", path, ErrUnknown)
 	}
 	return entry, nil
 }

@@ -52,7 +52,7 @@ func readState[T any](ctx context.Context, s *Store, path string) (T, error) {
 		err = json.Unmarshal(content, &state)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "a file in the registry's storage is damaged and will be written anew", "path", path)
+		klog.FromContext(ctx).Error(err, "A file in the registry's storage is damaged; replacing it", "path", path)
 		return none, nil
 	}
 	return state, nil

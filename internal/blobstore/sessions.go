@@ -32,7 +32,7 @@ type TooManyUploads struct {
 
 // Error names the namespace and the bound.
 func (e *TooManyUploads) Error() string {
-	return fmt.Sprintf("namespace %s has %d unfinished uploads, the most that it may have", e.Namespace, e.Most)
+	return fmt.Sprintf("namespace %s has %d unfinished uploads, the maximum per namespace", e.Namespace, e.Most)
 }
 
 // openUploads are the unfinished uploads in storage, as far as this process began, used or found

@@ -84,7 +84,7 @@ var objectStores = []string{"s3aws", "gcs", "azure"}
 // New returns a store. It does not touch storage, see Check.
 func New(o Options) (*Store, error) {
 	if o.Driver == nil {
-		return nil, errors.New("making the blob store: no storage driver is given")
+		return nil, errors.New("setting up the blob store: a storage driver is required")
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -29,7 +29,7 @@ type Usage struct {
 const maxUsageLinks = 16 << 20
 
 // ErrManyLinks is the error of MeasureUsage for storage with more links than it can tell apart.
-var ErrManyLinks = errors.New("storage has too many links to measure what it is used for")
+var ErrManyLinks = errors.New("storage has too many links to measure its usage")
 
 // MeasureUsage walks through all of storage, like Walk. Blobs that are stored meanwhile are not
 // counted: their links are yet to come.
@@ -44,7 +44,7 @@ func (s *Store) MeasureUsage(ctx context.Context) (Usage, error) {
 		err = s.WalkBlobs(ctx, "", m.takeBlob)
 	}
 	if err != nil {
-		return Usage{}, fmt.Errorf("measuring what storage is used for: %w", err)
+		return Usage{}, fmt.Errorf("measuring the usage of storage: %w", err)
 	}
 	m.finish()
 	return m.usage, nil

@@ -56,13 +56,13 @@ func TestValidate(t *testing.T) {
 	}{
 		"defaults":            {func(*Options) {}, nil},
 		"a pair":              {func(o *Options) { setServing(o, cert, key) }, nil},
-		"a certificate alone": {func(o *Options) { setServing(o, cert, "") }, []string{"--tls-cert-file and --tls-private-key-file go together"}},
+		"a certificate alone": {func(o *Options) { setServing(o, cert, "") }, []string{"--tls-cert-file and --tls-private-key-file must be set together"}},
 		"another's key":       {func(o *Options) { setServing(o, cert, otherKey) }, []string{"--tls-cert-file " + cert, "--tls-private-key-file " + otherKey, "does not match"}},
 		"a missing file":      {func(o *Options) { setServing(o, cert+"x", key) }, []string{"--tls-cert-file " + cert + "x", "no such file"}},
 		"a name's certificate": {func(o *Options) {
 			o.ControlPlane.SecureServing.SNICertKeys = []cliflag.NamedCertKey{{CertFile: cert, KeyFile: otherKey}}
 		}, []string{"--tls-sni-cert-key " + cert}},
-		"etcd's key alone":     {func(o *Options) { o.ControlPlane.Etcd.StorageConfig.Transport.KeyFile = key }, []string{"--etcd-certfile and --etcd-keyfile go together"}},
+		"etcd's key alone":     {func(o *Options) { o.ControlPlane.Etcd.StorageConfig.Transport.KeyFile = key }, []string{"--etcd-certfile and --etcd-keyfile must be set together"}},
 		"a log without policy": {func(o *Options) { o.ControlPlane.Audit.LogOptions.Path = "-" }, []string{"--audit-log-path needs --audit-policy-file"}},
 		"a webhook without policy": {func(o *Options) { o.ControlPlane.Audit.WebhookOptions.ConfigFile = cert },
 			[]string{"--audit-webhook-config-file needs --audit-policy-file"}},

@@ -12,7 +12,7 @@ func CheckCertificate(certFlag, cert, keyFlag, key string) error {
 		return nil
 	}
 	if cert == "" || key == "" {
-		return fmt.Errorf("%s and %s go together", certFlag, keyFlag)
+		return fmt.Errorf("%s and %s must be set together", certFlag, keyFlag)
 	}
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 		return fmt.Errorf("%s %s, %s %s: %w", certFlag, cert, keyFlag, key, err)

@@ -10,17 +10,17 @@ import (
 var (
 	connections = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "connections", Name: "open",
-		Help:           "Connections that are open, by listener (api, registry).",
+		Help:           "Open connections, by listener (api, registry).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"listener"})
 	connectionsMax = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "connections", Name: "max",
-		Help:           "Connections that a listener accepts, which follows from the limit of open files.",
+		Help:           "Maximum number of connections of a listener, from the limit of open files.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"listener"})
 	connectionsClosed = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "connections", Name: "closed_for_room_total",
-		Help:           "Connections without a request that were closed for others, or refused, since a listener was full.",
+		Help:           "Idle connections closed, or new ones refused, because a listener was full.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"listener"})
 	registerMetrics = sync.OnceFunc(func() {

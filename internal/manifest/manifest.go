@@ -105,7 +105,7 @@ func Read(content []byte) (*Manifest, error) {
 		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it is nested more than %d levels deep", MaxDepth)}}
 	}
 	if crowded(content) {
-		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it has more than %d objects of less than %d bytes on average: no list of parts is as dense", someObjects, bytesPerObject)}}
+		return nil, &InvalidError{Causes: []string{fmt.Sprintf("it has more than %d objects of less than %d bytes on average, too small for descriptors", someObjects, bytesPerObject)}}
 	}
 	m := &Manifest{}
 	if err := foreignjson.Unmarshal(content, m); err != nil {

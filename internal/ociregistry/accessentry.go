@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// AccessLog takes an entry for each request that ended. It must be safe for concurrent use.
+// AccessLog writes an entry for each finished request. It must be safe for concurrent use.
 type AccessLog interface{ Write(e AccessEntry) }
 
-// AccessEntry is a request that ended. It has no query and no header of the request, where
-// credentials may be.
+// AccessEntry describes a finished request. It leaves out the query and the headers, which may
+// hold credentials.
 type AccessEntry struct {
 	// Time is when the request arrived, Duration how long it took.
 	Time     time.Time
 	Duration time.Duration
-	// Request is its name, which the server's log and the audit log have too.
+	// Request is its ID, which the server's log and the audit log have too.
 	Request string
-	// User is "" for a request that ended before its user was found, and for the token endpoint.
+	// User is "" for a request that ended before authentication, and for the token endpoint.
 	User string
 	// Client is the address it came from, without a port; of a trusted proxy, the address that
 	// the proxy names.
@@ -27,15 +27,15 @@ type AccessEntry struct {
 	// Repository and Reference (a tag, a digest or the id of an upload) are as the client wrote
 	// them, "" if the path has none.
 	Repository, Reference string
-	// Digest is that of the content that was sent or stored, "" if there is none.
+	// Digest is the digest of the content sent or stored, "" if there is none.
 	Digest string
-	// Status is that of the answer, 0 if the connection was cut before one.
+	// Status is the response status, 0 if the connection was cut before the header.
 	Status int
 	// Received and Sent are the bytes of the bodies.
 	Received, Sent int64
 }
 
-// entry is the exchange, which took that long.
+// entry returns the access log entry of a finished exchange.
 func (x *exchange) entry(took time.Duration) AccessEntry {
 	e := AccessEntry{
 		Time: x.started, Duration: took, Request: x.requestName(), Client: x.client(), Method: x.r.Method,
@@ -48,7 +48,7 @@ func (x *exchange) entry(took time.Duration) AccessEntry {
 	return e
 }
 
-// client is the address of the client, as far as it was found out.
+// client returns the address of the client, "" if it is not known yet.
 func (x *exchange) client() string {
 	if x.caller.Client != "" {
 		return x.caller.Client

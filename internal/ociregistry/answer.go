@@ -9,14 +9,13 @@ import (
 	"time"
 )
 
-// answer is the response of an exchange. It counts what is sent, gives a client that
-// takes nothing a limited time, and lets files through to the connection: it is an
-// io.ReaderFrom, which is what makes net/http use sendfile.
+// answer is the response of an exchange. It counts the bytes sent, times out clients that
+// stop reading, and implements io.ReaderFrom, so that net/http uses sendfile for files.
 type answer struct {
 	http.ResponseWriter
 	status  int // 0 until the header is sent
 	sent    int64
-	failed  bool // the client did not take what was sent
+	failed  bool // writing to the client failed
 	aborted bool
 	timeout time.Duration
 	// direct is set when files can go to the connection as they are.
@@ -32,20 +31,20 @@ func (a *answer) begin(w http.ResponseWriter, r *http.Request, timeout time.Dura
 // Unwrap lets http.ResponseController find the connection.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// WriteHeader sends the header. From here on the client has to take what comes.
+// WriteHeader sends the header. From here on the client has to keep reading.
 func (a *answer) WriteHeader(status int) {
 	if a.status == 0 && status >= http.StatusOK {
 		a.status = status
-		// Before it sends the header, net/http reads what is left of the request's body,
-		// for which the client has its time as well.
+		// Before it sends the header, net/http reads the rest of the request body, which
+		// may take the client as long again.
 		a.allowTime(2 * a.timeout)
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// allowTime gives the client another span of time to take something.
+// allowTime moves the write deadline to span from now.
 func (a *answer) allowTime(span time.Duration) {
-	// A writer that has no deadlines belongs to a test or to a wrapper of its own.
+	// Only test recorders and wrappers do not support deadlines.
 	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(span))
 }
 
@@ -78,7 +77,7 @@ func (a *answer) ReadFrom(src io.Reader) (int64, error) {
 
 const (
 	bufferBytes = 128 << 10
-	// sliceBytes is how much of a file is sent before the client's time is counted anew.
+	// sliceBytes is how much of a file is sent before the deadline is moved.
 	sliceBytes = 1 << 20
 )
 
@@ -98,7 +97,7 @@ func (a *answer) send(src io.Reader, n int64) error {
 	for n > 0 {
 		read, err := src.Read(buffer[:min(n, bufferBytes)])
 		if read > 0 {
-			// The clock is looked at for each piece, the deadline moved only now and then.
+			// The clock is read for each piece; the deadline moves only now and then.
 			if now := time.Now(); now.After(due) {
 				a.allowTime(a.timeout)
 				due = now.Add(a.timeout / 8)
@@ -125,8 +124,8 @@ func (a *answer) sendFile(file *os.File, n int64) error {
 		n -= sent
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded) && sent > 0:
-			// It is slow, and takes something all the same. Nothing is lost: the file
-			// stands where sending stopped.
+			// The client is slow but still reading. Nothing is lost: the file offset is
+			// where sending stopped.
 		case errors.Is(err, io.EOF):
 			return errShort
 		case err != nil:

@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// minProgress is how many bytes a client has to send for its time to be counted anew.
-// The slowest of real lines manage that in a minute; a byte now and then does not.
+// minProgress is how many bytes a client has to send before its deadline moves. The slowest
+// real connections manage that in a minute; a byte now and then does not count.
 const minProgress = 1 << 10
 
-// body is what a client sends. It counts it, and gives a client that stands still a
-// limited time: a request may take as long as its upload takes, as long as it goes on.
+// body is the request body. It counts the bytes received and times out a client that stalls:
+// an upload may take any time while it makes progress.
 type body struct {
 	src     io.ReadCloser
 	w       http.ResponseWriter
 	timeout time.Duration
 	read    int64
-	armedAt int64 // read, when the time was last counted anew
-	failed  error // why it did not arrive whole
+	armedAt int64 // value of read when the deadline last moved
+	failed  error // why the body is incomplete
 }
 
 func (b *body) begin(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
 	b.src, b.w, b.timeout = r.Body, w, timeout
 	if r.Body != nil && r.Body != http.NoBody {
-		// Also for handlers that do not read it: net/http drains what is left.
+		// Also for handlers that do not read it: net/http drains the rest.
 		b.allowTime(time.Now().Add(timeout))
-		// Else the deadline of the connection's last answer could hit "100 Continue".
+		// Otherwise the write deadline of the previous response could fail "100 Continue".
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	}
 }
 
 func (b *body) allowTime(until time.Time) {
-	// A writer that has no deadlines belongs to a test or to a wrapper of its own.
+	// Only test recorders and wrappers do not support deadlines.
 	_ = http.NewResponseController(b.w).SetReadDeadline(until)
 	b.armedAt = b.read
 }
@@ -47,7 +47,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.read += int64(n)
 	switch {
 	case errors.Is(err, io.EOF):
-		// From now on net/http waits for the client to go away, which is no fault.
+		// From now on net/http reads only to detect a disconnect, which may take any time.
 		b.allowTime(time.Time{})
 	case err != nil:
 		b.failed = err

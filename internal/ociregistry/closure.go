@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// maxDepth bounds how deep lists within lists are followed, and maxVisited how many
-	// manifests are looked at for one image.
+	// maxDepth bounds the depth of nested lists, and maxVisited the number of manifests
+	// visited for one image.
 	maxDepth   = 8
 	maxVisited = 4096
-	// lookupsAtOnce is how many images are read at a time for one question.
+	// lookupsAtOnce is how many images one lookup reads in parallel.
 	lookupsAtOnce = 16
-	// imagePartsFor is how long the parts that an Image lists are used. Its manifest, which
-	// takes precedence, may be stored meanwhile.
+	// imagePartsFor is how long the parts listed by an Image are cached. Its manifest, which
+	// takes precedence, may be stored in the meantime.
 	imagePartsFor = time.Minute
 )
 
-// closures knows the parts of manifests: from the stored manifest or, where there is none,
-// from the Image. Parts of a manifest never change.
+// closures looks up the parts of manifests: in the stored manifest or, without one, in the
+// Image. The parts of a manifest never change.
 type closures struct {
 	store *blobstore.Store
-	// memory is that for manifests while they are read, for all callers: requests that hold
-	// some of their own wait for it.
+	// memory bounds the manifests being read, for all callers. It is separate from the memory
+	// of requests, which hold some of that while they wait for this.
 	memory *memory
 	image  func(context.Context, digest.Digest) (*Image, error)
 	now    Clock
-	// known are the parts of the manifests that were read last, and absent manifests that neither
-	// storage nor the API had a moment ago. They are no tenant's; what is forgotten is read again.
+	// known caches the parts of manifests, and absent the manifests that were recently found
+	// in neither storage nor the API. The keys are digests, so all tenants share them.
 	known  *caches.Cache[digest.Digest, knownParts]
 	absent *caches.Cache[digest.Digest, struct{}]
 }
@@ -45,9 +45,9 @@ type closures struct {
 // knownParts are the parts of a manifest.
 type knownParts struct {
 	*Image
-	// until is when they are to be read again; zero for those of a stored manifest.
+	// until is when the entry expires; zero for the parts of a stored manifest.
 	until time.Time
-	// imaged is true once an Image of the manifest was seen.
+	// imaged is true once an Image of the manifest was found.
 	imaged bool
 }
 
@@ -65,8 +65,8 @@ func (c *closures) find(ctx context.Context, m, d digest.Digest, k kind, e *effo
 	return search(root, d, k, e, func(child digest.Digest) (*Image, error) { return c.lookUp(ctx, child, e) })
 }
 
-// lookUp is parts, which counts what is not in memory and remembers for a while what is
-// nowhere: anyone may name manifests that do not exist.
+// lookUp is parts with two additions: it counts lookups that miss the cache, and caches absent
+// manifests for a while, since any client may name manifests that do not exist.
 func (c *closures) lookUp(ctx context.Context, m digest.Digest, e *effort) (*Image, error) {
 	if known, found := c.get(m); found {
 		return known.Image, nil
@@ -140,7 +140,7 @@ func search(root *Image, d digest.Digest, k kind, e *effort, parts func(digest.D
 					return nil, tooMuch
 				}
 				if err != nil {
-					failure = err // another branch may have it
+					failure = err // another branch may have the digest
 				}
 				if f != nil {
 					next = append(next, f)
@@ -152,7 +152,7 @@ func search(root *Image, d digest.Digest, k kind, e *effort, parts func(digest.D
 	return nil, failure
 }
 
-// part is the part of that kind and digest, nil if there is none.
+// part returns the part of that kind and digest, nil if there is none.
 func (i *Image) part(d digest.Digest, k kind) *Part {
 	list := i.Blobs
 	if k == manifests {
@@ -230,7 +230,7 @@ func (c *closures) stored(ctx context.Context, m digest.Digest) (*Image, error) 
 	return partsOf(m, content), nil
 }
 
-// readStored reads a manifest, large ones as far as there is memory for them and their parts.
+// readStored reads a manifest. A large one first reserves memory for its content and parts.
 func (c *closures) readStored(ctx context.Context, m digest.Digest) (content []byte, release func(), err error) {
 	release = func() {}
 	content, err = c.store.Read(ctx, m, uncounted)
@@ -252,15 +252,15 @@ func (c *closures) readStored(ctx context.Context, m digest.Digest) (content []b
 	return content, func() { c.memory.give(holder{}, held) }, err
 }
 
-// learn keeps the parts of a manifest whose content was verified.
-func (c *closures) learn(m digest.Digest, content []byte) {
+// add caches the parts of a manifest whose content was verified.
+func (c *closures) add(m digest.Digest, content []byte) {
 	known, _ := c.known.Get(m)
 	if known.Image == nil || !known.until.IsZero() {
 		c.known.Add(m, knownParts{Image: partsOf(m, content), imaged: known.imaged})
 	}
 }
 
-// partsOf reads a manifest. One that cannot be read names nothing.
+// partsOf parses a manifest and returns its parts; a manifest that cannot be parsed has none.
 func partsOf(d digest.Digest, content []byte) *Image {
 	image := &Image{Digest: digest.Digest(strings.Clone(string(d)))}
 	m, err := imagemanifest.Read(content)

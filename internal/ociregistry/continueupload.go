@@ -10,14 +10,14 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// An upload is used by one request at a time. A client whose connection broke may ask how
-// far its upload is before the broken request has noticed: it waits for that, this long.
+// Only one request at a time can use an upload. A client whose connection broke may query its
+// upload before the broken request has ended; that query waits this long for it.
 const (
 	busyWait = 3 * time.Second
 	busyPoll = 20 * time.Millisecond
 )
 
-// upload finds the upload of the path. The caller has to close it.
+// upload opens the upload named by the path. The caller must close it.
 func (x *exchange) upload() (*blobstore.Upload, error) {
 	ctx, waited := x.context(), time.Duration(0)
 	for {
@@ -42,7 +42,7 @@ func (x *exchange) upload() (*blobstore.Upload, error) {
 	}
 }
 
-// uploadFailure is the error of an operation on the upload of the path; nil for nil.
+// uploadFailure wraps the error of an operation on the upload of the path; nil for nil.
 func (x *exchange) uploadFailure(tried string, err error) error {
 	switch {
 	case err == nil:
@@ -56,7 +56,7 @@ func (x *exchange) uploadFailure(tried string, err error) error {
 	return fmt.Errorf("%s upload %.100s to %s: %w", tried, x.at.reference, x.repo, err)
 }
 
-// getUpload serves GET of an upload: how far it is.
+// getUpload serves GET of an upload: the offset it has reached.
 func (x *exchange) getUpload() error {
 	u, err := x.upload()
 	if err != nil {
@@ -65,30 +65,30 @@ func (x *exchange) getUpload() error {
 	return x.answerUpload(u, http.StatusNoContent)
 }
 
-// patchUpload serves PATCH of an upload: a chunk, or all of it as a stream.
+// patchUpload serves PATCH of an upload: a chunk, or the whole blob as a stream.
 func (x *exchange) patchUpload() error {
 	u, err := x.upload()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = u.Close() }() // when all went well it is closed already
+	defer func() { _ = u.Close() }() // already closed on success
 	if err := x.appendChunk(u); err != nil {
 		return err
 	}
 	return x.answerUpload(u, http.StatusAccepted)
 }
 
-// putUpload serves PUT of an upload: a last chunk or none, and the digest of the whole.
+// putUpload serves PUT of an upload: an optional last chunk, and the digest of the blob.
 func (x *exchange) putUpload() error {
 	want, err := parseDigest(x.r.URL.Query().Get("digest"))
 	if err != nil {
-		return err // the upload stays: the client may know the digest yet
+		return err // keep the upload: the client can retry with a digest
 	}
 	u, err := x.upload()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = u.Close() }() // when all went well it is closed already
+	defer func() { _ = u.Close() }() // already closed on success
 	if err := x.appendChunk(u); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (x *exchange) cancelUpload() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = u.Close() }() // when all went well it is closed already
+	defer func() { _ = u.Close() }() // already closed on success
 	if err := u.Cancel(x.context()); err != nil {
 		return x.uploadFailure("canceling", err)
 	}
@@ -122,9 +122,9 @@ func (x *exchange) cancelUpload() error {
 	return nil
 }
 
-// appendChunk adds the body to an upload. A Content-Range has to begin where the upload
-// ends; without one the body simply goes on. What arrived before a connection broke
-// counts: the client asks how far the upload is and continues.
+// appendChunk appends the body to an upload. A Content-Range has to begin where the upload
+// ends. Bytes received before a connection breaks are kept: the client queries the offset
+// and continues there.
 func (x *exchange) appendChunk(u *blobstore.Upload) error {
 	length := int64(-1)
 	if header := x.r.Header.Get("Content-Range"); header != "" {
@@ -149,12 +149,12 @@ func (x *exchange) appendChunk(u *blobstore.Upload) error {
 		return x.uploadFailure("appending to", err)
 	}
 	if length >= 0 && (n < length || x.body.hasMore()) {
-		return NewError(CodeSizeInvalid, "Content-Range has %d bytes, the body another number", length)
+		return NewError(CodeSizeInvalid, "the body does not have the %d bytes of its Content-Range", length)
 	}
 	return nil
 }
 
-// outOfOrder refuses a chunk, and tells where the upload stands.
+// outOfOrder rejects a chunk with the offset at which the upload continues.
 func (x *exchange) outOfOrder(u *blobstore.Upload, header string) error {
 	if err := u.Close(); err != nil {
 		return x.uploadFailure("keeping", err)

@@ -10,9 +10,9 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// correctImage has the API correct the Image of a manifest that was fetched and verified, if
-// it lists other parts or is the unverified claim of a client. That it fails is logged and
-// does not concern the caller: the registry goes by the manifest.
+// correctImage corrects the Image of a manifest that was fetched and verified, if it lists
+// other parts or is a claim. A failure is logged and not returned: the registry goes by
+// the manifest.
 func (x *exchange) correctImage(ctx context.Context, repo reference.Repository, m *storedManifest, w Wanted) {
 	image, err := x.Directory.Image(ctx, m.digest)
 	if err == nil && (image == nil || !image.Claimed && image.lists(partsOf(m.digest, m.content))) {
@@ -22,7 +22,7 @@ func (x *exchange) correctImage(ctx context.Context, repo reference.Repository, 
 		err = x.correct(ctx, repo, m, w)
 	}
 	if err != nil {
-		klog.ErrorS(err, "An Image that differs from its manifest could not be corrected", "image", m.digest, "repository", repo.String())
+		klog.ErrorS(err, "Correcting an Image that differs from its manifest failed", "image", m.digest, "repository", repo.String())
 	}
 }
 
@@ -40,12 +40,12 @@ func (x *exchange) correct(ctx context.Context, repo reference.Repository, m *st
 	}, w.Sources[0].Ref.WithID(m.digest.String()).String())
 }
 
-// lists reports whether an Image lists the parts of a manifest, and no others.
+// lists reports whether an Image lists exactly the parts of a manifest.
 func (i *Image) lists(m *Image) bool {
 	return slices.Equal(digestsOf(i.Blobs), digestsOf(m.Blobs)) && slices.Equal(digestsOf(i.Children), digestsOf(m.Children))
 }
 
-// digestsOf are the digests of some parts, each once, sorted.
+// digestsOf returns the digests of parts, sorted and without duplicates.
 func digestsOf(parts []Part) []digest.Digest {
 	digests := make([]digest.Digest, len(parts))
 	for i := range parts {

@@ -34,8 +34,8 @@ func (x *exchange) deleteBlob() error {
 }
 
 // deleteStoredBlob serves DELETE /admin/blobs/<digest>: it removes the data, even if
-// repositories have links to it. It is no error if there is none, since pruners ask for all
-// blobs that they know of.
+// repositories have links to it. Deleting absent data succeeds, since pruners delete every
+// blob on their list.
 func (x *exchange) deleteStoredBlob() error {
 	d, err := x.digest()
 	if err != nil {

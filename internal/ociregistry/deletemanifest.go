@@ -54,7 +54,7 @@ func (x *exchange) removeManifest(ctx context.Context, d digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	// What only other repositories have is not read: that takes time, which shows.
+	// Do not read a manifest that only other repositories have: the time would reveal it.
 	subject := digest.Digest("")
 	if has, err := x.linked(ctx, s.Repository(), d, manifests); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (x *exchange) unlinkManifest(ctx context.Context, from blobstore.Repository
 	return true, nil
 }
 
-// subjectOf is the subject of a manifest that is here, "" without one.
+// subjectOf returns the subject of a stored manifest, "" without one.
 func (x *exchange) subjectOf(ctx context.Context, d digest.Digest) digest.Digest {
 	m, _ := x.manifests.Get(d)
 	if m == nil {

@@ -8,11 +8,11 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// supported reports whether content can be stored under digests of that algorithm: those
-// that the OCI image specification registers and Go provides.
+// supported reports whether content can be stored under digests of that algorithm: one that
+// the OCI image specification registers and Go implements.
 func supported(a digest.Algorithm) bool { return a == digest.SHA256 || a == digest.SHA512 }
 
-// parseDigest reads a digest as requests have them in paths and parameters.
+// parseDigest parses a digest from a path or parameter of a request.
 func parseDigest(text string) (digest.Digest, error) {
 	algorithm, _, _ := strings.Cut(text, ":")
 	if !supported(digest.Algorithm(algorithm)) || !reference.ValidDigest(text) {

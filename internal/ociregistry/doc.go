@@ -12,7 +12,7 @@
 // handled by one verb, each in a file of its own. Errors become answers in one place
 // (failure.go).
 //
-// Which content can be read in a repository is decided in ownership.go and nowhere else.
-// Reads (reading.go), mounts (mount.go) and pushes (parts.go) all ask it. handover.go keeps
-// copies readable when their source goes.
+// Only ownership.go decides which content can be read in a repository. Reads (reading.go),
+// mounts (mount.go) and pushes (parts.go) all call it. handover.go keeps copies readable when
+// their source is deleted.
 package ociregistry

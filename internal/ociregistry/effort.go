@@ -5,22 +5,21 @@ import (
 	"time"
 )
 
-// Streams may have thousands of images, and lists thousands of manifests. What a question
-// about one digest may cost is bounded for all of them together.
+// Streams may have thousands of images, and lists thousands of manifests. The cost of looking
+// up one digest is bounded over all of them together.
 const (
-	// maxVisits bounds the manifests of lists that are looked at, and maxLookups those
-	// that are not in memory: each is a read of storage and of the API.
+	// maxVisits bounds the visited manifests of lists, and maxLookups those not in memory:
+	// each costs a read of storage and of the API.
 	maxVisits  = 1 << 17
 	maxLookups = 4096
-	// absentFor is how long it is believed that a manifest of a list is nowhere: long enough
-	// that whoever asks again gets further. What this process reads or stores is known at
-	// once.
+	// absentFor is how long a manifest of a list is cached as absent: long enough for a retry
+	// to get further. A manifest that this process reads or stores ends it at once.
 	absentFor = time.Minute
-	// effortPause is when a client may ask again; more is in memory by then.
+	// effortPause is the Retry-After of a lookup that was too expensive; by then more is in memory.
 	effortPause = time.Second
 )
 
-// effort counts what one question has cost. It is safe for concurrent use.
+// effort counts the cost of one lookup. It is safe for concurrent use.
 type effort struct{ visits, lookups atomic.Int64 }
 
 // visit counts a manifest of a list. The error is CodeUnavailable.

@@ -59,14 +59,14 @@ var statuses = map[Code]int{
 	CodeUnknown:             http.StatusInternalServerError,
 }
 
-// Error is an error that a client is told of, in the specification's form. Message
-// and Detail are shown to the client; Err, the cause, is for the log alone.
+// Error is an error response in the specification's form. Clients see Message and Detail;
+// Err, the cause, appears only in the log.
 type Error struct {
 	Code    Code
 	Message string
 	// Detail is put into the body as JSON; nil for none.
 	Detail any
-	// Status takes the place of the code's own HTTP status when not 0.
+	// Status overrides the code's HTTP status when not 0.
 	Status int
 	// Challenge is the WWW-Authenticate header of a 401.
 	Challenge string
@@ -74,35 +74,35 @@ type Error struct {
 	RetryAfter time.Duration
 	// Allow is the Allow header of a 405.
 	Allow string
-	// Err is the cause, nil when the request itself is.
+	// Err is the cause, nil if the request itself is invalid.
 	Err error
 }
 
-// NewError makes an Error whose message is formatted.
+// NewError returns an Error with a formatted message.
 func NewError(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Because is the same error with its cause.
+// Because returns a copy of e with err as its cause.
 func (e *Error) Because(err error) *Error {
 	c := *e
 	c.Err = err
 	return &c
 }
 
-// Error is the code, the message and the cause.
+// Error returns the code, the message and the cause.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s: %s", e.Code, e.Message)
-	if e.Err != nil && !strings.Contains(e.Message, e.Err.Error()) { // the same words once
+	if e.Err != nil && !strings.Contains(e.Message, e.Err.Error()) { // do not repeat the cause
 		text += ": " + e.Err.Error()
 	}
 	return text
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// HTTPStatus is the status code of the answer.
+// HTTPStatus returns the status code of the response.
 func (e *Error) HTTPStatus() int {
 	if e.Status != 0 {
 		return e.Status
@@ -113,11 +113,11 @@ func (e *Error) HTTPStatus() int {
 	return http.StatusInternalServerError
 }
 
-// Errors are several errors that a client is told of in one answer, such as every blob
-// that a manifest lacks. The first decides about the status.
+// Errors are several errors in one response, such as every blob that a manifest lacks. The
+// first determines the status.
 type Errors []*Error
 
-// Error is the texts of all, one a line.
+// Error returns the texts of all errors, one per line.
 func (e Errors) Error() string {
 	texts := make([]string, len(e))
 	for i, one := range e {
@@ -126,7 +126,7 @@ func (e Errors) Error() string {
 	return strings.Join(texts, "\n")
 }
 
-// Unwrap is all of them.
+// Unwrap returns all errors.
 func (e Errors) Unwrap() []error {
 	all := make([]error, len(e))
 	for i, one := range e {
@@ -149,8 +149,8 @@ func hasCode(err error, codes ...Code) bool {
 	return false
 }
 
-// isUnknown reports whether an error says that something is not there, in contrast to
-// that nobody could tell.
+// isUnknown reports whether an error means that content does not exist, as opposed to a failed
+// lookup.
 func isUnknown(err error) bool {
 	return hasCode(err, CodeNameUnknown, CodeManifestUnknown, CodeBlobUnknown)
 }

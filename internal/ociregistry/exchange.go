@@ -14,31 +14,31 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// exchange is one request and its answer.
+// exchange is one request and its response.
 type exchange struct {
 	*Handler
 	r    *http.Request
 	w    answer
 	body body
 
-	started time.Time
-	at      location
-	route   *route
-	repo    reference.Repository
-	caller  Caller
-	name    string // of the request, once somebody asked for it
-	taken   int    // manifests that were fetched for a push
-	held    int64  // bytes of memory that are counted for it
+	started        time.Time
+	at             location
+	route          *route
+	repo           reference.Repository
+	caller         Caller
+	name           string // request ID, set on first use
+	linkedChildren int    // manifests of lists linked for a push
+	held           int64  // bytes of memory that are counted for it
 }
 
-// Headers that every answer has. Maps of headers share these slices; nobody writes to them.
+// Headers of every response. Header maps share these slices, which must not be modified.
 var (
 	headerVersion    = []string{"registry/2.0"}
 	headerSignatures = []string{"1"} // containers/image asks for signatures where it sees this
 	headerNosniff    = []string{"nosniff"}
 )
 
-// serve is the way of every request: routed, admitted, authenticated, authorized, handled.
+// serve takes a request through its stages: route, limit, authenticate, authorize, handle.
 func (x *exchange) serve() error {
 	header := x.w.Header()
 	header["Docker-Distribution-Api-Version"] = headerVersion
@@ -49,7 +49,7 @@ func (x *exchange) serve() error {
 	}
 	path, ok := pathOf(x.r.URL)
 	if !ok {
-		return NewError(CodeNameInvalid, "no name has an escaped slash in it")
+		return NewError(CodeNameInvalid, "a name cannot contain an escaped slash")
 	}
 	x.at = locate(path)
 	route, err := x.routes.find(x.at.resource, x.r.Method)
@@ -69,13 +69,13 @@ func (x *exchange) serve() error {
 		return err
 	}
 	if urls := x.r.Header.Values(upstream.RequestURLHeader); len(urls) > 0 {
-		// Registries that pull through each other would ask in a circle.
+		// Detects registries that pull through each other in a loop.
 		x.r = x.r.WithContext(upstream.WithRequestURLs(x.r.Context(), urls))
 	}
 	return route.does(x)
 }
 
-// limiter is the one for the request's method.
+// limiter returns the limiter of the request's method.
 func (x *exchange) limiter() *limiter {
 	switch x.r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -84,7 +84,7 @@ func (x *exchange) limiter() *limiter {
 	return x.writes
 }
 
-// admit finds out who sends the request and whether they may.
+// admit authenticates the caller and authorizes the request.
 func (x *exchange) admit() (err error) {
 	if x.at.name != "" {
 		if x.repo, err = parseName(x.at.name); err != nil {
@@ -112,8 +112,8 @@ func (x *exchange) admit() (err error) {
 	return nil
 }
 
-// unnamed is the error for a name that no repository has. To HEAD the answer is 404: it has no body
-// to say what is wrong, and after a 404 clients send the request whose answer has one.
+// unnamed returns the error for an invalid repository name. HEAD gets 404: its response has no body
+// to explain, and after a 404 clients send the request whose response has one.
 func (x *exchange) unnamed(err error) error {
 	if invalid := (*Error)(nil); x.isHead() && errors.As(err, &invalid) {
 		invalid.Status = http.StatusNotFound
@@ -121,8 +121,7 @@ func (x *exchange) unnamed(err error) error {
 	return err
 }
 
-// parseName reads the name of a repository. A name that nothing can have here is one
-// that is not there.
+// parseName parses the name of a repository. A name that no stream can have is unknown.
 func parseName(name string) (reference.Repository, error) {
 	repo, err := reference.ParseRepository(name)
 	var none *reference.NoRepositoryError
@@ -135,16 +134,16 @@ func parseName(name string) (reference.Repository, error) {
 	return repo, nil
 }
 
-// digest reads the reference of the path as a digest.
+// digest parses the reference of the path as a digest.
 func (x *exchange) digest() (digest.Digest, error) { return parseDigest(x.at.reference) }
 
-// isHead reports whether the answer has no body.
+// isHead reports whether the response has no body.
 func (x *exchange) isHead() bool { return x.r.Method == http.MethodHead }
 
 func (x *exchange) context() context.Context { return x.r.Context() }
 
-// finish ends an exchange, also one that panicked: counts it, logs it, and cuts the
-// connection where an answer broke off in the middle.
+// finish ends an exchange, even after a panic: it counts and logs it, and cuts the connection
+// if the response is incomplete.
 func (x *exchange) finish() {
 	abort := false
 	if problem := recover(); problem != nil {

@@ -16,12 +16,11 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// statusClientGone is what logs and metrics show for a request whose client went away.
-// Nobody receives it. The number is nginx's.
+// statusClientGone is the status in logs and metrics for a request whose client disconnected.
+// It is never sent. The number is nginx's.
 const statusClientGone = 499
 
-// fail makes an answer of what went wrong. After a first byte was sent there is no other
-// way to say so than to break the connection.
+// fail sends an error response. After the first byte was sent it can only cut the connection.
 func (x *exchange) fail(err error) {
 	if x.w.status != 0 {
 		x.logBroken(err)
@@ -30,9 +29,9 @@ func (x *exchange) fail(err error) {
 	x.write(x.explain(err))
 }
 
-// explain tells a client what went wrong. What is the registry's own business is logged
-// here, once, under the request's name, and not told. What another registry answered is logged as
-// well: its users cannot see what is wrong between the two.
+// explain converts an error to what the client sees. Internal errors are logged here, once,
+// with the request ID, and not sent. Errors of other registries are sent and also logged, for the
+// operator.
 func (x *exchange) explain(err error) Errors {
 	var many Errors
 	var one *Error
@@ -65,18 +64,17 @@ func (x *exchange) explain(err error) Errors {
 
 func isUpstream(err error) bool { return errors.As(err, new(*upstream.Error)) }
 
-// storageFailed is what is said of storage that does not answer as it should: it may again
-// in a moment, so that clients try again.
+// storageFailed returns the error for a failure of storage. It may be transient, so clients are
+// told to retry.
 func storageFailed(request string) *Error {
 	return &Error{
 		Code: CodeUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter,
-		Message: "the registry's storage does not answer as expected; its log says why under the request's name",
+		Message: "the registry's storage failed; see the registry's log for this request ID",
 		Detail:  map[string]string{"request": request},
 	}
 }
 
-// storageError is what clients are told of an error of the store, nil where that is
-// nothing of theirs.
+// storageError converts an error of the store that concerns the client; nil for others.
 func storageError(err error) *Error {
 	var mismatch *blobstore.DigestMismatch
 	var offset *blobstore.OffsetMismatch
@@ -95,7 +93,7 @@ func storageError(err error) *Error {
 	case errors.As(err, &many):
 		return &Error{
 			Code: CodeTooManyRequests, RetryAfter: uploadsPause, Err: err,
-			Message: fmt.Sprintf("namespace %s has %d unfinished uploads, the most that it may have; finish or cancel some (DELETE of their location), or wait until those that rest are removed", many.Namespace, many.Most),
+			Message: fmt.Sprintf("namespace %s has %d unfinished uploads, the maximum per namespace; finish or cancel some (DELETE of their location), or wait until idle ones are removed", many.Namespace, many.Most),
 		}
 	case errors.Is(err, blobstore.ErrBusy):
 		return &Error{
@@ -108,17 +106,17 @@ func storageError(err error) *Error {
 			Message: "the registry's storage is full", Err: err,
 		}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Code: CodeUnavailable, Message: "it took too long", RetryAfter: retryAfter, Err: err}
+		return &Error{Code: CodeUnavailable, Message: "the request timed out", RetryAfter: retryAfter, Err: err}
 	}
 	return nil
 }
 
-// brokenBody is what is said of a body that did not arrive, should anybody still listen.
+// brokenBody returns the error for an incomplete request body.
 func brokenBody(err error) *Error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &Error{
 			Code: CodeBlobUploadInvalid, Status: http.StatusRequestTimeout,
-			Message: "nothing arrived for too long", Err: err,
+			Message: "timed out waiting for the request body", Err: err,
 		}
 	}
 	return NewError(CodeSizeInvalid, "the body ended before its announced length").Because(err)
@@ -127,7 +125,7 @@ func brokenBody(err error) *Error {
 func internalError(request string) *Error {
 	return &Error{
 		Code:    CodeUnknown,
-		Message: "the registry could not do this; its log says why under the request's name",
+		Message: "internal error; see the registry's log for this request ID",
 		Detail:  map[string]string{"request": request},
 	}
 }
@@ -137,17 +135,17 @@ func (x *exchange) logFailure(err error) {
 		"method", x.r.Method, "path", x.r.URL.Path)
 }
 
-// logBroken notes an answer that breaks off: as a failure, unless the client went away.
+// logBroken logs an incomplete response: as an error, unless the client disconnected.
 func (x *exchange) logBroken(err error) {
 	level := klog.Level(0)
 	if x.context().Err() != nil || x.w.failed {
 		level = 2
 	}
-	klog.V(level).InfoS("An answer of the registry broke off", "request", x.requestName(),
+	klog.V(level).InfoS("A response of the registry was cut off", "request", x.requestName(),
 		"method", x.r.Method, "path", x.r.URL.Path, "sent", x.w.sent, "err", err)
 }
 
-// errorBody is the specification's form of an error.
+// errorBody is the JSON of an error response.
 type errorBody struct {
 	Errors []errorEntry `json:"errors"`
 }
@@ -166,12 +164,12 @@ func (x *exchange) write(all Errors) {
 		entries[i] = errorEntry{Code: e.Code, Message: e.Message, Detail: e.Detail}
 	}
 	content, err := json.Marshal(errorBody{Errors: entries})
-	if err != nil { // a detail that is no JSON: the rest is told without it
+	if err != nil { // a detail that is not JSON: send the error without it
 		content, _ = json.Marshal(errorBody{Errors: []errorEntry{{Code: first.Code, Message: first.Message}}})
 	}
 	h := x.w.Header()
 	for _, about := range []string{"Etag", "Docker-Content-Digest", "Accept-Ranges"} {
-		h.Del(about) // the answer is no content any more
+		h.Del(about) // these describe content, not an error
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -187,6 +185,6 @@ func (x *exchange) write(all Errors) {
 	}
 	x.w.WriteHeader(first.HTTPStatus())
 	if !x.isHead() {
-		_, _ = x.w.Write(content) // nobody is left to tell
+		_, _ = x.w.Write(content) // the client is gone
 	}
 }

@@ -38,8 +38,8 @@ func (x *exchange) getBlob() error {
 	return x.sendBlob(d, blob)
 }
 
-// manifestAsBlob serves a manifest from a blob URL, under its own media type: clients store
-// content under the type in the response. unknown is the answer if there is no such manifest
+// manifestAsBlob serves a manifest from a blob URL, with its own media type: clients store
+// content with the type of the response. unknown is the error if there is no such manifest
 // either.
 func (x *exchange) manifestAsBlob(d digest.Digest, unknown error) error {
 	m, err := x.manifestByDigest(x.context(), x.repo, d)
@@ -52,8 +52,8 @@ func (x *exchange) manifestAsBlob(d digest.Digest, unknown error) error {
 	return x.sendManifest(m)
 }
 
-// blobNotModified answers a client that has the blob. Whether it may still have it is
-// asked all the same.
+// blobNotModified serves a conditional request whose entity tag matches. Access to the blob is
+// checked as for any other request.
 func (x *exchange) blobNotModified(d digest.Digest) error {
 	_, err := x.sizeOfBlob(x.context(), x.repo, d)
 	if isUnknown(err) {
@@ -67,7 +67,7 @@ func (x *exchange) blobNotModified(d digest.Digest) error {
 	return nil
 }
 
-// headBlob answers with a blob's size. Ranges are for GET only (RFC 9110 §14.2).
+// headBlob serves HEAD of a blob. Ranges are for GET only (RFC 9110 §14.2).
 func (x *exchange) headBlob(d digest.Digest) error {
 	size, err := x.sizeOfBlob(x.context(), x.repo, d)
 	if isUnknown(err) {
@@ -81,7 +81,7 @@ func (x *exchange) headBlob(d digest.Digest) error {
 	return nil
 }
 
-// identifyBlob sets the headers that say which blob it is.
+// identifyBlob sets the headers that identify a blob.
 func (x *exchange) identifyBlob(d digest.Digest) {
 	header := x.w.Header()
 	header["Etag"] = []string{entityTag(d)}
@@ -89,7 +89,7 @@ func (x *exchange) identifyBlob(d digest.Digest) {
 	header["Docker-Content-Digest"] = []string{d.String()}
 }
 
-// describeBlob sets the headers of an answer with a blob or a part of it.
+// describeBlob sets the headers of a response with a blob or a range of it.
 func (x *exchange) describeBlob(d digest.Digest, length int64) {
 	x.identifyBlob(d)
 	header := x.w.Header()
@@ -98,7 +98,7 @@ func (x *exchange) describeBlob(d digest.Digest, length int64) {
 	header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 }
 
-// redirect sends the client to the storage, where that has URLs.
+// redirect redirects the client to a URL of the storage, if the driver provides one.
 func (x *exchange) redirect(d digest.Digest) (bool, error) {
 	to, err := x.Store.RedirectURL(x.r, d)
 	if err != nil {
@@ -116,8 +116,8 @@ func (x *exchange) redirect(d digest.Digest) (bool, error) {
 	return true, nil
 }
 
-// sendBlob sends a blob or the part of it that was asked for. Once the header is out, an
-// error breaks the connection: a short body must not look like a whole one.
+// sendBlob sends a blob or the requested range of it. Once the header is sent, an error cuts
+// the connection: a short body must not look complete.
 func (x *exchange) sendBlob(d digest.Digest, blob Blob) error {
 	part, partial := span{length: blob.Size}, false
 	if asked := x.r.Header.Get("Range"); asked != "" && wantsPart(x.r, entityTag(d)) {
@@ -132,7 +132,7 @@ func (x *exchange) sendBlob(d digest.Digest, blob Blob) error {
 	}
 	content, err := blob.Open(x.context(), part.start)
 	switch {
-	case errors.Is(err, blobstore.ErrUnknown): // it was deleted a moment ago
+	case errors.Is(err, blobstore.ErrUnknown): // deleted since it was found
 		return blobUnknown(d)
 	case err != nil:
 		return fmt.Errorf("opening blob %s of %s at %d: %w", d, x.repo, part.start, err)

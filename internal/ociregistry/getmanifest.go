@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// What clients and proxies may keep. Content under a digest never changes; whether one
-// may read it does, so only the client itself keeps it. What a tag leads to is asked anew.
+// Values of Cache-Control. Content under a digest never changes, but access to it does, so only
+// the client may cache it. Tags must be revalidated.
 var (
 	cacheForever  = []string{"private, max-age=31536000, immutable"}
 	cacheRevision = []string{"no-cache"}
@@ -17,12 +17,11 @@ var (
 
 // getManifest serves GET and HEAD of a manifest, by tag and by digest.
 //
-// The Accept header is not looked at. The specification lets a registry answer with what
-// it has; a client that is told of the type can refuse it, one that is told 404 believes
-// that there is nothing. The reference hides OCI manifests from clients that do not ask
-// for them, and converts schema 2 to schema 1 and lists to their linux/amd64 image for
-// clients older than either. Such clients are gone, and what they would get has another
-// digest than what was asked for.
+// It ignores the Accept header, as the specification permits. A client can reject a type that it
+// does not support, but takes a 404 to mean that there is no manifest. The reference hides OCI
+// manifests from clients that do not accept them, and converts schema 2 to schema 1 and lists
+// to their linux/amd64 image for clients older than either. Such clients are gone, and the
+// converted manifest has another digest than the requested one.
 func (x *exchange) getManifest() error {
 	m, err := x.wantedManifest()
 	if err != nil {
@@ -31,7 +30,7 @@ func (x *exchange) getManifest() error {
 	return x.sendManifest(m)
 }
 
-// sendManifest answers with a manifest, or with its headers.
+// sendManifest sends a manifest, or only its headers for HEAD.
 func (x *exchange) sendManifest(m *storedManifest) error {
 	header := x.w.Header()
 	header["Docker-Content-Digest"] = m.headerDigest
@@ -57,7 +56,7 @@ func (x *exchange) sendManifest(m *storedManifest) error {
 	return err
 }
 
-// wantedManifest is the manifest that the path names.
+// wantedManifest returns the manifest that the path names.
 func (x *exchange) wantedManifest() (*storedManifest, error) {
 	if !strings.Contains(x.at.reference, ":") {
 		return x.manifestByTag(x.context(), x.repo, x.at.reference)

@@ -24,7 +24,7 @@ type Handler struct {
 	closed        atomic.Bool
 }
 
-// New makes a Handler. The error tells everything that is wrong with the options.
+// New returns a Handler. The error lists every mistake in the options.
 func New(o Options) (*Handler, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -57,9 +57,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Close ends the service: requests that come from now on are answered with
-// CodeUnavailable, those under way are not waited for (http.Server's Shutdown does), and
-// the memory for manifests is given back. It never fails.
+// Close answers further requests with CodeUnavailable and releases the memory for manifests.
+// It does not wait for requests in flight; http.Server's Shutdown does. It never fails.
 func (h *Handler) Close() error {
 	h.closed.Store(true)
 	h.manifests.Purge()

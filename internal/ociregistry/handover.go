@@ -15,23 +15,23 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// A copied tag outlives its source. As long as the source has its links, part 2 of the rule
-// grants what the copy needs. A link that is deleted in the source is released first: it
-// grants nothing there, and still counts for copies. Links that are released, or whose
-// stream is gone, are removed after the streams with copies have links of their own. Every
-// step can be repeated, so that a process that is killed in between loses nothing.
+// A copied tag outlives its source. While the source has its links, part 2 of the rule grants
+// access through them. Deleting a link in the source first releases it: it grants nothing there,
+// and still counts for copies. Links that are released, or whose stream is deleted, are removed
+// after the streams with copies have links of their own. Every step can be repeated, so that a
+// process killed in between loses nothing.
 
 const (
-	// uploadGrace spares uploads that are younger than the deletion of their stream, give
-	// or take the difference of clocks.
+	// uploadGrace keeps uploads that are newer than the deletion of their stream, with a
+	// margin for clock skew.
 	uploadGrace = time.Minute
-	// orphanGrace spares uploads when the time of the deletion is not known, and links that
-	// were just released: a copy may have been made that is not known here yet.
+	// orphanGrace keeps recent uploads when the time of the deletion is not known, and
+	// links released a moment ago: the informer may lack a copy made since.
 	orphanGrace = time.Hour
 )
 
-// handOver links, in every stream with a copy of an image of a stream, what that stream has
-// of it. Uploads that no manifest of the stream names are the namespace's, and stay so.
+// handOver links the content of a stream's images in every stream with a copy of one. Uploads
+// that no manifest of the stream names stay with the namespace.
 func (h *Handler) handOver(ctx context.Context, from blobstore.Repository) error {
 	from.Namespace = ""
 	for _, c := range h.Directory.CopiesOf(from) {
@@ -44,7 +44,7 @@ func (h *Handler) handOver(ctx context.Context, from blobstore.Repository) error
 	return nil
 }
 
-// handOverImage links an image in a repository as far as another one has it, parts first.
+// handOverImage links the parts of an image that from has, and then the image, in to.
 func (h *Handler) handOverImage(ctx context.Context, from, to blobstore.Repository, m digest.Digest) error {
 	visited := map[digest.Digest]struct{}{}
 	var link func(m digest.Digest, depth int) error
@@ -53,7 +53,7 @@ func (h *Handler) handOverImage(ctx context.Context, from, to blobstore.Reposito
 			return nil
 		}
 		visited[m] = struct{}{}
-		if has, err := h.gave(ctx, from, m, manifests); err != nil || !has {
+		if has, err := h.linkedForCopies(ctx, from, m, manifests); err != nil || !has {
 			return err
 		}
 		parts, err := h.closures.parts(ctx, m)
@@ -79,16 +79,15 @@ func (h *Handler) handOverImage(ctx context.Context, from, to blobstore.Reposito
 }
 
 func (h *Handler) handOverBlob(ctx context.Context, from, to blobstore.Repository, d digest.Digest) error {
-	if has, err := h.gave(ctx, from, d, blobs); err != nil || !has {
+	if has, err := h.linkedForCopies(ctx, from, d, blobs); err != nil || !has {
 		return err
 	}
 	return h.Store.LinkBlob(ctx, to, d)
 }
 
-// Remove removes the links of a stream that is gone, which was seen at a time, after the
-// streams with copies of its images have links of their own. Uploads to the stream that no
-// manifest named go too, unless they are younger. What the next stream of that name has
-// stays.
+// Remove removes the links of a stream whose deletion was seen at a time, after the streams
+// with copies of its images have links of their own. It also removes older uploads to the stream
+// that no manifest names. Links of a later stream of that name stay.
 func (h *Handler) Remove(ctx context.Context, gone blobstore.Repository, seen time.Time) error {
 	return h.remove(ctx, gone, seen.Add(-uploadGrace))
 }
@@ -104,7 +103,7 @@ func (h *Handler) remove(ctx context.Context, gone blobstore.Repository, uploads
 	}
 	repo, err := reference.ParseRepository(gone.Name)
 	if err != nil {
-		return nil // a folder that is no repository's
+		return nil // not the folder of a repository
 	}
 	s, err := h.Directory.Stream(ctx, repo, true)
 	if err != nil || s.Repository().Namespace == "" {
@@ -113,26 +112,26 @@ func (h *Handler) remove(ctx context.Context, gone blobstore.Repository, uploads
 	return h.Store.RemoveOwner(ctx, gone.Name, s.Repository().Namespace, uploadsBefore)
 }
 
-// reconciledAtOnce is how many repositories are looked at a time.
+// reconciledAtOnce is how many repositories are reconciled in parallel.
 const reconciledAtOnce = 4
 
-// Reconcile removes the links of all streams and namespaces that are gone: those that were deleted
-// while the registry did not run, or just before it was killed. It also removes links that were
-// released, gives links without an owner to the stream that is there, and removes what is left of
-// repositories without links. It goes on after an error.
+// Reconcile removes the links of all deleted streams and namespaces, including those deleted while
+// the registry did not run or just before it was killed. It also removes released links, assigns
+// unowned links to the current stream, and removes the folders of repositories without links. It
+// continues after an error.
 func (h *Handler) Reconcile(ctx context.Context) error {
 	return h.reconcileEach(ctx, h.Now().Add(-orphanGrace), h.Store.Repositories)
 }
 
-// ReconcileNamespace is Reconcile for the repositories of a namespace that is gone, as was seen at a
-// time. What is left of them is removed if it is from before.
+// ReconcileNamespace is Reconcile for the repositories of a namespace whose deletion was seen at a
+// time. Only folders older than that are removed.
 func (h *Handler) ReconcileNamespace(ctx context.Context, namespace string, seen time.Time) error {
 	return h.reconcileEach(ctx, seen, func(ctx context.Context, visit func(string) error) error {
 		return h.Store.RepositoriesOf(ctx, namespace, visit)
 	})
 }
 
-// reconcileEach reconciles all repositories that a function visits.
+// reconcileEach reconciles all repositories that each visits.
 func (h *Handler) reconcileEach(ctx context.Context, leftBefore time.Time, each func(context.Context, func(name string) error) error) error {
 	var mu sync.Mutex
 	var first error
@@ -154,7 +153,7 @@ func (h *Handler) reconcileEach(ctx context.Context, leftBefore time.Time, each 
 		})
 		return ctx.Err()
 	})
-	_ = group.Wait() // its errors are in first
+	_ = group.Wait() // its errors are collected already
 	if err != nil {
 		return fmt.Errorf("looking for repositories of deleted image streams: %w", err)
 	}
@@ -164,7 +163,7 @@ func (h *Handler) reconcileEach(ctx context.Context, leftBefore time.Time, each 
 func (h *Handler) reconcile(ctx context.Context, name string, leftBefore time.Time) error {
 	repo, err := reference.ParseRepository(name)
 	if err != nil {
-		return nil // a folder that is no repository's
+		return nil // not the folder of a repository
 	}
 	owners, err := h.Store.Owners(ctx, name)
 	if err != nil {
@@ -196,14 +195,14 @@ func (h *Handler) reconcile(ctx context.Context, name string, leftBefore time.Ti
 }
 
 func (h *Handler) reconcileOwners(ctx context.Context, repo reference.Repository, known Stream, owners []string) error {
-	// The API is asked after storage: a stream that had links then is known by now.
+	// Read the API after storage: a stream whose links were listed exists by now.
 	s, err := h.Directory.Fresh(ctx, repo)
 	if err != nil {
 		return err
 	}
 	for _, uid := range owners {
 		if isOwner(known.Repository(), uid) {
-			continue // it is gone since; Remove follows once all of its copies are known
+			continue // deleted since; Remove follows once all of its copies are known
 		}
 		if err := h.reconcileOwner(ctx, s.Repository(), uid); err != nil {
 			return err
@@ -212,12 +211,12 @@ func (h *Handler) reconcileOwners(ctx context.Context, repo reference.Repository
 	return nil
 }
 
-// isOwner reports whether an owner of links is the stream or the namespace that is there.
+// isOwner reports whether uid is that of the current stream or namespace.
 func isOwner(now blobstore.Repository, uid string) bool {
 	return uid == now.Stream || uid == now.Namespace
 }
 
-// reconcileOwner removes the links of one owner, unless it has them rightly.
+// reconcileOwner removes the links of one owner, unless the owner still exists.
 func (h *Handler) reconcileOwner(ctx context.Context, now blobstore.Repository, uid string) error {
 	before := h.Now().Add(-orphanGrace)
 	switch stream, released := blobstore.IsReleased(uid); {
@@ -230,7 +229,7 @@ func (h *Handler) reconcileOwner(ctx context.Context, now blobstore.Repository, 
 	}
 }
 
-// RemoveReleased removes links that were released before a time.
+// RemoveReleased removes links released before a time.
 func (h *Handler) RemoveReleased(ctx context.Context, from blobstore.Repository, before time.Time) error {
 	if err := h.handOver(ctx, from); err != nil {
 		return err

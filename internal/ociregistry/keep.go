@@ -19,41 +19,40 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// A client fetches the parts of an image one by one, and may leave some out: those that it has
-// from other images, or those that it does not need. An image of which only such a part is
-// kept cannot be pulled once the other registry is gone. So what a client pulls of an imported
-// image is completed in the background. Streams and tags can also have their images kept when
-// they are imported (Stream.KeptAtImport).
+// A client fetches the parts of an image one by one, and skips those that it has from other
+// images or does not need. An image that is only partly kept cannot be pulled once the other
+// registry is gone. So the registry completes a pulled image in the background. Streams and tags
+// can also have their images kept on import (Stream.KeptAtImport).
 
 const (
-	// keepWorkers is how many jobs are done at a time, of each namespace one: a registry that is
-	// slow holds up no other namespace. keepTime bounds a job; another attempt goes on with what is
-	// missing then. A job of a namespace whose turn it is not waits for keepTurn.
+	// keepWorkers is how many jobs run at a time, at most one per namespace, so that a slow
+	// registry delays no other namespace. keepTime bounds a job; the next attempt continues with
+	// the missing content. A job whose namespace is busy waits for keepTurn.
 	keepWorkers = 4
 	keepTime    = time.Hour
 	keepTurn    = time.Second
-	// maxKeepQueue bounds the images that wait. More are left to the next pull.
+	// maxKeepQueue bounds the queued images. More are dropped until the next pull.
 	maxKeepQueue = 4096
-	// manifestsOfARepo bounds the manifests of a repository that are remembered as read by
-	// clients, for readFor.
+	// manifestsOfARepo bounds the manifests that are remembered per repository, for readFor,
+	// as read by clients.
 	manifestsOfARepo = 16
 	readFor          = time.Hour
-	// keptFor is how long it is remembered of images and blobs that they are complete.
+	// keptFor is how long images and blobs are remembered as complete.
 	keptFor = 15 * time.Minute
-	// keepRetry and maxKeepRetry are the first and the longest pause before another attempt,
-	// and maxKeepAttempts bounds those for a pull.
+	// keepRetry and maxKeepRetry are the first and the longest pause before a retry, and
+	// maxKeepAttempts bounds the attempts for a pull.
 	keepRetry, maxKeepRetry = 5 * time.Second, 30 * time.Minute
 	maxKeepAttempts         = 8
 )
 
-// keepJob is work of the keeper: a blob that a client pulled or, without blob, all images of a
-// stream that are kept at import.
+// keepJob is a job of the keeper: to complete the images of a pulled blob or, without blob, all
+// images of a stream that are kept on import.
 type keepJob struct {
 	repo reference.Repository
 	blob digest.Digest
 }
 
-// keeper completes images that are kept.
+// keeper completes kept images in the background.
 type keeper struct {
 	h *Handler
 	// mu guards queue, which is nil while RunKeeper does not run, and early, the jobs until
@@ -61,10 +60,10 @@ type keeper struct {
 	mu    sync.Mutex
 	queue workqueue.TypedRateLimitingInterface[keepJob]
 	early map[keepJob]struct{}
-	// busy are the namespaces with a job that runs.
+	// busy has the namespaces with a running job.
 	busy map[string]bool
-	// done are jobs that are complete, and kept the images. One namespace does not drive out
-	// those of others, one stream not those of others.
+	// done has completed jobs, and kept has completed images. No namespace evicts entries of
+	// another, and no stream those of another.
 	done *caches.Cache[keepJob, struct{}]
 	kept *caches.Cache[keptImage, struct{}]
 	read readManifests
@@ -98,7 +97,7 @@ func newKeeper(h *Handler) *keeper {
 	return k
 }
 
-// add has a job done. Jobs for a pull are left out while too many wait.
+// add queues a job. Jobs for a pull are dropped while the queue is full.
 func (k *keeper) add(job keepJob) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -110,7 +109,7 @@ func (k *keeper) add(job keepJob) {
 	}
 }
 
-// begin makes the queue, with the jobs so far.
+// begin creates the queue, with the jobs added so far.
 func (k *keeper) begin() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -122,7 +121,7 @@ func (k *keeper) begin() {
 	k.early = nil
 }
 
-// readManifests are the manifests that clients read lately, by repository.
+// readManifests has the manifests that clients read recently, by repository.
 type readManifests struct {
 	now   Clock
 	mu    sync.Mutex
@@ -134,7 +133,7 @@ type readManifest struct {
 	at     time.Time
 }
 
-// readManifestBytes is about what one takes beside its digest.
+// readManifestBytes estimates the size of an entry without its digest.
 const readManifestBytes = 40
 
 func repositoryBytes(r reference.Repository) int {
@@ -175,7 +174,7 @@ func (r *readManifests) of(repo reference.Repository) []digest.Digest {
 	return list
 }
 
-// pulled has the images completed that a client reads a blob of.
+// pulled queues the completion of the images that a pulled blob belongs to.
 func (k *keeper) pulled(repo reference.Repository, d digest.Digest) {
 	job := keepJob{repo, d}
 	if _, done := k.done.Get(job); !done {
@@ -183,11 +182,11 @@ func (k *keeper) pulled(repo reference.Repository, d digest.Digest) {
 	}
 }
 
-// KeepImported has the images of a stream kept that are kept at import. It does not wait for
-// that.
+// KeepImported queues the images of a stream that are kept on import. It does not wait for
+// them.
 func (h *Handler) KeepImported(repo reference.Repository) { h.keeper.add(keepJob{repo: repo}) }
 
-// RunKeeper completes images that are kept, until ctx ends. It must be called once at most.
+// RunKeeper completes kept images until ctx ends. It must be called at most once.
 func (h *Handler) RunKeeper(ctx context.Context) error {
 	k := h.keeper
 	k.begin()
@@ -204,7 +203,7 @@ func (h *Handler) RunKeeper(ctx context.Context) error {
 	return nil
 }
 
-// next does one job. It is false when the queue is closed.
+// next runs one job. It returns false when the queue is closed.
 func (k *keeper) next(ctx context.Context) bool {
 	job, closed := k.queue.Get()
 	if closed {
@@ -231,7 +230,7 @@ func (k *keeper) next(ctx context.Context) bool {
 	return true
 }
 
-// enter reports whether it is the turn of a namespace. leave ends its turn.
+// enter marks a namespace as busy, and reports false if it is busy already. leave undoes that.
 func (k *keeper) enter(namespace string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -248,7 +247,7 @@ func (k *keeper) leave(namespace string) {
 	delete(k.busy, namespace)
 }
 
-// finish has a job that failed tried again.
+// finish schedules a retry of a failed job.
 func (k *keeper) finish(ctx context.Context, job keepJob, err error) {
 	switch {
 	case err == nil:
@@ -257,18 +256,18 @@ func (k *keeper) finish(ctx context.Context, job keepJob, err error) {
 	case job.blob != "" && k.queue.NumRequeues(job) >= maxKeepAttempts:
 		k.queue.Forget(job)
 		keptImages.WithLabelValues("failed").Inc()
-		klog.FromContext(ctx).Error(err, "An image that was pulled could not be kept whole; the next pull tries again", "repository", job.repo, "blob", job.blob)
+		klog.FromContext(ctx).Error(err, "Keeping a pulled image failed; the next pull retries", "repository", job.repo, "blob", job.blob)
 	default:
 		if job.blob == "" && k.h.OnKeepFailed != nil {
 			k.h.OnKeepFailed(ctx, job.repo, err)
 		}
-		klog.FromContext(ctx).V(2).Info("An image could not be kept yet", "repository", job.repo, "err", err)
+		klog.FromContext(ctx).V(2).Info("Keeping an image failed; retrying", "repository", job.repo, "err", err)
 		k.queue.AddRateLimited(job)
 	}
 }
 
-// completePulled keeps the images that a blob was pulled for: those whose manifests were read
-// lately and name it. If there are none, the newest image with the blob counts.
+// completePulled keeps the images that a blob was pulled for: those whose recently read
+// manifests name it or, if there are none, the newest image with the blob.
 func (k *keeper) completePulled(ctx context.Context, job keepJob) error {
 	s, err := k.h.Directory.Stream(ctx, job.repo, false)
 	if err != nil {
@@ -294,8 +293,8 @@ func (k *keeper) completePulled(ctx context.Context, job keepJob) error {
 	return nil
 }
 
-// newestWith is the manifest of the newest imported image, or of one of its list, that names a
-// blob.
+// newestWith returns the manifest of the newest imported image, or of one in its list, that
+// names a blob.
 func (k *keeper) newestWith(ctx context.Context, s Stream, d digest.Digest) ([]digest.Digest, error) {
 	var e effort
 	for _, root := range s.Imported() {
@@ -326,7 +325,7 @@ func (k *keeper) holder(ctx context.Context, m, d digest.Digest, depth int, e *e
 	return "", nil
 }
 
-// keepStream keeps all images of a stream that are kept at import. It goes on after an error.
+// keepStream keeps all images of a stream that are kept on import. It continues after an error.
 func (k *keeper) keepStream(ctx context.Context, repo reference.Repository) error {
 	s, err := k.h.Directory.Stream(ctx, repo, false)
 	if err != nil {
@@ -348,7 +347,7 @@ func (k *keeper) keepStream(ctx context.Context, repo reference.Repository) erro
 	return errors.Join(errs...)
 }
 
-// complete keeps a manifest with all that it names, to any depth.
+// complete keeps a manifest and its parts, to any depth.
 func (k *keeper) complete(ctx context.Context, s Stream, repo reference.Repository, m digest.Digest, depth int, seen map[digest.Digest]bool) error {
 	if seen[m] || depth > maxDepth || len(seen) > maxVisited {
 		return nil
@@ -377,7 +376,7 @@ func (k *keeper) complete(ctx context.Context, s Stream, repo reference.Reposito
 	return nil
 }
 
-// keepManifest fetches a manifest that may be kept and is not in storage.
+// keepManifest fetches a manifest if it may be kept and is not in storage.
 func (k *keeper) keepManifest(ctx context.Context, s Stream, m digest.Digest) error {
 	g, err := k.h.decide(ctx, s, m, manifests)
 	if err != nil || g.none() {
@@ -395,12 +394,12 @@ func (k *keeper) keepManifest(ctx context.Context, s Stream, m digest.Digest) er
 	if err != nil {
 		return err
 	}
-	k.h.closures.learn(m, content)
+	k.h.closures.add(m, content)
 	return nil
 }
 
-// keepBlob fetches a blob that may be kept and is not in storage. One that its registry does
-// not have, such as a layer that may not be distributed, is left out.
+// keepBlob fetches a blob if it may be kept and is not in storage. It skips a blob that the
+// registry does not have, such as a non-distributable layer.
 func (k *keeper) keepBlob(ctx context.Context, s Stream, repo reference.Repository, d digest.Digest) error {
 	g, err := k.h.decide(ctx, s, d, blobs)
 	if err != nil || g.none() {
@@ -432,7 +431,7 @@ func (k *keeper) keepBlob(ctx context.Context, s Stream, repo reference.Reposito
 	return nil
 }
 
-// keepable reports whether a grant is for content of another registry that may be kept.
+// keepable reports whether a grant permits keeping content of another registry.
 func (g grant) keepable() bool {
-	return slices.ContainsFunc(g.wanted.Sources, func(s Source) bool { return s.Mirror && !s.Off && !s.Local })
+	return slices.ContainsFunc(g.wanted.Sources, func(s Source) bool { return s.Mirror && !s.Disabled && !s.Local })
 }

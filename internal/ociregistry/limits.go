@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// retryAfter is when a client that was refused may come again.
+// retryAfter is the Retry-After of a rejected request.
 const retryAfter = time.Second
 
-// limiter bounds how many requests of a kind are handled at a time.
+// limiter bounds the concurrent requests of a kind.
 type limiter struct {
 	kind    string        // in metrics
 	slots   chan struct{} // nil is without limit
@@ -27,8 +27,8 @@ func newLimiter(kind string, l Limit) *limiter {
 	return lim
 }
 
-// enter waits for a turn. leave is called when it is over. The error is a refusal, or the
-// client's end.
+// enter waits for a slot; the caller must call leave to free it. The error is a rejection, or
+// that of ctx.
 func (l *limiter) enter(ctx context.Context) (leave func(), err error) {
 	running := requestsInFlight.WithLabelValues(l.kind)
 	if l.slots == nil {
@@ -50,7 +50,7 @@ func (l *limiter) enter(ctx context.Context) (leave func(), err error) {
 func (l *limiter) queue(ctx context.Context) error {
 	defer l.waiting.Add(-1)
 	if l.waiting.Add(1) > l.inQueue {
-		return l.refuse("too many requests wait already")
+		return l.refuse("too many requests are queued")
 	}
 	waiting := requestsWaiting.WithLabelValues(l.kind)
 	waiting.Inc()

@@ -153,7 +153,7 @@ func TestMetricsOfAScraper(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	_, err := ociregistry.New(ociregistry.Options{Sparse: "some", MaxManifestBytes: -1, ClientTimeout: -1, ManifestCacheBytes: -1, MinChunkBytes: -1})
-	for _, wrong := range []string{"no blob store", "no directory", "about access", "largest manifest", "sparse manifests", "time-out", "in memory", "a chunk"} {
+	for _, wrong := range []string{"Store", "Directory", "Access", "MaxManifestBytes", "Sparse", "ClientTimeout", "ManifestCacheBytes", "MinChunkBytes"} {
 		if err == nil || !strings.Contains(err.Error(), wrong) {
 			t.Errorf("the error does not tell of %q: %v", wrong, err)
 		}

@@ -24,13 +24,13 @@ func (x *exchange) listTags() error {
 }
 
 const (
-	// defaultRepositories is the catalog's page where n is not asked for.
+	// defaultRepositories is the catalog's page size for requests without n.
 	defaultRepositories = 100
-	// maxRepositories is the largest page of the catalog. More follow the link.
+	// maxRepositories is the largest page of the catalog; the Link header has the next one.
 	maxRepositories = 1000
 )
 
-// listRepositories serves the catalog: what the caller may see.
+// listRepositories serves the catalog: the repositories that the caller may list.
 func (x *exchange) listRepositories() error {
 	p, err := parsePage(x.r.URL.Query(), defaultRepositories)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	imagemanifest "weir.dev/weir/internal/manifest"
 )
 
-// manifest is what a registry needs to know of a manifest: what it refers to.
+// manifest is the parsed form of a manifest: its type and its references.
 type manifest struct {
 	mediaType string
 	// config is nil for indexes.
 	config *descriptor
 	layers []descriptor
-	// children are those of an index or manifest list.
+	// children are the entries of an index or manifest list.
 	children []descriptor
 	subject  *descriptor
 	// artifactType and annotations are as a list of referrers shows them.
@@ -27,18 +27,18 @@ type manifest struct {
 	annotations  map[string]string
 }
 
-// descriptor points at content. Once it is checked, its digest is valid and its size not
+// descriptor is an OCI descriptor. After the check its digest is valid and its size not
 // negative.
 type descriptor = imagemanifest.Descriptor
 
 // isList reports whether a manifest is an index or a manifest list.
 func (m *manifest) isList() bool { return imagemanifest.IsList(m.mediaType) }
 
-// manifestProblem collects what is wrong with a manifest.
+// manifestProblem collects the errors of a manifest.
 type manifestProblem struct{ causes []string }
 
 func (p *manifestProblem) add(format string, args ...any) {
-	const enough = 20 // more tell nothing more
+	const enough = 20 // more would not help the client
 	if len(p.causes) < enough {
 		p.causes = append(p.causes, fmt.Sprintf(format, args...))
 	}
@@ -59,12 +59,12 @@ func invalidManifest(causes ...string) *Error {
 	}
 }
 
-// parseManifest reads a manifest that is pushed, and refuses what no client could use and
-// what two readers could read differently. contentType is the header of the request. Keys
-// that are not known stay in the manifest byte for byte.
+// parseManifest parses a pushed manifest. It rejects manifests that no client could use, and
+// those that two parsers could read differently. contentType is the header of the request.
+// Unknown keys stay in the manifest byte for byte.
 //
-// Schema 1 is refused. Its digest is that of a part of the document, so that it can be
-// kept neither as it is nor verified as what it is; nothing in use makes it any more.
+// Schema 1 is rejected. Its digest covers only a part of the document, so the stored bytes
+// could not be verified; no tool in use produces it any more.
 func parseManifest(content []byte, contentType string) (*manifest, error) {
 	doc, err := readDocument(content)
 	if err != nil {
@@ -96,20 +96,20 @@ func readDocument(content []byte) (*imagemanifest.Manifest, error) {
 	return doc, err
 }
 
-// checkDocument checks that a document is of the type that it was declared to be of. A
-// manifest that was verified as one type must not be run as another.
+// checkDocument checks that a document has the declared type. A manifest that was verified
+// as one type must not run as another.
 func checkDocument(doc *imagemanifest.Manifest, declared string, wrong *manifestProblem) {
 	if doc.SchemaVersion != 2 {
 		wrong.add("schemaVersion is %d, not 2", doc.SchemaVersion)
 	}
 	if !strings.HasPrefix(declared, "application/vnd.oci.") && doc.MediaType == "" {
-		// Docker's formats have always named themselves. Without that they could not be
-		// told from OCI's when they are read again.
+		// Docker's formats always have a mediaType. Without it a stored manifest could not be
+		// distinguished from OCI's.
 		wrong.add("mediaType is missing")
 	}
 	want := imagemanifest.FormatOf(declared)
 	if doc.Format != imagemanifest.FormatUnknown && doc.Format != want {
-		wrong.add("it is pushed as %s, but has the parts of another format (%s)", declared, doc.Format)
+		wrong.add("it is pushed as %s, but has the structure of %s", declared, doc.Format)
 	}
 	switch {
 	case want == imagemanifest.FormatList && doc.Format != want:
@@ -119,7 +119,7 @@ func checkDocument(doc *imagemanifest.Manifest, declared string, wrong *manifest
 	}
 }
 
-// declaredType is the media type of a pushed manifest, from the header and from itself.
+// declaredType returns the media type of a pushed manifest, from its header and its mediaType.
 func declaredType(contentType, mediaType string) (string, error) {
 	declared := strings.TrimSpace(contentType)
 	if parsed, _, err := mime.ParseMediaType(contentType); err == nil {
@@ -133,11 +133,11 @@ func declaredType(contentType, mediaType string) (string, error) {
 	case imagemanifest.IsImageManifest(declared), imagemanifest.IsList(declared):
 		return declared, nil
 	case declared == "":
-		return "", invalidManifest("neither Content-Type nor mediaType says what it is")
+		return "", invalidManifest("both Content-Type and mediaType are missing")
 	case imagemanifest.IsSchema1(declared):
 		return "", invalidManifest("schema 1 is not accepted; push the image as schema 2 or OCI manifest")
 	}
-	return "", invalidManifest(fmt.Sprintf("its media type %.200q is no manifest's or index's", declared))
+	return "", invalidManifest(fmt.Sprintf("media type %.200q is not that of a manifest or index", declared))
 }
 
 func (m *manifest) checkDescriptors(wrong *manifestProblem) {
@@ -157,21 +157,21 @@ func (m *manifest) checkDescriptors(wrong *manifestProblem) {
 
 func checkDescriptor(field string, d descriptor, wrong *manifestProblem) {
 	if _, err := parseDigest(d.Digest.String()); err != nil {
-		wrong.add("%s.digest %.200q is no digest of sha256 or sha512", field, d.Digest)
+		wrong.add("%s.digest %.200q is not a sha256 or sha512 digest", field, d.Digest)
 	}
 	if d.Size < 0 {
 		wrong.add("%s.size is %d", field, d.Size)
 	}
 }
 
-// isForeign reports whether a layer is one that registries need not have: whoever made it
-// says that it is to be had elsewhere, or must not be passed on.
+// isForeign reports whether a registry may lack a layer: its descriptor has URLs to download it
+// from, or its type is non-distributable.
 func isForeign(layer descriptor) bool {
 	return layer.MediaType == "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" ||
 		strings.HasPrefix(layer.MediaType, "application/vnd.oci.image.layer.nondistributable.")
 }
 
-// descriptor is the manifest as a list of referrers shows it.
+// describe returns the descriptor of the manifest in a list of referrers.
 func (m *manifest) describe(d digest.Digest, size int64) ocispec.Descriptor {
 	return ocispec.Descriptor{
 		MediaType: m.mediaType, Digest: d, Size: size,
@@ -179,8 +179,8 @@ func (m *manifest) describe(d digest.Digest, size int64) ocispec.Descriptor {
 	}
 }
 
-// typeOfStored is the media type of a manifest that is kept: what it says of itself, else
-// what is known of it otherwise, else what its keys show. Blob storage does not say.
+// typeOfStored returns the media type of a stored manifest: its mediaType, else known, else the
+// type that its keys imply. Blob storage does not record types.
 func typeOfStored(content []byte, known string) string {
 	doc, err := readDocument(content)
 	switch {

@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// uncounted is the content that a request may keep in memory without being counted: the
-	// bound on connections bounds it.
+	// uncounted is how much content a request may hold without counting it. The limit on
+	// connections bounds the total.
 	uncounted = 64 << 10
-	// pushWeight is how many bytes in memory a byte of a pushed manifest is counted for: its
-	// text, its parts, and the Image that is made of it.
+	// pushWeight is how many bytes of memory each byte of a pushed manifest counts for: its text,
+	// its parsed parts, and its Image.
 	pushWeight = 4
 	// memoryWait is how long a request waits for memory before it is answered 429.
 	memoryWait = 10 * time.Second
 )
 
-// memory bounds the content that requests together keep in memory while they receive it, send
-// it or wait: manifests, configurations, signatures and lists. Blobs pass through buffers and are
-// not counted. No user gets more than a share, and no namespace more than two, so that a client
-// that takes nothing of what it asks for stops no others. A share for users alone would not do: a
-// tenant makes as many service accounts as it likes, all of them in its namespace. One share for a
-// namespace would not either: one client could stop all pulls from a namespace of many users.
+// memory bounds the content that all requests hold in memory while they receive it, send it or
+// wait: manifests, configurations, signatures and lists. Blobs pass through buffers and are not
+// counted. A user gets at most one share and a namespace at most two, so that a client that
+// does not read its responses cannot block others. A limit per user alone is not enough: a tenant
+// can create any number of service accounts in its namespace. Nor is one share per namespace: one
+// client could block all pulls from a namespace of many users.
 type memory struct {
 	most, share int64
 
@@ -30,22 +30,23 @@ type memory struct {
 	held       int64
 	users      map[string]int64
 	namespaces map[string]int64
-	freed      chan struct{} // closed when something is given back
+	freed      chan struct{} // closed when memory is released
 }
 
 // holder is the user of a request and the namespace of its repository, "" for none.
 type holder struct{ user, namespace string }
 
-// namespaceShares is how many shares the requests to one namespace get together.
+// namespaceShares is how many shares all requests to one namespace can hold together.
 const namespaceShares = 2
 
 func newMemory(most, share int64) *memory {
 	return &memory{most: most, share: share, users: map[string]int64{}, namespaces: map[string]int64{}, freed: make(chan struct{})}
 }
 
-// take takes bytes for a holder, at most a share: what is larger has to be possible alone. It waits
-// for what others hold, unless the caller's request holds some already: two of these could wait for
-// each other. taken is to be given back. The error is CodeTooManyRequests, or the end of ctx.
+// take reserves bytes for a holder. A larger request than a share is cut to one, so that it can
+// succeed at all. With wait it waits for other requests; a request that already holds memory must
+// not, since two of these could deadlock. The caller must release taken bytes. The error is
+// CodeTooManyRequests, or that of ctx.
 func (m *memory) take(ctx context.Context, of holder, n int64, wait bool) (taken int64, err error) {
 	n = min(n, m.share)
 	var expired <-chan time.Time
@@ -74,12 +75,12 @@ func (m *memory) take(ctx context.Context, of holder, n int64, wait bool) (taken
 
 func refuseMemory() error {
 	requestsRefused.WithLabelValues("memory").Inc()
-	e := NewError(CodeTooManyRequests, "too many large manifests or lists are received or sent at a time; try again, with fewer requests at a time")
+	e := NewError(CodeTooManyRequests, "too many large manifests or lists are in transfer; retry with fewer concurrent requests")
 	e.RetryAfter = retryAfter
 	return e
 }
 
-// tryTake takes bytes, or returns the channel that is closed when some are given back.
+// tryTake reserves bytes, or returns the channel that is closed when some are released.
 func (m *memory) tryTake(of holder, n int64) (freed <-chan struct{}, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,8 +114,8 @@ func release(held map[string]int64, name string, n int64) {
 	}
 }
 
-// hold counts content that the exchange is about to keep in memory, until its end or a call of
-// holdOnly. The error is that of take.
+// hold reserves memory for content of the exchange, until the exchange ends or holdOnly is
+// called. The error is that of take.
 func (x *exchange) hold(n int64) error {
 	if n <= uncounted {
 		return nil
@@ -122,7 +123,7 @@ func (x *exchange) hold(n int64) error {
 	return x.holdMore(n)
 }
 
-// holdAll is hold for all of what is collected in small pieces.
+// holdAll is hold without the uncounted allowance, for content that is collected in small pieces.
 func (x *exchange) holdAll(n int64) error {
 	if n <= uncounted || n <= x.held {
 		return nil
@@ -136,7 +137,7 @@ func (x *exchange) holdMore(n int64) error {
 	return err
 }
 
-// holdOnly gives back what is held beyond some bytes.
+// holdOnly releases all but n of the held bytes.
 func (x *exchange) holdOnly(n int64) {
 	if x.held > n {
 		x.memory.give(x.holder(), x.held-n)

@@ -19,63 +19,63 @@ import (
 var (
 	requestsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "requests_total",
-		Help:           "Requests to the registry by route, method and status code; code is aborted for an answer that broke off.",
+		Help:           "Requests to the registry by route, method and status code; code is aborted for responses that were cut off.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"route", "method", "code"})
 	requestDuration = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "request_duration_seconds",
-		Help:           "Time from a request's header to the last byte of its answer.",
+		Help:           "Time from the header of a request to the last byte of its response.",
 		Buckets:        []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"route", "method"})
 	receivedBytes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "received_bytes_total",
-		Help:           "Bytes of bodies that clients sent.",
+		Help:           "Bytes of request bodies received.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"route"})
 	sentBytes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "sent_bytes_total",
-		Help:           "Bytes of bodies that were sent to clients.",
+		Help:           "Bytes of response bodies sent.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"route"})
 	requestsInFlight = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "requests_in_flight",
-		Help:           "Requests that are handled, by kind (read, write).",
+		Help:           "Requests in flight, by kind (read, write).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"kind"})
 	requestsWaiting = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "requests_waiting",
-		Help:           "Requests that wait for their turn under the limit of their kind.",
+		Help:           "Requests queued by the concurrency limit, by kind.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"kind"})
 	requestsRefused = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "requests_refused_total",
-		Help:           "Requests that were answered 429 because of the limit of their kind, or for memory.",
+		Help:           "Requests answered 429 because of the concurrency limit of their kind, or for memory.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"kind"})
 	memoryHeld = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "content_held_bytes",
-		Help:           "Memory that is counted for manifests, configurations, signatures and lists of requests under way.",
+		Help:           "Memory reserved for manifests, configurations, signatures and lists of requests in flight.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	uploadsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "uploads_total",
-		Help:           "Uploads of blobs by outcome: started, completed (also in one request), mounted, canceled, refused for their digest.",
+		Help:           "Uploads of blobs by outcome: started, completed (also in one request), mounted, canceled, or rejected for their digest.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"outcome"})
 	uploadsRefused = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "uploads_refused_total",
-		Help:           "Uploads that were not begun because the user or the namespace (bound) has as many unfinished ones as allowed.",
+		Help:           "Uploads rejected because the user or the namespace (bound) has the maximum number of unfinished uploads.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"bound"})
 	manifestReads = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "manifest_reads_total",
-		Help:           "Manifests that were read, by where they came from (memory, storage, upstream).",
+		Help:           "Manifests read, by source (memory, storage, upstream).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"from"})
 	keptImages = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry", Name: "kept_images_total",
-		Help:           "Imported images that were kept at import (complete), and pulled ones that could not be kept whole (failed).",
+		Help:           "Images kept on import (complete), and pulled images that could not be kept completely (failed).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"outcome"})
 	registerMetrics = sync.OnceFunc(func() {
@@ -84,7 +84,7 @@ var (
 	})
 )
 
-// methodLabel bounds the methods that metrics tell apart.
+// methodLabel maps unknown methods to one label value.
 func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
@@ -93,7 +93,7 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// observe counts and logs an exchange that ended.
+// observe counts and logs a finished exchange.
 func (x *exchange) observe() {
 	took := x.Now().Sub(x.started)
 	route, method := x.at.resource.String(), methodLabel(x.r.Method)
@@ -115,7 +115,7 @@ func (x *exchange) observe() {
 	if !klog.V(2).Enabled() {
 		return
 	}
-	// Neither the query, which may hold anything, nor a header is written down.
+	// Do not log the query or headers, which may hold credentials.
 	user := ""
 	if x.caller.User != nil {
 		user = x.caller.User.GetName()
@@ -125,10 +125,10 @@ func (x *exchange) observe() {
 		"status", code, "received", x.body.read, "sent", x.w.sent, "duration", took)
 }
 
-// codeLabel is a status code as text, without making one for the usual.
+// codeLabel returns a status code as text, without an allocation for common codes.
 func codeLabel(status int) string {
 	switch status {
-	case http.StatusOK, 0: // a handler that wrote nothing said 200
+	case http.StatusOK, 0: // net/http sends 200 for a handler that writes nothing
 		return "200"
 	case http.StatusNotModified:
 		return "304"
@@ -140,22 +140,23 @@ func codeLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// admitScraper lets who shows the secret read the metrics; it is no user's.
+// admitScraper admits requests for the metrics that present the metrics secret, which belongs
+// to no user.
 func (x *exchange) admitScraper() error {
 	secret, shown := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer ")
 	if shown && !x.MetricsOff && subtle.ConstantTimeCompare([]byte(secret), []byte(x.MetricsSecret)) == 1 {
 		return nil
 	}
-	e := NewError(CodeUnauthorized, "access denied: the metrics are for their scraper alone")
+	e := NewError(CodeUnauthorized, "access denied: the metrics require the metrics secret")
 	if x.MetricsOff {
-		e = NewError(CodeUnauthorized, "access denied: the metrics are switched off")
+		e = NewError(CodeUnauthorized, "access denied: the metrics are disabled")
 	}
 	e.Challenge = x.Access.Challenge(x.r, "")
 	return e
 }
 
-// getMetrics serves the registry's own metrics. Whoever may read these need not be let
-// see the API server's, which are in the same process where one binary is everything.
+// getMetrics serves only the registry's metrics. The right to read these does not include the
+// metrics of an API server in the same process.
 func (x *exchange) getMetrics() error {
 	promhttp.HandlerFor(prometheus.GathererFunc(gatherOurs), promhttp.HandlerOpts{}).ServeHTTP(&x.w, x.r)
 	return nil

@@ -12,8 +12,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Content is an image whose content storage has to have: it was pushed to a repository, or
-// copied from another one, and no other registry has it.
+// Content is an image whose content must be in storage: it was pushed to a repository or copied
+// from another one of this registry, so no other registry has it.
 type Content struct {
 	Repository reference.Repository
 	Image      digest.Digest
@@ -23,7 +23,7 @@ type Content struct {
 	Version uint64
 }
 
-// Missing is content that is not in storage.
+// Missing describes an image with content that is not in storage.
 type Missing struct {
 	Content
 	// Link is true if the repository has no link to the manifest: clients get 404.
@@ -35,9 +35,9 @@ type Missing struct {
 // maxMissingParts bounds the parts that are listed for one image.
 const maxMissingParts = 100
 
-// FindMissing compares the images of all streams with storage. It calls report for each with
-// missing content, and pace before each. It returns how many images it looked at. An image that
-// cannot be looked for is passed over; the error is that of the last one.
+// FindMissing compares the images of all streams with storage. It calls pace before each image,
+// and report for each image with missing content. It returns the number of images compared. It
+// skips an image whose lookup fails, and returns the last such error.
 func (h *Handler) FindMissing(ctx context.Context, pace func(context.Context) error, report func(Missing) error) (images int, err error) {
 	var failure error
 	for c := range h.Directory.Contents() {
@@ -59,8 +59,8 @@ func (h *Handler) FindMissing(ctx context.Context, pace func(context.Context) er
 	return images, failure
 }
 
-// missing looks for one image. An image that its stream no longer has is not missing, nor is
-// one that can be fetched from another registry.
+// missing compares one image with storage. An image that its stream no longer has is not
+// missing, nor is one that can be fetched from another registry.
 func (h *Handler) missing(ctx context.Context, c Content) (Missing, error) {
 	found := Missing{Content: c}
 	s, err := h.Directory.Stream(ctx, c.Repository, false)
@@ -72,7 +72,7 @@ func (h *Handler) missing(ctx context.Context, c Content) (Missing, error) {
 		return found, err
 	}
 	if !g.stored {
-		found.Link = s.Version() == c.Version // else the image may have been deleted since
+		found.Link = s.Version() == c.Version // otherwise the image may have been deleted since
 		return found, nil
 	}
 	seen := map[digest.Digest]bool{}
@@ -113,8 +113,8 @@ func (h *Handler) missing(ctx context.Context, c Content) (Missing, error) {
 	return found, look(c.Image, 0)
 }
 
-// missingBlob looks for a blob. One without a link, such as a layer that may not be
-// distributed, was never uploaded.
+// missingBlob looks up a blob. A blob without a link, such as a non-distributable layer, was
+// never uploaded.
 func (h *Handler) missingBlob(ctx context.Context, s Stream, d digest.Digest, found *Missing) error {
 	g, err := h.decide(ctx, s, d, blobs)
 	if err != nil || !g.stored || g.fetchable() {
@@ -142,7 +142,7 @@ func (h *Handler) hasData(ctx context.Context, d digest.Digest) (bool, error) {
 	return err == nil, err
 }
 
-// missingLine is a line of the answer to GET /admin/missing, in JSON.
+// missingLine is a line of the response to GET /admin/missing, in JSON.
 type missingLine struct {
 	Repository string          `json:"repository"`
 	Tags       []string        `json:"tags"`
@@ -151,7 +151,7 @@ type missingLine struct {
 	Parts      []digest.Digest `json:"dataMissing,omitempty"`
 }
 
-// missingSummary is its last line. An answer without it is not complete.
+// missingSummary is the last line. A response without it is incomplete.
 type missingSummary struct {
 	Images  int    `json:"images"`
 	Missing int    `json:"missing"`
@@ -172,7 +172,7 @@ func (x *exchange) listMissing() error {
 	})
 	if err != nil {
 		x.logFailure(err)
-		sum.Error = "the comparison was not completed; the server's log has the reason under request " + x.requestName()
+		sum.Error = "the comparison is incomplete; see the server's log for request " + x.requestName()
 	}
 	x.w.allowTime(x.ClientTimeout)
 	return lines.Encode(sum)

@@ -170,18 +170,18 @@ func (o *oracle) reads(v *streamView, d digest.Digest, isManifest bool) (reason 
 func (at owner) released() owner { return owner{at.repo, at.uid + "-released"} }
 
 // gave reports whether an owner has a link, or had it until it was deleted.
-func (o *oracle) gave(at owner, d digest.Digest, isManifest bool) bool {
+func (o *oracle) linkedForCopies(at owner, d digest.Digest, isManifest bool) bool {
 	return o.linked(at, d, isManifest) || o.linked(at.released(), d, isManifest)
 }
 
 // hasPart reports whether an owner gave an image, d, and what is between them.
 func (o *oracle) hasPart(at owner, m, d digest.Digest, isManifest bool) bool {
-	if !o.gave(at, m, true) {
+	if !o.linkedForCopies(at, m, true) {
 		return false
 	}
 	p := o.parts[m]
 	if isManifest && m == d || !isManifest && slices.Contains(slices.Concat(p.needed, p.optional), d) {
-		return o.gave(at, d, isManifest)
+		return o.linkedForCopies(at, d, isManifest)
 	}
 	return slices.ContainsFunc(p.children, func(child digest.Digest) bool { return o.hasPart(at, child, d, isManifest) })
 }
@@ -277,7 +277,7 @@ type modelUpstream struct {
 func (m *modelUpstream) get(ctx context.Context, wanted ociregistry.Wanted) ([]byte, error) {
 	for _, s := range wanted.Sources {
 		name := s.Ref.Registry
-		if s.Off || !m.w.oracle.has[name+wanted.Digest.String()] {
+		if s.Disabled || !m.w.oracle.has[name+wanted.Digest.String()] {
 			continue
 		}
 		content := m.w.oracle.content[wanted.Digest]

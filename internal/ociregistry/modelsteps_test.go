@@ -249,12 +249,12 @@ func (w *world) handOver(from owner) {
 }
 
 func (w *world) handOverImage(from, to owner, m digest.Digest) {
-	if !w.oracle.gave(from, m, true) {
+	if !w.oracle.linkedForCopies(from, m, true) {
 		return
 	}
 	parts := w.oracle.parts[m]
 	for _, d := range slices.Concat(parts.needed, parts.optional) {
-		if w.oracle.gave(from, d, false) {
+		if w.oracle.linkedForCopies(from, d, false) {
 			w.oracle.link(to, d, false)
 		}
 	}

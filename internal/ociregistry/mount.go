@@ -22,7 +22,7 @@ func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 	for _, source := range x.mountSources(d, from) {
 		ok, err := x.mayMount(x.context(), source, d)
 		if err != nil {
-			klog.V(2).InfoS("A blob could not be mounted", "request", x.requestName(), "blob", d,
+			klog.V(2).InfoS("Mounting a blob failed", "request", x.requestName(), "blob", d,
 				"from", source.String(), "to", x.repo.String(), "err", err)
 		}
 		if !ok {
@@ -43,10 +43,10 @@ func (x *exchange) mount(wanted, from string) (digest.Digest, bool, error) {
 	return "", false, nil
 }
 
-// mountSources are the repositories that a blob may be mounted from: the one that is named,
-// or this one and those of its namespace with a recent link. Others are not tried: each
-// costs a review of the caller's rights, and the time of the reviews would show that other
-// tenants have a digest.
+// mountSources returns the repositories that a blob may be mounted from: the named one or,
+// without a name, this one and those of its namespace with a recent link. Others are not tried:
+// each costs an access review, and the time of the reviews would reveal that other tenants
+// have a digest.
 func (x *exchange) mountSources(d digest.Digest, from string) []reference.Repository {
 	names := []string{from}
 	if from == "" {
@@ -61,8 +61,8 @@ func (x *exchange) mountSources(d digest.Digest, from string) []reference.Reposi
 	return sources
 }
 
-// mayMount reports whether the caller may pull a blob from a source, by the same rule as
-// for reading it there, and whether its data is stored. Nothing is fetched for a mount.
+// mayMount reports whether the caller may pull a blob from a source and its data is stored. It
+// applies the same rule as a read there, and never fetches.
 func (x *exchange) mayMount(ctx context.Context, source reference.Repository, d digest.Digest) (bool, error) {
 	if err := x.Access.Allow(ctx, x.caller, source, ActionPull); err != nil {
 		return false, err

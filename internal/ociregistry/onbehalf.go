@@ -2,25 +2,25 @@ package ociregistry
 
 import "context"
 
-// Origin is the request of a client that the registry writes for.
+// Origin identifies the client request that a write of the registry belongs to.
 type Origin struct {
 	// User is the name of its user.
 	User string
 	// Client is the address it came from, without a port.
 	Client string
-	// Request is its name in the log and the access log.
+	// Request is its ID in the log and the access log.
 	Request string
 }
 
 type originKey struct{}
 
-// WithOrigin is a context for what the registry does for a client.
+// WithOrigin returns a context with an Origin.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
 
-// OriginOf is the request that a context belongs to; ok is false for what the registry does
-// by itself.
+// OriginOf returns the Origin of a context; ok is false for background work of the
+// registry.
 func OriginOf(ctx context.Context) (o Origin, ok bool) {
 	o, ok = ctx.Value(originKey{}).(Origin)
 	return o, ok

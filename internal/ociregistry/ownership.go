@@ -12,9 +12,9 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// This file decides which content may be read in a repository. The right of the caller to
-// pull from the repository was checked before. There is one rule, and it is complete: a tag
-// event by itself, a mapping, an Image, or a manifest that names a digest grants nothing.
+// This file decides which content may be read in a repository. The caller's right to pull from
+// the repository was checked before. There is one rule, and it is complete: a tag event by
+// itself, a mapping, an Image, or a manifest that names a digest grants nothing.
 //
 //	mayRead(R, d):
 //	  1  R has a link to d                          → storage serves it
@@ -27,10 +27,10 @@ import (
 //	  4  otherwise it is unknown in R
 //
 // A link is a record about a repository and a digest, made by a push, a mount or an upload
-// to that repository, and it belongs to one stream (see blobstore.Repository). Nothing is
-// derived from the digest alone, so that content of one tenant changes no answer to another.
+// to that repository, and it belongs to one stream (see blobstore.Repository). The digest alone
+// grants nothing, so that content of one tenant changes no response to another.
 
-// kind is the type of content that is read.
+// kind is the kind of content to read.
 type kind int
 
 const (
@@ -42,8 +42,8 @@ const (
 type grant struct {
 	// stored permits storage to serve the content, if it has it.
 	stored bool
-	// wanted has the sources that the content may be fetched from: none of them, if all are
-	// Off.
+	// wanted has the sources of the content. It may be fetched from those that are not
+	// Disabled.
 	wanted Wanted
 }
 
@@ -52,17 +52,17 @@ func (g grant) none() bool { return !g.stored && !g.fetchable() }
 
 // fetchable reports whether the content may be fetched from another registry.
 func (g grant) fetchable() bool {
-	return slices.ContainsFunc(g.wanted.Sources, func(s Source) bool { return !s.Off })
+	return slices.ContainsFunc(g.wanted.Sources, func(s Source) bool { return !s.Disabled })
 }
 
-// kept reports whether content that is fetched may be kept.
+// kept reports whether fetched content may be kept.
 func (g grant) kept() bool {
 	return slices.ContainsFunc(g.wanted.Sources, func(s Source) bool { return s.Mirror })
 }
 
-// mayRead applies the rule to the stream as it is known and, before the answer is no, as the
-// API has it. The error is CodeManifestUnknown, CodeBlobUnknown or CodeNameUnknown for the
-// answer no.
+// mayRead applies the rule to the cached stream and, if that grants nothing, to the stream in the
+// API. The error is CodeManifestUnknown, CodeBlobUnknown or CodeNameUnknown if the rule
+// grants nothing.
 func (h *Handler) mayRead(ctx context.Context, repo reference.Repository, d digest.Digest, k kind) (grant, error) {
 	known, err := h.Directory.Stream(ctx, repo, false)
 	if err != nil {
@@ -113,20 +113,20 @@ func (h *Handler) linked(ctx context.Context, r blobstore.Repository, d digest.D
 	return linked, nil
 }
 
-// copied is part 2 of the rule, for all images that the stream has copies of. Images are
-// searched only for what their repository has. The links of a source go after the stream has its
-// own, which may happen since part 1 found none: it is applied once more.
+// copied is part 2 of the rule, for all copies in the stream. It searches images only for content
+// that their repository has. The links of a source are removed after the stream has its own, which
+// may have happened since part 1 found none, so it applies part 1 once more.
 func (h *Handler) copied(ctx context.Context, s Stream, d digest.Digest, k kind, e *effort) (bool, error) {
-	gave := map[blobstore.Repository]bool{}
+	linked := map[blobstore.Repository]bool{}
 	for _, m := range s.Copied() {
 		for _, from := range s.CopiedFrom(m) {
-			has, asked := gave[from]
+			has, asked := linked[from]
 			if !asked {
 				var err error
-				if has, err = h.gave(ctx, from, d, k); err != nil {
+				if has, err = h.linkedForCopies(ctx, from, d, k); err != nil {
 					return false, err
 				}
-				gave[from] = has
+				linked[from] = has
 			}
 			if !has {
 				continue
@@ -136,7 +136,7 @@ func (h *Handler) copied(ctx context.Context, s Stream, d digest.Digest, k kind,
 			}
 		}
 	}
-	if len(gave) == 0 {
+	if len(linked) == 0 {
 		return false, nil
 	}
 	return h.linked(ctx, s.Repository(), d, k)
@@ -146,7 +146,7 @@ func (h *Handler) copied(ctx context.Context, s Stream, d digest.Digest, k kind,
 // a part of it, and to the manifests in between. What other repositories have makes no
 // difference.
 func (h *Handler) hasPart(ctx context.Context, from blobstore.Repository, m, d digest.Digest, k kind, e *effort) (bool, error) {
-	if has, err := h.gave(ctx, from, m, manifests); err != nil || !has {
+	if has, err := h.linkedForCopies(ctx, from, m, manifests); err != nil || !has {
 		return false, err
 	}
 	root, err := h.closures.root(ctx, m)
@@ -154,7 +154,7 @@ func (h *Handler) hasPart(ctx context.Context, from blobstore.Repository, m, d d
 		return false, err
 	}
 	part, err := search(root, d, k, e, func(child digest.Digest) (*Image, error) {
-		if has, err := h.gave(ctx, from, child, manifests); err != nil || !has {
+		if has, err := h.linkedForCopies(ctx, from, child, manifests); err != nil || !has {
 			return nil, err
 		}
 		return h.closures.parts(ctx, child)
@@ -162,20 +162,20 @@ func (h *Handler) hasPart(ctx context.Context, from blobstore.Repository, m, d d
 	if part == nil || err != nil {
 		return false, err
 	}
-	return h.gave(ctx, from, d, k)
+	return h.linkedForCopies(ctx, from, d, k)
 }
 
-// gave reports whether a source of copies has a link, or had it until it was deleted there:
-// such a link is kept for the copies until they have their own.
-func (h *Handler) gave(ctx context.Context, from blobstore.Repository, d digest.Digest, k kind) (bool, error) {
+// linkedForCopies reports whether a copy source has a link, including a released one, which is kept
+// for the copies until they have their own.
+func (h *Handler) linkedForCopies(ctx context.Context, from blobstore.Repository, d digest.Digest, k kind) (bool, error) {
 	if has, err := h.linked(ctx, from, d, k); err != nil || has {
 		return has, err
 	}
 	return h.linked(ctx, from.Released(), d, k)
 }
 
-// imported is part 3 of the rule. Images whose parts are in memory come first; the others
-// are read in batches.
+// imported is part 3 of the rule. It searches images whose parts are in memory first, and reads
+// the others in batches.
 func (h *Handler) imported(ctx context.Context, s Stream, d digest.Digest, k kind, e *effort) (grant, error) {
 	var hits, rest []digest.Digest
 	size := int64(-1)
@@ -187,8 +187,8 @@ func (h *Handler) imported(ctx context.Context, s Stream, d digest.Digest, k kin
 			rest = append(rest, m)
 		}
 	}
-	// Sources of all images count, or the answer would depend on what is in memory. Only
-	// what storage has needs no more of them.
+	// Use the sources of all images, or the result would depend on the cache. Only stored
+	// content needs no further sources.
 	g, err := h.fromSources(ctx, s, hits, Wanted{Digest: d, Manifest: k == manifests, Size: size})
 	for err == nil && !g.stored && len(rest) > 0 {
 		batch := rest[:min(len(rest), lookupsAtOnce)]
@@ -213,7 +213,7 @@ func (h *Handler) imported(ctx context.Context, s Stream, d digest.Digest, k kin
 	return g, err
 }
 
-// fromSources is the grant for content of images from other registries.
+// fromSources returns the grant for content of images from other registries.
 func (h *Handler) fromSources(ctx context.Context, s Stream, images []digest.Digest, w Wanted) (grant, error) {
 	if len(images) == 0 {
 		return grant{}, nil
@@ -236,8 +236,8 @@ func (h *Handler) fromSources(ctx context.Context, s Stream, images []digest.Dig
 	return grant{stored: came, wanted: w}, nil
 }
 
-// cameFrom reports whether content was fetched from one of its sources before: without a
-// pull secret, or with one of the same namespace.
+// cameFrom reports whether content was fetched before from one of its sources, without a
+// pull secret or with one of the same namespace.
 func (h *Handler) cameFrom(ctx context.Context, s Stream, w Wanted) (bool, error) {
 	var open, scoped []string
 	for _, source := range w.Sources {
@@ -265,7 +265,7 @@ func (h *Handler) cameFrom(ctx context.Context, s Stream, w Wanted) (bool, error
 	return h.Store.CameFrom(ctx, w.Digest, scoped...)
 }
 
-// unknown is the answer no.
+// unknown returns the error for content that the rule does not grant.
 func unknown(d digest.Digest, k kind) *Error {
 	if k == manifests {
 		return manifestUnknown(d)
@@ -273,8 +273,8 @@ func unknown(d digest.Digest, k kind) *Error {
 	return blobUnknown(d)
 }
 
-// streamUnknown is the answer no for a manifest where there is no stream. Blobs have no such
-// answer: they are uploaded before the stream is made.
+// streamUnknown returns the error for a manifest without a stream. Blobs have no such error: they
+// are uploaded before the stream is created.
 func streamUnknown(repo reference.Repository) *Error {
 	return &Error{
 		Code: CodeNameUnknown, Message: "there is no image stream " + repo.Key(),

@@ -7,13 +7,13 @@ import (
 	"strconv"
 )
 
-// page is what a list was asked for: at most n entries after last.
+// page selects a part of a list: at most n entries after last.
 type page struct {
 	n    int // -1 is all
 	last string
 }
 
-// parsePage reads n and last. preset is n where it is not asked for.
+// parsePage reads n and last. preset is the default of n.
 func parsePage(query url.Values, preset int) (page, error) {
 	p := page{n: preset, last: query.Get("last")}
 	if !query.Has("n") {
@@ -22,7 +22,7 @@ func parsePage(query url.Values, preset int) (page, error) {
 	n, err := strconv.Atoi(query.Get("n"))
 	if err != nil || n < 0 {
 		return page{}, &Error{
-			Code: CodeUnsupported, Status: http.StatusBadRequest, Message: "n is the number of entries wanted, 0 or more",
+			Code: CodeUnsupported, Status: http.StatusBadRequest, Message: "n must be a number of entries, 0 or more",
 			Detail: map[string]string{"n": query.Get("n")},
 		}
 	}
@@ -30,13 +30,13 @@ func parsePage(query url.Values, preset int) (page, error) {
 	return p, nil
 }
 
-// link sets the header that leads to the next page.
+// link sets the Link header to the next page.
 func (p page) link(h http.Header, path, last string) {
 	query := url.Values{"n": {strconv.Itoa(p.n)}, "last": {last}}
 	linkNext(h, path, query)
 }
 
-// linkNext sets the header that leads to the next page, which has the query.
+// linkNext sets the Link header to the next page, which has the given query.
 func linkNext(h http.Header, path string, query url.Values) {
 	h.Set("Link", "<"+path+"?"+query.Encode()+`>; rel="next"`)
 }
@@ -58,6 +58,6 @@ func (x *exchange) writeJSON(contentType string, content []byte) {
 	header.Set("Content-Length", strconv.Itoa(len(content)))
 	x.w.WriteHeader(http.StatusOK)
 	if !x.isHead() {
-		_, _ = x.w.Write(content) // nobody is left to tell
+		_, _ = x.w.Write(content) // the client is gone
 	}
 }

@@ -12,24 +12,24 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// A push links every part of its manifest that can be read in the repository: parts that
-// were uploaded for it, and parts that the client left out because another image of the
-// stream has them, since that image may be removed later. A part that cannot be read stays
-// without a link if it may be absent (Options.Sparse); else the push fails.
+// A push links every part of its manifest that can be read in the repository: uploaded parts, and
+// parts that the client skipped because another image of the stream has them, since that image may
+// be removed later. A part that cannot be read stays without a link if it may be absent
+// (Options.Sparse); otherwise the push fails.
 
 const (
-	// partsAtOnce is how many parts of one manifest are looked up at a time, for storage
-	// that is a network away.
+	// partsAtOnce is how many parts of one manifest are looked up in parallel, for storage
+	// across a network.
 	partsAtOnce = 8
-	// maxAbsent is how many parts of a manifest may be absent: no image and no list that is copied
-	// in part lacks as many, and each is looked up in storage and in the stream.
+	// maxAbsent is how many parts of a manifest may be absent: no partly copied image or list
+	// lacks as many, and each is looked up in storage and in the stream.
 	maxAbsent = 1000
-	// maxMissing is how many parts that are absent and needed are listed for the client. The
-	// others are not looked up.
+	// maxMissing is how many absent but required parts the error lists. Further ones are not
+	// looked up.
 	maxMissing = 100
-	// maxTaken is how many manifests of lists are linked for one push, with all of their
-	// parts; those beyond stay without link.
-	maxTaken = 256
+	// maxLinkedChildren is how many manifests of lists are linked for one push, with all of their
+	// parts; further ones stay without link.
+	maxLinkedChildren = 256
 )
 
 // part is a blob or manifest that a manifest refers to.
@@ -73,10 +73,10 @@ func (p part) unknown() *Error {
 	return digestUnknown(CodeManifestBlobUnknown, p.what+" is", p.Digest)
 }
 
-// linkParts links the parts of a manifest in the repository. The error is an Errors with
-// the parts that the manifest needs and that cannot be read, or that have another size, in
-// the manifest's order: the first maxMissing, and that there are more.
-func (x *exchange) linkParts(to blobstore.Repository, m *incoming) error {
+// linkParts links the parts of a manifest in the repository. The error is an Errors with the
+// required parts that cannot be read or have another size, in the manifest's order: the first
+// maxMissing, and a note if there are more.
+func (x *exchange) linkParts(to blobstore.Repository, m *pushedManifest) error {
 	parts := m.parts(x.Sparse)
 	wrong := newProblems()
 	var group errgroup.Group
@@ -93,7 +93,7 @@ func (x *exchange) linkParts(to blobstore.Repository, m *incoming) error {
 	if err := wrong.err(); err != nil {
 		return err
 	}
-	for i, p := range parts { // one after the other: each may be a list
+	for i, p := range parts { // sequentially: each may be a list
 		if !p.child || wrong.enough() {
 			continue
 		}
@@ -125,9 +125,9 @@ func (x *exchange) linkBlob(ctx context.Context, to blobstore.Repository, p part
 	return err
 }
 
-// confirm asks storage for a blob, past the cache, since another replica may have deleted
-// it, and compares its size. If the sizes differ, the data is damaged or the manifest is
-// wrong.
+// confirm looks up a blob in storage and compares its size. It bypasses the cache: another
+// replica may have deleted the blob. If the sizes differ, the data is damaged or the manifest
+// is wrong.
 func (x *exchange) confirm(ctx context.Context, p part) error {
 	size, err := x.Store.Confirm(ctx, p.Digest)
 	switch {
@@ -153,8 +153,8 @@ func (x *exchange) link(ctx context.Context, to blobstore.Repository, d digest.D
 	return nil
 }
 
-// linkFetched fetches a blob that the client left out because the stream refers to another
-// registry for it. Without a source whose content may be kept it stays without link.
+// linkFetched fetches a blob that the client skipped because the stream refers to another
+// registry for it. Without a source whose content may be kept, the blob stays without link.
 func (x *exchange) linkFetched(ctx context.Context, to blobstore.Repository, p part, g grant) error {
 	size := g.wanted.Size
 	if size < 0 {
@@ -174,7 +174,7 @@ func (x *exchange) linkFetched(ctx context.Context, to blobstore.Repository, p p
 	}
 	err := x.confirm(ctx, p)
 	if isUnknown(err) {
-		return nil // storage had no room: it is fetched again when it is read
+		return nil // no space in storage: the next read fetches it again
 	}
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func (x *exchange) linkFetched(ctx context.Context, to blobstore.Repository, p p
 	return x.link(ctx, to, p.Digest)
 }
 
-// fetch reads a blob to its end, so that it is kept.
+// fetch reads a blob to its end, which keeps it.
 func (x *exchange) fetch(ctx context.Context, w Wanted) error {
 	blob, err := x.Upstream.Blob(ctx, w)
 	if err != nil {
@@ -199,8 +199,8 @@ func (x *exchange) fetch(ctx context.Context, w Wanted) error {
 	return nil
 }
 
-// emptyLayers are no bytes at all, and a compressed empty tar archive. Old clients do not
-// upload them.
+// emptyLayers are the empty blob and a compressed empty tar archive. Old clients do not upload
+// them.
 var emptyLayers = map[digest.Digest][]byte{
 	"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": {},
 	"sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4": {
@@ -208,8 +208,8 @@ var emptyLayers = map[digest.Digest][]byte{
 	},
 }
 
-// linkInline stores and links a blob that need not be uploaded: one whose content is in the
-// manifest, or an empty layer. It reports whether the blob was one.
+// linkInline stores and links a blob that need not be uploaded: an empty layer, or one whose
+// content is in its descriptor. It reports whether the blob is one of these.
 func (x *exchange) linkInline(ctx context.Context, to blobstore.Repository, p part) (bool, error) {
 	content, empty := emptyLayers[p.Digest]
 	if !empty {
@@ -224,8 +224,8 @@ func (x *exchange) linkInline(ctx context.Context, to blobstore.Repository, p pa
 	return true, x.link(ctx, to, p.Digest)
 }
 
-// linkChild links a manifest of a list with all of its parts, as if it were pushed. The error
-// is CodeManifestUnknown if the manifest cannot be read, CodeManifestBlobUnknown if one of
+// linkChild links a manifest of a list with all of its parts, like a push. The error is
+// CodeManifestUnknown if the manifest cannot be read, CodeManifestBlobUnknown if one of
 // its parts cannot.
 func (x *exchange) linkChild(to blobstore.Repository, p part, depth int) error {
 	linked, err := x.Store.HasManifest(x.context(), blobstore.Repository{Name: to.Name, Stream: to.Owner()}, p.Digest)
@@ -236,8 +236,8 @@ func (x *exchange) linkChild(to blobstore.Repository, p part, depth int) error {
 	if err != nil {
 		return err
 	}
-	if x.taken++; x.taken > maxTaken || depth >= maxDepth || !g.stored && !g.kept() {
-		return exceptNeeded(p)
+	if x.linkedChildren++; x.linkedChildren > maxLinkedChildren || depth >= maxDepth || !g.stored && !g.kept() {
+		return errUnlessOptional(p)
 	}
 	defer x.holdOnly(x.held)
 	stored, err := x.manifestByDigest(x.context(), x.repo, p.Digest)
@@ -246,13 +246,14 @@ func (x *exchange) linkChild(to blobstore.Repository, p part, depth int) error {
 	}
 	m, err := parseManifest(stored.content, stored.mediaType)
 	if err != nil {
-		return exceptNeeded(p) // of a format that cannot be pushed
+		return errUnlessOptional(p) // a format that cannot be pushed
 	}
-	return x.take(&incoming{manifest: m, digest: p.Digest, content: stored.content, depth: depth + 1})
+	return x.storeManifest(&pushedManifest{manifest: m, digest: p.Digest, content: stored.content, depth: depth + 1})
 }
 
-// exceptNeeded is the error for a manifest that is readable and stays without link.
-func exceptNeeded(p part) error {
+// errUnlessOptional returns the error for a readable manifest that stays without link, nil if it
+// is optional.
+func errUnlessOptional(p part) error {
 	if p.optional {
 		return nil
 	}

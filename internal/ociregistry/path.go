@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// resource is what a path leads to.
+// resource is the kind of resource at a path.
 type resource uint8
 
 const (
@@ -25,11 +25,11 @@ const (
 	storedBlobResource
 	missingResource
 	metricsResource
-	resources // how many there are
+	resources // number of resources
 )
 
-// location is a path taken apart. name and reference are as the client wrote them, and
-// nothing is known of their validity.
+// location is a parsed path. name and reference are as the client wrote them, not
+// validated.
 type location struct {
 	resource resource
 	// name of the repository
@@ -46,8 +46,8 @@ const (
 	tokenPath        = "/openshift/token"
 )
 
-// pathOf is the decoded path of a URL. ok is false for one that hides a slash in an
-// escape: it would change what the path leads to, and no name, tag or digest has one.
+// pathOf returns the decoded path of a URL. ok is false if it has an escaped slash: decoding
+// would change the resource, and no name, tag or digest contains one.
 func pathOf(u *url.URL) (path string, ok bool) {
 	if u.RawPath != "" && (strings.Contains(u.RawPath, "%2f") || strings.Contains(u.RawPath, "%2F")) {
 		return "", false
@@ -55,10 +55,9 @@ func pathOf(u *url.URL) (path string, ok bool) {
 	return u.Path, true
 }
 
-// locate takes a decoded path apart. Names of repositories have any number of components,
-// any of which may also be called "manifests" or "blobs": what a path leads to is
-// therefore read from its end. No path is cleaned first: with "..", "//" or upper case
-// in it the name is not one of a repository's, and is refused as such later.
+// locate parses a decoded path. Names of repositories have any number of components, any of
+// which may be "manifests" or "blobs", so the path is parsed from its end. It is not cleaned
+// first: a name with "..", "//" or upper case is invalid and rejected later.
 func locate(path string) location {
 	switch {
 	case strings.HasPrefix(path, versionPrefix):
@@ -83,7 +82,7 @@ func locate(path string) location {
 	return location{}
 }
 
-// locateVersion reads what follows /v2/.
+// locateVersion parses the path after /v2/.
 func locateVersion(rest string) location {
 	switch rest {
 	case "":
@@ -103,7 +102,7 @@ func locateVersion(rest string) location {
 			return location{resource: tagsResource, name: name}
 		}
 	case "uploads":
-		// …/blobs/uploads/ with nothing behind it begins an upload.
+		// …/blobs/uploads/ starts an upload.
 		repository, blobs := cutLast(name)
 		if blobs != "blobs" || repository == "" {
 			return location{}
@@ -121,7 +120,7 @@ func locateVersion(rest string) location {
 	return location{}
 }
 
-// locateExtension reads what follows /extensions/v2/.
+// locateExtension parses the path after /extensions/v2/.
 func locateExtension(rest string) location {
 	if rest == "metrics" {
 		return location{resource: metricsResource}
@@ -133,7 +132,7 @@ func locateExtension(rest string) location {
 	return location{}
 }
 
-// referring is the location of something that needs a name and a reference.
+// referring returns a location that requires a name and a reference.
 func referring(r resource, name, reference string) location {
 	if name == "" || reference == "" || strings.Contains(reference, "/") {
 		return location{}

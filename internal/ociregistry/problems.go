@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// problems are the parts of a pushed manifest that keep it from being stored. They are bounded in
-// number, and so is the work for parts that are absent: a manifest may name tens of thousands. It
-// is safe for concurrent use.
+// problems collects the errors about parts of a pushed manifest. It bounds their number, and the
+// lookups of absent parts: a manifest may name tens of thousands. It is safe for concurrent
+// use.
 type problems struct {
 	mu     sync.Mutex
 	wrong  []problem
-	absent int // parts that may be absent, and are
+	absent int // number of absent optional parts
 }
 
-// problem is an error about the part with an index.
+// problem is an error about the part at an index.
 type problem struct {
 	part int
 	err  *Error
@@ -24,15 +24,15 @@ type problem struct {
 
 func newProblems() *problems { return &problems{} }
 
-// enough reports whether no further part needs to be looked up.
+// enough reports whether further lookups are unnecessary.
 func (p *problems) enough() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.wrong) > maxMissing || p.absent > maxAbsent
 }
 
-// collect keeps an error about a part for the client, unless the part is optional and not
-// there, and returns any other.
+// collect records an error about a part for the client, unless the part is optional and
+// absent, and returns any other error.
 func (p *problems) collect(i int, of part, err error) error {
 	var e *Error
 	switch {
@@ -55,12 +55,12 @@ func (p *problems) collect(i int, of part, err error) error {
 	return nil
 }
 
-// err is what the client is told, nil if there is nothing wrong.
+// err returns the error for the client, nil without problems.
 func (p *problems) err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.wrong) == 0 && p.absent > maxAbsent {
-		return NewError(CodeManifestBlobUnknown, "more than %d parts of the manifest are unknown to the repository; push those that it is to have first, and leave out the others", maxAbsent)
+		return NewError(CodeManifestBlobUnknown, "more than %d parts of the manifest are unknown to the repository; push them first, or remove them from the manifest", maxAbsent)
 	}
 	if len(p.wrong) == 0 {
 		return nil

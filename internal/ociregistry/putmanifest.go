@@ -18,10 +18,10 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// maxTags is how many tags one push may move. The specification asks for ten at least.
+// maxTags is how many tags one push may move. The specification requires at least ten.
 const maxTags = imageapi.MaxMappingTags
 
-// recordTimeout bounds what is done for a push, or a deletion, once it has begun.
+// recordTimeout bounds the writes of a push or a deletion.
 const recordTimeout = 5 * time.Minute
 
 // putManifest serves PUT of a manifest: by tag, by digest, and by digest with tags.
@@ -55,15 +55,15 @@ func (x *exchange) putManifest() error {
 	if err != nil {
 		return err
 	}
-	if err := x.take(&incoming{manifest: m, digest: d, content: content, tags: tags}); err != nil {
+	if err := x.storeManifest(&pushedManifest{manifest: m, digest: d, content: content, tags: tags}); err != nil {
 		return err
 	}
 	x.acknowledge(d, m)
 	return nil
 }
 
-// incoming is a manifest that is about to be stored.
-type incoming struct {
+// pushedManifest is a manifest to be stored.
+type pushedManifest struct {
 	*manifest
 	digest  digest.Digest
 	content []byte
@@ -72,11 +72,11 @@ type incoming struct {
 	depth int
 }
 
-// take stores and links a manifest with its parts, and records it in the stream. The links
-// have to belong to the stream with the record. If the push creates that stream, or another
-// client deletes and creates it meanwhile, all parts are looked up and linked once more;
-// without a stream, which a push by digest does not create, for the namespace.
-func (x *exchange) take(m *incoming) error {
+// storeManifest stores and links a manifest with its parts, and records it in the stream. The
+// links must belong to the stream with the record. If the push creates that stream, or another
+// client recreates it meanwhile, storeManifest looks up and links all parts once more. Without a
+// stream, which a push by digest does not create, the links belong to the namespace.
+func (x *exchange) storeManifest(m *pushedManifest) error {
 	s, err := x.Directory.Stream(x.context(), x.repo, false)
 	if err != nil {
 		return err
@@ -98,18 +98,18 @@ func (x *exchange) take(m *incoming) error {
 }
 
 // refer lists a manifest as a referrer of its subject.
-func (x *exchange) refer(to blobstore.Repository, m *incoming) error {
+func (x *exchange) refer(to blobstore.Repository, m *pushedManifest) error {
 	if m.subject != nil {
 		if err := x.Store.AddReferrer(context.WithoutCancel(x.context()), to.Name, m.subject.Digest, m.describe(m.digest, int64(len(m.content)))); err != nil {
 			return fmt.Errorf("recording that %s of %s refers to %s: %w", m.digest, x.repo, m.subject.Digest, err)
 		}
 	}
-	x.closures.learn(m.digest, m.content)
+	x.closures.add(m.digest, m.content)
 	x.manifests.Add(m.digest, newStoredManifest(m.digest, m.mediaType, m.content))
 	return nil
 }
 
-// acknowledge tells the client that the push is done.
+// acknowledge sends the response to a push.
 func (x *exchange) acknowledge(d digest.Digest, m *manifest) {
 	header := x.w.Header()
 	header.Set("Location", manifestPath(x.repo, d))
@@ -128,7 +128,7 @@ func manifestPath(repo reference.Repository, d digest.Digest) string {
 	return versionPrefix + repo.String() + "/manifests/" + d.String()
 }
 
-// pushTargets reads the digest of the path, "" if it has a tag, and the tags of the path and
+// pushTargets returns the digest of the path, "" if it has a tag, and the tags of the path and
 // of the tag parameters, sorted.
 func (x *exchange) pushTargets() (named digest.Digest, tags []string, err error) {
 	if strings.Contains(x.at.reference, ":") {
@@ -142,13 +142,13 @@ func (x *exchange) pushTargets() (named digest.Digest, tags []string, err error)
 	for _, tag := range tags {
 		if !reference.ValidTag(tag) {
 			return "", nil, &Error{
-				Code: CodeTagInvalid, Message: "a tag is a letter, digit or underscore and up to 127 of these, dots and dashes",
+				Code: CodeTagInvalid, Message: "a tag begins with a letter, digit or underscore, followed by up to 127 letters, digits, underscores, dots and dashes",
 				Detail: map[string]string{"tag": fmt.Sprintf("%.200s", tag)},
 			}
 		}
 	}
 	if len(tags) > maxTags {
-		e := NewError(CodeTagInvalid, "one push can have %d tags at most", maxTags)
+		e := NewError(CodeTagInvalid, "a push can have at most %d tags", maxTags)
 		e.Status = http.StatusRequestURITooLong
 		return "", nil, e
 	}
@@ -156,7 +156,7 @@ func (x *exchange) pushTargets() (named digest.Digest, tags []string, err error)
 	return named, slices.Compact(tags), nil
 }
 
-// tagParameters are the tags of the query, each once, as they stand there.
+// tagParameters returns the tags of the query, in order and without duplicates.
 func (x *exchange) tagParameters() []string {
 	if x.r.URL.RawQuery == "" {
 		return nil
@@ -170,7 +170,7 @@ func (x *exchange) tagParameters() []string {
 	return tags
 }
 
-// holdBody holds the memory for a body of at most limit bytes, of which each is counted for weight
+// holdBody reserves the memory for a body of at most limit bytes, each of which counts for weight
 // bytes.
 func (x *exchange) holdBody(weight, limit int64) error {
 	announced := x.r.ContentLength
@@ -183,14 +183,14 @@ func (x *exchange) holdBody(weight, limit int64) error {
 	return x.hold(weight * announced)
 }
 
-// maxBodyTime is how long the whole of a body may take that is kept in memory.
+// maxBodyTime is how long receiving a body into memory may take.
 const maxBodyTime = 5 * time.Minute
 
-// readBody reads a body that is kept in memory. tooLarge is the code of the error when it
-// has more than limit bytes.
+// readBody reads a body into memory. tooLarge is the code of the error if it has more than
+// limit bytes.
 func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, error) {
 	tooMuch := func() error {
-		e := NewError(tooLarge, "%s can have %d bytes at most", what, limit)
+		e := NewError(tooLarge, "%s can have at most %d bytes", what, limit)
 		e.Status = http.StatusRequestEntityTooLarge
 		return e
 	}
@@ -220,14 +220,14 @@ func (x *exchange) readBody(limit int64, tooLarge Code, what string) ([]byte, er
 }
 
 // store stores a manifest and links it, after its parts.
-func (x *exchange) store(to blobstore.Repository, m *incoming) error {
+func (x *exchange) store(to blobstore.Repository, m *pushedManifest) error {
 	if to.Owner() == "" {
 		return x.noNamespace()
 	}
 	if err := x.linkParts(to, m); err != nil {
 		return err
 	}
-	// From here on the client is not needed: what begins is brought to its end.
+	// From here on the push is completed even if the client disconnects.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.context()), recordTimeout)
 	defer cancel()
 	if err := x.Store.Put(ctx, m.digest, m.content); err != nil {
@@ -239,9 +239,9 @@ func (x *exchange) store(to blobstore.Repository, m *incoming) error {
 	return nil
 }
 
-// record makes the Image of a manifest that is stored, and moves its tags. The stream that
-// its configuration was linked for may be gone by now: that is a part that is missing.
-func (x *exchange) record(m *incoming) (Stream, error) {
+// record creates the Image of a stored manifest, and moves its tags. If the stream that its
+// configuration was linked for is deleted meanwhile, the configuration is a missing part.
+func (x *exchange) record(m *pushedManifest) (Stream, error) {
 	config, err := x.configOf(x.context(), x.repo, m.manifest)
 	if isUnknown(err) {
 		return nil, part{what: "config", descriptor: *m.config}.unknown()
@@ -257,7 +257,7 @@ func (x *exchange) record(m *incoming) (Stream, error) {
 	})
 }
 
-// noNamespace is the answer to a write to a namespace that does not exist.
+// noNamespace returns the error for a write to a namespace that does not exist.
 func (x *exchange) noNamespace() *Error {
 	return &Error{
 		Code: CodeNameUnknown, Message: fmt.Sprintf("namespace %q does not exist", x.repo.Namespace),
@@ -265,8 +265,8 @@ func (x *exchange) noNamespace() *Error {
 	}
 }
 
-// configOf is the content of a manifest's configuration, nil when it has none or when it
-// is too large to be shown as part of an image.
+// configOf returns the content of a manifest's configuration, nil if it has none or one that is
+// too large for an Image.
 func (x *exchange) configOf(ctx context.Context, repo reference.Repository, m *manifest) ([]byte, error) {
 	if m.config == nil || m.config.Size > maxConfigBytes {
 		return nil, nil

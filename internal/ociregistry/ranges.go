@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// span is a part of content.
+// span is a range of bytes.
 type span struct{ start, length int64 }
 
-// contentRange is the Content-Range header of a part of content.
+// contentRange returns the Content-Range header of a span.
 func (s span) contentRange(size int64) string {
 	return fmt.Sprintf("bytes %d-%d/%d", s.start, s.start+s.length-1, size)
 }
 
-// parseRange reads a Range header for content of a size. partial is false when the whole
-// is to be sent: nothing was asked for, several parts were (which servers need not offer),
-// or what was asked for is not understood (which servers have to overlook, RFC 9110 §14.2).
-// ok is false when the part lies outside.
+// parseRange parses a Range header for content of a size. partial is false if the whole content is
+// to be sent: the header is absent, has several ranges (which servers need not support) or is
+// invalid (which servers must ignore, RFC 9110 §14.2). ok is false if the range cannot be
+// satisfied.
 func parseRange(header string, size int64) (part span, partial, ok bool) {
 	whole := span{length: size}
 	spec, isBytes := strings.CutPrefix(header, "bytes=")
@@ -27,7 +27,7 @@ func parseRange(header string, size int64) (part span, partial, ok bool) {
 		return whole, false, true
 	}
 	if size == 0 {
-		// Clients that always send a range, to bound what they get, get the nothing there is.
+		// Empty content: clients that always send a range get the empty body.
 		return whole, false, true
 	}
 	start, startOK := parseOffset(from)
@@ -50,8 +50,8 @@ func parseRange(header string, size int64) (part span, partial, ok bool) {
 	return span{start: start, length: end - start + 1}, true, true
 }
 
-// parseContentRange reads the Content-Range header of a chunk: "first-last", both
-// included, in bytes. HTTP's own "bytes first-last/size" is read too; some clients send it.
+// parseContentRange parses the Content-Range header of a chunk: "first-last", both included, in
+// bytes. It also accepts HTTP's "bytes first-last/size", which some clients send.
 func parseContentRange(header string) (first, last int64, err error) {
 	text := strings.TrimSpace(header)
 	if rest, ok := strings.CutPrefix(text, "bytes"); ok {
@@ -61,12 +61,12 @@ func parseContentRange(header string) (first, last int64, err error) {
 	first, firstOK := parseOffset(from)
 	last, lastOK := parseOffset(to)
 	if !firstOK || !lastOK || last < first {
-		return 0, 0, fmt.Errorf("it is no range of bytes FIRST-LAST: %.100q", header)
+		return 0, 0, fmt.Errorf("not a range of bytes FIRST-LAST: %.100q", header)
 	}
 	return first, last, nil
 }
 
-// parseOffset reads digits. What is beyond all offsets is not one.
+// parseOffset parses an offset in decimal digits; ok is false if it overflows.
 func parseOffset(s string) (int64, bool) {
 	for i := 0; i < len(s); i++ {
 		if s[i] < '0' || s[i] > '9' {
@@ -77,12 +77,12 @@ func parseOffset(s string) (int64, bool) {
 	return n, err == nil
 }
 
-// uploadRange is the Range header of an upload of a size: of its first and its last byte.
-// There is no way to write that there are none; "0-0" is what clients know for it.
+// uploadRange returns the Range header of an upload: its first and its last byte. An empty
+// upload has no such form; clients expect "0-0" for it.
 func uploadRange(size int64) string { return "0-" + strconv.FormatInt(max(size-1, 0), 10) }
 
-// hasTag reports whether an If-None-Match header has an entity tag, with or without
-// quotes, weak or not: clients write digests in each of these ways.
+// hasTag reports whether an If-None-Match header has an entity tag, with or without quotes, weak
+// or not: clients send digests in all of these forms.
 func hasTag(headers []string, digest string) bool {
 	for _, header := range headers {
 		for entry := range strings.SplitSeq(header, ",") {
@@ -95,8 +95,8 @@ func hasTag(headers []string, digest string) bool {
 	return false
 }
 
-// wantsPart reports whether a Range header counts: If-Range may say that it does for
-// another content only.
+// wantsPart reports whether the Range header applies: If-Range may restrict it to another
+// entity tag.
 func wantsPart(r *http.Request, etag string) bool {
 	condition := r.Header.Get("If-Range")
 	return condition == "" || condition == etag

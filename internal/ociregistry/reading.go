@@ -12,12 +12,12 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// maxStoredManifestBytes bounds manifests that are read into memory. It is well above the
-// largest that is accepted, so that a lower setting hides no stored manifest.
+// maxStoredManifestBytes bounds manifests that are read into memory. It is well above the default
+// MaxManifestBytes, so that lowering the setting does not hide stored manifests.
 const maxStoredManifestBytes = 32 << 20
 
-// openBlob finds a blob that may be read in a repository. stored reports whether it is in
-// the store.
+// openBlob opens a blob that may be read in a repository. stored reports whether it is in the
+// store.
 func (h *Handler) openBlob(ctx context.Context, repo reference.Repository, d digest.Digest) (b Blob, stored bool, err error) {
 	g, err := h.mayRead(ctx, repo, d, blobs)
 	if err != nil {
@@ -66,10 +66,10 @@ func (h *Handler) sizeOfBlob(ctx context.Context, repo reference.Repository, d d
 	return h.Upstream.Stat(ctx, g.wanted)
 }
 
-// manifestByTag is the manifest that a tag leads to.
+// manifestByTag returns the manifest that a tag points to.
 func (x *exchange) manifestByTag(ctx context.Context, repo reference.Repository, tag string) (*storedManifest, error) {
 	if !reference.ValidTag(tag) {
-		// No tag can be called that, so it is not there. It is what probing clients expect.
+		// No tag can have that name, so it does not exist. Probing clients expect 404.
 		return nil, &Error{
 			Code: CodeManifestUnknown, Message: "no tag has such a name",
 			Detail: map[string]string{"tag": tag},
@@ -82,7 +82,7 @@ func (x *exchange) manifestByTag(ctx context.Context, repo reference.Repository,
 	return x.manifestByDigest(ctx, repo, d)
 }
 
-// manifestByDigest is a manifest that may be read in a repository. The exchange holds its memory.
+// manifestByDigest returns a manifest that may be read in a repository. The exchange holds its memory.
 func (x *exchange) manifestByDigest(ctx context.Context, repo reference.Repository, d digest.Digest) (*storedManifest, error) {
 	g, err := x.mayRead(ctx, repo, d, manifests)
 	if err != nil {
@@ -118,14 +118,14 @@ func (x *exchange) loadManifest(ctx context.Context, repo reference.Repository, 
 	} else if hasCode(err, CodeTooManyRequests) {
 		return nil, err
 	} else if err != nil {
-		// Not wrapped: damaged content is no fault of the client.
+		// Not wrapped: damaged content is not the client's error.
 		return nil, fmt.Errorf("reading manifest %s of %s: %v", d, repo, err)
 	}
 	x.holdOnly(before + int64(len(content)))
 	manifestReads.WithLabelValues(from).Inc()
-	x.closures.learn(d, content)
+	x.closures.add(d, content)
 	m := newStoredManifest(d, typeOfStored(content, mediaType), content)
-	// The type that another registry gives a manifest counts only where it was fetched.
+	// A media type sent by another registry applies only to the fetch itself.
 	if m.mediaType == typeOfStored(content, "") {
 		x.manifests.Add(m.digest, m)
 	}
@@ -135,7 +135,7 @@ func (x *exchange) loadManifest(ctx context.Context, repo reference.Repository, 
 	return m, nil
 }
 
-// readManifest reads a manifest from the store, if that may serve it; else the error is
+// readManifest reads a manifest from the store, if the grant permits that; otherwise the error is
 // blobstore.ErrUnknown.
 func (x *exchange) readManifest(ctx context.Context, d digest.Digest, g grant) ([]byte, error) {
 	if !g.stored {
@@ -152,12 +152,12 @@ func (x *exchange) readManifest(ctx context.Context, d digest.Digest, g grant) (
 	return content, err
 }
 
-// sizeOfManifest is the size of a stored manifest, or the most that it can have.
+// sizeOfManifest returns the size of a stored manifest, or the maximum if it is not known.
 func (x *exchange) sizeOfManifest(ctx context.Context, d digest.Digest) int64 {
 	if size, err := x.Store.Stat(ctx, d); err == nil {
 		return size
 	}
-	return maxStoredManifestBytes // an earlier version kept it elsewhere
+	return maxStoredManifestBytes // an earlier version stored it elsewhere
 }
 
 // lost reports whether content is not in the store, or damaged there.

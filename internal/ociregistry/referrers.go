@@ -19,17 +19,17 @@ import (
 )
 
 const (
-	// maxReferrersBytes is the size at which a page of referrers ends. The specification has
-	// lists paged that exceed the manifests that clients take, which is 4 MiB.
+	// maxReferrersBytes is the size at which a page of referrers ends. The specification requires
+	// paging for lists larger than the manifests that clients accept, which is 4 MiB.
 	maxReferrersBytes = 4 << 20
-	// maxReferrers is how many manifests are looked at for a page: many may be of another
-	// artifactType, or without a link.
+	// maxReferrers is how many candidates are read for a page: many may have another artifactType
+	// or no link.
 	maxReferrers = 1000
 )
 
-// listReferrers serves the list of manifests whose subject is a digest, in pages. There is always
-// one, if an empty one: a 404 would tell clients that the registry has no such lists, and they
-// would begin to keep one themselves.
+// listReferrers serves the list of manifests whose subject is a digest, in pages. Without
+// referrers the list is empty: on 404 clients would conclude that the registry has no referrers
+// API, and maintain the list under a tag.
 func (x *exchange) listReferrers() error {
 	subject, err := x.digest()
 	if err != nil {
@@ -64,19 +64,19 @@ func (x *exchange) listReferrers() error {
 	return x.sendReferrers(list.entries)
 }
 
-// referrers are the manifests that refer to a subject.
+// referrers lists the manifests that refer to a subject.
 type referrers struct {
 	x            *exchange
 	subject      digest.Digest
 	artifactType string // "" for all
-	// candidates are the digests of those that are listed in storage and under the tag of the
-	// specification's fallback, sorted.
+	// candidates are the digests listed in storage and in the specification's fallback tag,
+	// sorted.
 	candidates []digest.Digest
-	// tagged are those of the latter.
+	// tagged are the candidates of the fallback tag.
 	tagged map[digest.Digest]struct{}
 }
 
-// find fills in the candidates.
+// find sets the candidates.
 func (of *referrers) find(ctx context.Context) (err error) {
 	x := of.x
 	if of.candidates, err = x.Store.Referrers(ctx, x.repo.Key(), of.subject); err != nil {
@@ -100,7 +100,7 @@ type referrersPage struct {
 	last    digest.Digest
 }
 
-// page reads a page. It ends early where there is no memory for more than it has.
+// page reads a page. The page ends early if memory for more is not available.
 func (of *referrers) page(ctx context.Context, p page) (list referrersPage, err error) {
 	rest := of.candidates
 	if i, found := slices.BinarySearch(rest, digest.Digest(p.last)); found {
@@ -134,7 +134,7 @@ func (of *referrers) page(ctx context.Context, p page) (list referrersPage, err 
 	return list, nil
 }
 
-// before is the page that ends before a digest.
+// before returns the page that ends before digests[i].
 func (p referrersPage) before(digests []digest.Digest, i int) referrersPage {
 	if i > 0 {
 		p.last = digests[i-1]
@@ -164,7 +164,7 @@ func (of *referrers) entry(ctx context.Context, d digest.Digest) ([]byte, error)
 	return listed.Descriptor, err
 }
 
-// listedReferrer reads an entry in storage. Large ones are read as far as there is memory for them.
+// listedReferrer reads an entry in storage. A large one first reserves memory.
 func (x *exchange) listedReferrer(ctx context.Context, subject, d digest.Digest) (blobstore.ListedReferrer, error) {
 	listed, err := x.Store.Referrer(ctx, x.repo.Key(), subject, d, uncounted)
 	if large := (*blobstore.SizeMismatch)(nil); errors.As(err, &large) {
@@ -179,16 +179,16 @@ func (x *exchange) listedReferrer(ctx context.Context, subject, d digest.Digest)
 	return listed, err
 }
 
-// referrersTag is the tag under which clients keep a list of referrers in registries
-// that have none: the algorithm and at most 64 characters of the digest.
+// referrersTag returns the tag under which clients maintain a list of referrers in registries
+// without the referrers API: the algorithm and at most 64 characters of the digest.
 func referrersTag(subject digest.Digest) string {
 	encoded := subject.Encoded()
 	return subject.Algorithm().String() + "-" + encoded[:min(len(encoded), 64)]
 }
 
-// taggedReferrers are the manifests of such a list, which may have been pushed elsewhere
-// and copied or imported here. The list is only believed where it says to look: what a
-// manifest's subject is, the manifest says.
+// taggedReferrers returns the manifests of such a list, which may have been pushed elsewhere and
+// copied or imported here. The list provides only candidates: the subject is read from each
+// manifest.
 func (x *exchange) taggedReferrers(ctx context.Context, subject digest.Digest) (map[digest.Digest]struct{}, error) {
 	defer x.holdOnly(x.held)
 	list, err := x.manifestByTag(ctx, x.repo, referrersTag(subject))
@@ -210,7 +210,7 @@ func (x *exchange) taggedReferrers(ctx context.Context, subject digest.Digest) (
 }
 
 // taggedReferrer describes a manifest of such a list. The error is ErrUnknown, or one of isUnknown,
-// if there is no such manifest or if it refers to nothing or to something else.
+// if there is no such manifest or if its subject is another one.
 func (x *exchange) taggedReferrer(ctx context.Context, subject, d digest.Digest) (listed blobstore.ListedReferrer, err error) {
 	stored, err := x.manifestByDigest(ctx, x.repo, d)
 	if err != nil {
@@ -225,7 +225,7 @@ func (x *exchange) taggedReferrer(ctx context.Context, subject, d digest.Digest)
 	return listed, err
 }
 
-// sendReferrers answers with an index of the descriptors, one after the other: the list is never
+// sendReferrers sends an index of the descriptors, one after the other, so that the list is not
 // in memory a second time.
 func (x *exchange) sendReferrers(descriptors [][]byte) error {
 	const head = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":[`

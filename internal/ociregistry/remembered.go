@@ -17,7 +17,7 @@ const (
 	uploadersBytes = 16 << 20
 )
 
-// contentIdle is how long is kept, after its last use, what is named by a digest.
+// contentIdle is how long entries with a digest as key stay cached after their last use.
 const contentIdle = time.Hour
 
 func newClosureCache(o Options) *caches.Cache[digest.Digest, knownParts] {
@@ -34,8 +34,8 @@ func newAbsentCache(o Options) *caches.Cache[digest.Digest, struct{}] {
 	})
 }
 
-// newManifestCache makes the cache of manifests as they are served. It says nothing about who may
-// read them, and is no tenant's: one that is forgotten is read from storage.
+// newManifestCache returns the cache of manifests as they are served. It grants no access to
+// them, and all tenants share it: an evicted manifest is read from storage.
 func newManifestCache(o Options) *caches.Cache[digest.Digest, *storedManifest] {
 	return caches.New(o.Caches, caches.Options[digest.Digest, *storedManifest]{
 		Name: "manifests", Bytes: o.ManifestCacheBytes, Idle: contentIdle, Now: o.Now,

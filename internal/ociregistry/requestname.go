@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// requestNames gives requests names under which the log is found that belongs to what a
-// client was told. Names are made only for requests that need one.
+// requestNames creates request IDs, which relate an error response to the log. An ID is created
+// only for requests that need one.
 type requestNames struct {
 	prefix string
 	last   atomic.Uint64
@@ -22,7 +22,7 @@ func newRequestNames() *requestNames {
 
 func (n *requestNames) next() string { return n.prefix + strconv.FormatUint(n.last.Add(1), 36) }
 
-// requestName is the name of this request.
+// requestName returns the ID of this request.
 func (x *exchange) requestName() string {
 	if x.name == "" {
 		x.name = x.requests.next()

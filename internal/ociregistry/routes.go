@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// route is what becomes of a method on a resource.
+// route is the handler of a method on a resource, and the right that it requires.
 type route struct {
 	on     resource
 	method string // GET serves HEAD too
@@ -12,26 +12,26 @@ type route struct {
 	does   func(*exchange) error
 }
 
-// right is what a caller needs.
+// right is a right that a caller needs.
 type right struct {
-	// open asks nobody who they are.
+	// open needs no authentication.
 	open bool
-	// action in the repository of the path, when it is not "".
+	// action in the repository of the path, if not "".
 	action Action
-	// verb, resource and subresource in the cluster, when verb is not "".
+	// verb, resource and subresource in the cluster, if verb is not "".
 	verb, resource, subresource string
 }
 
-// writes reports whether the right is one to change something.
+// writes reports whether the right permits a change.
 func (r right) writes() bool {
 	return r.action == ActionPush || r.action == ActionDelete || r.action == ActionSign || r.verb == "delete"
 }
 
 var (
-	openToAll     = right{open: true}
+	public        = right{open: true}
 	authenticated = right{}
-	toPull        = right{action: ActionPull}
-	toPush        = right{action: ActionPush}
+	needPull      = right{action: ActionPull}
+	needPush      = right{action: ActionPush}
 	toDelete      = right{action: ActionDelete}
 	toReadSigned  = right{action: ActionSignatureRead}
 	toSign        = right{action: ActionSign}
@@ -40,33 +40,33 @@ var (
 	toReadMetrics = right{verb: "get", resource: "registry", subresource: "metrics"}
 )
 
-// table is everything that this registry does. It is a function because what it does
-// refers back to it.
+// table returns all routes of the registry. It is a function because the handlers refer back
+// to it.
 func table() []route {
 	return []route{
-		{rootResource, http.MethodGet, openToAll, (*exchange).sayHealthy},
-		{healthResource, http.MethodGet, openToAll, (*exchange).sayHealthy},
-		{tokenResource, http.MethodGet, openToAll, (*exchange).serveToken},
-		{tokenResource, http.MethodPost, openToAll, (*exchange).serveToken},
+		{rootResource, http.MethodGet, public, (*exchange).getHealth},
+		{healthResource, http.MethodGet, public, (*exchange).getHealth},
+		{tokenResource, http.MethodGet, public, (*exchange).serveToken},
+		{tokenResource, http.MethodPost, public, (*exchange).serveToken},
 
-		{versionResource, http.MethodGet, authenticated, (*exchange).sayVersion},
+		{versionResource, http.MethodGet, authenticated, (*exchange).getVersion},
 		{catalogResource, http.MethodGet, authenticated, (*exchange).listRepositories},
 
-		{tagsResource, http.MethodGet, toPull, (*exchange).listTags},
-		{referrersResource, http.MethodGet, toPull, (*exchange).listReferrers},
+		{tagsResource, http.MethodGet, needPull, (*exchange).listTags},
+		{referrersResource, http.MethodGet, needPull, (*exchange).listReferrers},
 
-		{manifestResource, http.MethodGet, toPull, (*exchange).getManifest},
-		{manifestResource, http.MethodPut, toPush, (*exchange).putManifest},
+		{manifestResource, http.MethodGet, needPull, (*exchange).getManifest},
+		{manifestResource, http.MethodPut, needPush, (*exchange).putManifest},
 		{manifestResource, http.MethodDelete, toDelete, (*exchange).deleteManifest},
 
-		{blobResource, http.MethodGet, toPull, (*exchange).getBlob},
+		{blobResource, http.MethodGet, needPull, (*exchange).getBlob},
 		{blobResource, http.MethodDelete, toDelete, (*exchange).deleteBlob},
 
-		{uploadsResource, http.MethodPost, toPush, (*exchange).startUpload},
-		{uploadResource, http.MethodGet, toPull, (*exchange).getUpload},
-		{uploadResource, http.MethodPatch, toPush, (*exchange).patchUpload},
-		{uploadResource, http.MethodPut, toPush, (*exchange).putUpload},
-		{uploadResource, http.MethodDelete, toPush, (*exchange).cancelUpload},
+		{uploadsResource, http.MethodPost, needPush, (*exchange).startUpload},
+		{uploadResource, http.MethodGet, needPull, (*exchange).getUpload},
+		{uploadResource, http.MethodPatch, needPush, (*exchange).patchUpload},
+		{uploadResource, http.MethodPut, needPush, (*exchange).putUpload},
+		{uploadResource, http.MethodDelete, needPush, (*exchange).cancelUpload},
 
 		{signaturesResource, http.MethodGet, toReadSigned, (*exchange).getSignatures},
 		{signaturesResource, http.MethodPut, toSign, (*exchange).putSignature},
@@ -77,7 +77,7 @@ func table() []route {
 	}
 }
 
-// resourceNames are what metrics and logs call the resources.
+// resourceNames are the names of resources in metrics and logs.
 var resourceNames = [resources]string{
 	noResource:         "none",
 	rootResource:       "root",
@@ -99,7 +99,7 @@ var resourceNames = [resources]string{
 
 func (r resource) String() string { return resourceNames[r] }
 
-// routes is the table, ready to be looked up in.
+// routes is the table, indexed for lookups.
 type routes struct {
 	of    [resources]map[string]*route
 	allow [resources]string // the Allow header of a 405
@@ -124,8 +124,8 @@ func newRoutes(table []route) *routes {
 	return rs
 }
 
-// find looks a route up. The error tells that the path leads nowhere, or which methods
-// it has.
+// find looks up a route. The error is for an unknown path, or lists the methods that the path
+// allows.
 func (rs *routes) find(at resource, method string) (*route, error) {
 	if r := rs.of[at][method]; r != nil {
 		return r, nil
@@ -137,7 +137,7 @@ func (rs *routes) find(at resource, method string) (*route, error) {
 	}
 	return nil, &Error{
 		Code:    CodeUnsupported,
-		Message: "this path is for " + rs.allow[at],
+		Message: "this path allows only " + rs.allow[at],
 		Allow:   rs.allow[at],
 	}
 }

@@ -11,15 +11,15 @@ import (
 
 const (
 	signatureVersion = 2
-	// defaultSignatureType is "simple signing", what containers/image makes.
+	// defaultSignatureType is "simple signing", the type that containers/image writes.
 	defaultSignatureType = "AtomicImageV1"
 	maxSignatureBytes    = 4 << 20
 )
 
-// signature is a signature as clients of OpenShift's registry read and write it.
+// signature is the form in which clients of OpenShift's registry read and write signatures.
 type signature struct {
 	SchemaVersion int `json:"schemaVersion"`
-	// Name is the image's digest, "@", and a name of the signature's own.
+	// Name is the image's digest, "@", and the name of the signature.
 	Name    string `json:"name"`
 	Type    string `json:"type"`
 	Content []byte `json:"content"`
@@ -45,9 +45,8 @@ func (x *exchange) getSignatures() error {
 	return x.answerJSON("application/json", list)
 }
 
-// putSignature adds a signature, as the caller. The image that it is for is named in the
-// signature; the digest of the path says only where the right to sign was asked for, and
-// the API asks again.
+// putSignature adds a signature as the caller. The signature names its image; the digest of the
+// path only determines which right was checked, and the API checks again.
 func (x *exchange) putSignature() error {
 	if _, err := x.digest(); err != nil {
 		return err
@@ -77,16 +76,16 @@ func (x *exchange) putSignature() error {
 func parseSignature(content []byte) (signature, error) {
 	var s signature
 	if err := json.Unmarshal(content, &s); err != nil {
-		return signature{}, NewError(CodeSignatureInvalid, "it is no JSON of a signature").Because(err)
+		return signature{}, NewError(CodeSignatureInvalid, "the body is not the JSON of a signature").Because(err)
 	}
 	image, id, _ := strings.Cut(s.Name, "@")
 	switch {
 	case s.SchemaVersion != signatureVersion:
 		return signature{}, NewError(CodeSignatureInvalid, "schemaVersion is %d, not %d", s.SchemaVersion, signatureVersion)
 	case image == "" || id == "":
-		return signature{}, NewError(CodeSignatureInvalid, "its name must be IMAGE@NAME")
+		return signature{}, NewError(CodeSignatureInvalid, "name must be IMAGE@NAME")
 	case len(s.Content) == 0:
-		return signature{}, NewError(CodeSignatureInvalid, "it has no content")
+		return signature{}, NewError(CodeSignatureInvalid, "content is missing")
 	}
 	if s.Type == "" {
 		s.Type = defaultSignatureType

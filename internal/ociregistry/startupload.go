@@ -13,8 +13,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// startUpload serves POST of an upload: a mount, a blob in one request, or the beginning
-// of an upload.
+// startUpload serves POST of an upload: a mount, a blob in one request, or the start of an
+// upload.
 func (x *exchange) startUpload() error {
 	query := x.r.URL.Query()
 	if query.Has("mount") {
@@ -32,7 +32,7 @@ func (x *exchange) startUpload() error {
 	algorithm := cmp.Or(digest.Algorithm(query.Get("digest-algorithm")), digest.Canonical)
 	if !supported(algorithm) {
 		return &Error{
-			Code: CodeDigestInvalid, Message: "digests are of sha256 or sha512",
+			Code: CodeDigestInvalid, Message: "a digest must be sha256 or sha512",
 			Detail: map[string]string{"digest-algorithm": fmt.Sprintf("%.100s", algorithm)},
 		}
 	}
@@ -54,13 +54,13 @@ func (x *exchange) startUpload() error {
 	return x.answerUpload(upload, http.StatusAccepted)
 }
 
-// refuseUpload counts an upload that is one too many.
+// refuseUpload counts an upload rejected by a limit.
 func (x *exchange) refuseUpload(bound string, err error) error {
 	uploadsRefused.WithLabelValues(bound).Inc()
 	return err
 }
 
-// uploadAtOnce takes a whole blob.
+// uploadAtOnce receives a whole blob in one request.
 func (x *exchange) uploadAtOnce(wanted string) error {
 	want, err := parseDigest(wanted)
 	if err != nil {
@@ -76,7 +76,7 @@ func (x *exchange) uploadAtOnce(wanted string) error {
 	return x.blobCreated(want, "completed")
 }
 
-// uploads is the repository for blobs that no manifest names yet.
+// uploads returns the repository for blobs that no manifest names yet.
 func (x *exchange) uploads() (blobstore.Repository, error) {
 	s, err := x.Directory.Stream(x.context(), x.repo, false)
 	if err != nil {
@@ -89,7 +89,7 @@ func (x *exchange) uploads() (blobstore.Repository, error) {
 	return to, nil
 }
 
-// refuseContent counts content that turned out to be something else than was said.
+// refuseContent counts a blob whose content does not match its digest.
 func (x *exchange) refuseContent(want digest.Digest, err error) error {
 	if mismatch := (*blobstore.DigestMismatch)(nil); errors.As(err, &mismatch) {
 		uploadsTotal.WithLabelValues("refused").Inc()
@@ -97,7 +97,7 @@ func (x *exchange) refuseContent(want digest.Digest, err error) error {
 	return fmt.Errorf("receiving blob %s of %s: %w", want, x.repo, err)
 }
 
-// blobCreated answers with the location of a blob.
+// blobCreated sends the response for a stored blob, with its location.
 func (x *exchange) blobCreated(d digest.Digest, outcome string) error {
 	uploadsTotal.WithLabelValues(outcome).Inc()
 	header := x.w.Header()
@@ -108,8 +108,8 @@ func (x *exchange) blobCreated(d digest.Digest, outcome string) error {
 	return nil
 }
 
-// answerUpload ends this request's use of an upload, and tells where it continues. In
-// that order: who is told may come back before this request is over.
+// answerUpload closes the upload and then sends where it continues. The order matters: the
+// client may send its next request before this one has ended.
 func (x *exchange) answerUpload(u *blobstore.Upload, status int) error {
 	if err := u.Close(); err != nil {
 		return fmt.Errorf("keeping upload %s to %s: %w", u.ID(), x.repo, err)
@@ -119,12 +119,12 @@ func (x *exchange) answerUpload(u *blobstore.Upload, status int) error {
 	return nil
 }
 
-// describeUpload tells where an upload continues.
+// describeUpload sets the headers that say where an upload continues.
 //
 // The location is a path. Specification and HTTP allow that, and podman, skopeo, buildah,
-// docker, containerd, crane, oras, helm and cosign resolve it against the URL they asked.
-// An absolute one would have to guess at what scheme and host the client sees through
-// proxies and port forwards, and is wrong as soon as one of these says nothing.
+// docker, containerd, crane, oras, helm and cosign resolve it against the request URL. An absolute
+// URL would need the scheme and host that the client sees through proxies and port forwards, and
+// would be wrong if one of these sends no headers about it.
 func (x *exchange) describeUpload(u *blobstore.Upload) {
 	header := x.w.Header()
 	header.Set("Location", uploadPath(x.repo, u.ID()))

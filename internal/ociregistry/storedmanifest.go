@@ -7,8 +7,8 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// storedManifest is a manifest as it is served, with its headers ready: a manifest that
-// is in memory is answered without making anything but the answer.
+// storedManifest is a manifest with its response headers prepared, so that serving one from
+// memory allocates little.
 type storedManifest struct {
 	content   []byte
 	mediaType string
@@ -18,7 +18,7 @@ type storedManifest struct {
 }
 
 func newStoredManifest(d digest.Digest, mediaType string, content []byte) *storedManifest {
-	d = digest.Digest(strings.Clone(d.String())) // it may be a part of a request's path
+	d = digest.Digest(strings.Clone(d.String())) // do not retain the request's path
 	return &storedManifest{
 		content: content, mediaType: mediaType, digest: d,
 		headerType:   []string{mediaType},
@@ -28,7 +28,7 @@ func newStoredManifest(d digest.Digest, mediaType string, content []byte) *store
 	}
 }
 
-// entityTag is the ETag of content.
+// entityTag returns the ETag of content.
 func entityTag(d digest.Digest) string { return `"` + d.String() + `"` }
 
 // manifestOverhead estimates the memory of a stored manifest without its content.

@@ -302,7 +302,7 @@ func shownSources(t *testing.T, look lookup, in reference.Repository, image stri
 		if s.Insecure {
 			text += " insecure"
 		}
-		if s.Off {
+		if s.Disabled {
 			text += " off"
 		}
 		if s.Mirror {

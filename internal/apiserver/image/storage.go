@@ -84,7 +84,7 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, mayUpd
 		TableConvertor:            table.Images(),
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
-		return Storage{}, fmt.Errorf("making the store of images: %w", err)
+		return Storage{}, fmt.Errorf("setting up the storage of images: %w", err)
 	}
 	registry := &Registry{store: store, trusted: trustedStore(store, strategy), mayUpdate: mayUpdate}
 	return Storage{Images: &REST{store, registry}, Registry: registry}, nil

@@ -101,6 +101,6 @@ func trustedStore(store *genericregistry.Store, s strategy) *genericregistry.Sto
 
 func logUnread(ctx context.Context, img *imagev1.Image, err error) {
 	if err != nil {
-		klog.FromContext(ctx).Info("storing an image whose manifest or configuration text could not be read", "image", img.Name, "err", err)
+		klog.FromContext(ctx).Info("Storing an image with an unreadable manifest or configuration", "image", img.Name, "err", err)
 	}
 }

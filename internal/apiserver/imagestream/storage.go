@@ -59,7 +59,7 @@ func NewStorage(scheme *runtime.Scheme, getter generic.RESTOptionsGetter, policy
 		TableConvertor:            table.ImageStreams(),
 	}
 	if err := store.CompleteWithOptions(&generic.StoreOptions{RESTOptions: getter, AttrFunc: imageapi.Attributes}); err != nil {
-		return Storage{}, fmt.Errorf("making the store of image streams: %w", err)
+		return Storage{}, fmt.Errorf("setting up the storage of image streams: %w", err)
 	}
 	writers := movingStore{store, policy.Moved}
 	registry.whole = withStrategies(writers, wholeStrategy{base})

@@ -141,7 +141,7 @@ func (r *REST) recordRefusal(ctx context.Context, isi *imagev1.ImageStreamImport
 		return nil
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
-		klog.FromContext(ctx).Error(err, "noting on an image stream that an import was refused", "imagestream", klog.KRef(isi.Namespace, isi.Name))
+		klog.FromContext(ctx).Error(err, "Recording a refused import in the status of an image stream failed", "imagestream", klog.KRef(isi.Namespace, isi.Name))
 	}
 }
 

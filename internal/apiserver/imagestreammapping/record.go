@@ -105,7 +105,7 @@ func (r *REST) discard(ctx context.Context, claim *imagev1.Image, refusal error)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := r.images.Discard(ctx, claim); err != nil {
-		klog.FromContext(ctx).Error(err, "deleting an image whose mapping was refused", "image", claim.Name)
+		klog.FromContext(ctx).Error(err, "Deleting an image whose mapping was refused failed", "image", claim.Name)
 	}
 }
 

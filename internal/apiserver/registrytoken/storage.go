@@ -73,7 +73,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 	}
 	u, ok := apirequest.UserFrom(ctx)
 	if !ok || u.GetName() == user.Anonymous || slices.Contains(u.GetGroups(), user.AllUnauthenticated) {
-		return nil, apierrors.NewForbidden(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "", errors.New("nobody has logged in who the password could be for"))
+		return nil, apierrors.NewForbidden(weirv1alpha1.Resource(weirv1alpha1.RegistryTokens), "", errors.New("anonymous requests cannot get a password: authenticate first"))
 	}
 	answer := asked.DeepCopy()
 	answer.ManagedFields = nil // of what is not kept, nobody manages anything
@@ -87,7 +87,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 		return nil, notIssued(err)
 	}
 	if issued.ExpiresAt.Sub(issued.IssuedAt) < lifetime {
-		warning.AddWarning(ctx, "", fmt.Sprintf("the password ends at %s, with the credential that it was issued for", issued.ExpiresAt.UTC().Format(time.RFC3339)))
+		warning.AddWarning(ctx, "", fmt.Sprintf("the password expires at %s, with the credential of the request", issued.ExpiresAt.UTC().Format(time.RFC3339)))
 	}
 	expires := metav1.NewTime(issued.ExpiresAt)
 	answer.Status = weirv1alpha1.RegistryTokenStatus{Token: text, ExpirationTimestamp: &expires}
@@ -95,7 +95,7 @@ func (r *REST) Create(ctx context.Context, obj runtime.Object, validate rest.Val
 }
 
 // errEndless is the reason not to issue a password for, for example, a token of a static file.
-var errEndless = errors.New("a password ends with the credential that it is issued for, and this one does not say when it ends; use the API token itself as the password")
+var errEndless = errors.New("a password expires with the credential of the request, and this one has no known expiry; use the API token itself as the password")
 
 // issue makes a password that ends with the credentials of the request.
 func (r *REST) issue(ctx context.Context, u user.Info, lifetime time.Duration) (string, tokens.Token, error) {
@@ -133,7 +133,7 @@ func notIssued(err error) error {
 	case errors.As(err, &large):
 		return forbidden(fmt.Errorf("%w; an API token can be used as the password instead", large))
 	case errors.As(err, &gone):
-		return forbidden(fmt.Errorf("the credential is not valid any more: %w", gone))
+		return forbidden(fmt.Errorf("the credential is no longer valid: %w", gone))
 	case errors.As(err, &ended), errors.Is(err, errEndless):
 		return forbidden(err)
 	}

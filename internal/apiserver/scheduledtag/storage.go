@@ -107,7 +107,7 @@ func (r *REST) viewer(ctx context.Context) *viewer {
 	}
 	var err error
 	if v.until, err = r.checkedUntil(ctx); err != nil {
-		warning.AddWarning(ctx, "", fmt.Sprintf("the times of the last checks are not known: %v", err))
+		warning.AddWarning(ctx, "", fmt.Sprintf("reading the times of the last checks failed: %v", err))
 	}
 	return v
 }

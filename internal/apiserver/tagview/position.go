@@ -22,7 +22,7 @@ type position struct {
 }
 
 // errNowhere is about tokens that are well-formed and say nothing.
-var errNowhere = errors.New("it names no place in the list")
+var errNowhere = errors.New("it has no position in the list")
 
 // parsePosition reads a continue token. Its error says why it is not one of ours.
 func parsePosition(token string) (position, error) {

@@ -33,7 +33,7 @@ func refusePatch(ctx context.Context, err *error) {
 		return
 	}
 	if cause := recover(); cause != nil {
-		klog.FromContext(ctx).Info("refusing a patch that panics", "path", request.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		klog.FromContext(ctx).Info("Rejecting a patch that panics", "path", request.Path, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 		*err = unpatchable(fmt.Sprint(cause))
 		return
 	}

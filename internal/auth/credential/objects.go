@@ -159,7 +159,7 @@ func (o *Objects) uid(ctx context.Context, object tokens.Object) (string, error)
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("looking for %s %s/%s, which a token is bound to: %w", object.Resource, object.Namespace, object.Name, err)
+		return "", fmt.Errorf("reading %s %s/%s, to which a token is bound: %w", object.Resource, object.Namespace, object.Name, err)
 	}
 	if found.DeletionTimestamp != nil && !found.DeletionTimestamp.After(o.now()) {
 		return "", nil

@@ -149,7 +149,7 @@ func (k *Keys) refresh(ctx context.Context, enough func(*knowledge) bool, read f
 	r, err := read(ctx)
 	if err != nil {
 		err = fmt.Errorf("the key of registry tokens, Secret %s: %w", k.o.Name, err)
-		klog.FromContext(ctx).Error(err, "registry tokens cannot be looked after; trying again", "in", rereadAfter)
+		klog.FromContext(ctx).Error(err, "Maintaining the key of registry tokens failed; retrying", "in", rereadAfter)
 		if before != nil {
 			k.known.Store(&knowledge{ring: before.ring, read: k.o.Now()})
 		}
@@ -176,7 +176,7 @@ func (k *Keys) get(ctx context.Context) (*corev1.Secret, ring, error) {
 	}
 	r, err := parseRing(s.Data[ringKey])
 	if err != nil {
-		return nil, ring{}, fmt.Errorf("reading %s in it: %w; delete the Secret to have a new one made, which ends every token issued so far", ringKey, err)
+		return nil, ring{}, fmt.Errorf("reading %s in it: %w; delete the Secret to create a new key, which invalidates all registry tokens", ringKey, err)
 	}
 	return s, r, nil
 }
@@ -201,13 +201,13 @@ func (k *Keys) ensure(ctx context.Context) (ring, error) {
 		case apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || (s != nil && apierrors.IsNotFound(err)):
 			continue // another replica did it, or somebody deleted it
 		case s != nil:
-			klog.FromContext(ctx).Error(err, "the key of registry tokens could not be replaced; the old one goes on", "secret", k.o.Name)
+			klog.FromContext(ctx).Error(err, "Rotating the key of registry tokens failed; keeping the old key", "secret", k.o.Name)
 			return r, nil
 		default:
-			return ring{}, fmt.Errorf("making it: %w", err)
+			return ring{}, fmt.Errorf("creating it: %w", err)
 		}
 	}
-	return ring{}, errors.New("somebody else changed it each time it was to be written")
+	return ring{}, errors.New("every attempt to write it conflicted with another change")
 }
 
 // write makes the Secret, or replaces the keys in the one that was read.

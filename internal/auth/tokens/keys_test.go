@@ -212,7 +212,7 @@ func TestStrangersDoNotWearOutTheAPI(t *testing.T) {
 func TestErrorsOfWritingTell(t *testing.T) {
 	s, c := &store{createErr: fmt.Errorf("no space")}, newClock()
 	_, _, err := replica(s, c).Issue(context.Background(), Access, alice, nil, time.Minute, End{})
-	if err == nil || !strings.Contains(err.Error(), "making it: no space") {
+	if err == nil || !strings.Contains(err.Error(), "creating it: no space") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -41,7 +41,7 @@ func newKey(now time.Time) key {
 func parseRing(data []byte) (ring, error) {
 	var r ring
 	if json.Unmarshal(data, &r) != nil {
-		return ring{}, errors.New("it is not the JSON document that it was")
+		return ring{}, errors.New("it is not a valid key document")
 	}
 	if len(r.Keys) == 0 {
 		return ring{}, errors.New("it has no key")
@@ -49,7 +49,7 @@ func parseRing(data []byte) (ring, error) {
 	seen := map[string]bool{}
 	for i, k := range r.Keys {
 		if k.ID == "" || seen[k.ID] || len(k.Secret) < keyBytes {
-			return ring{}, fmt.Errorf("its key number %d has no name of its own or fewer than %d bytes", i+1, keyBytes)
+			return ring{}, fmt.Errorf("its key number %d has no unique name or fewer than %d bytes", i+1, keyBytes)
 		}
 		seen[k.ID] = true
 	}

@@ -35,8 +35,8 @@ const (
 )
 
 var (
-	errIncomplete = errors.New("it is not a token as this registry issues them")
-	errNobody     = errors.New("issuing a token: there is nobody it could be for")
+	errIncomplete = errors.New("it is not a registry token")
+	errNobody     = errors.New("issuing a token: the request has no user")
 	errUnbound    = errors.New("issuing a token of a service account: it is not bound to the account's UID")
 )
 
@@ -107,7 +107,7 @@ func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Gra
 		return "", Token{}, errUnbound
 	}
 	if !t.ExpiresAt.After(now) {
-		return "", Token{}, &InvalidError{Reason: "what it would be issued for ends now", Expired: true}
+		return "", Token{}, &InvalidError{Reason: "its credential has expired", Expired: true}
 	}
 	k, err := i.keys.signing(ctx)
 	if err != nil {
@@ -146,7 +146,7 @@ func IsOurs(text string) bool {
 // had. What it returns is shared and must not be changed.
 func (i *Issuer) Verify(ctx context.Context, text string) (*Token, error) {
 	if len(text) > MaxBytes {
-		return nil, &InvalidError{Reason: "it is longer than any that this registry issues"}
+		return nil, &InvalidError{Reason: "it is too long for a registry token"}
 	}
 	hash := sha256.Sum256([]byte(text))
 	if v, ok := i.verified.Get(hash); ok && i.keys.inUse(v.keyID) {
@@ -192,5 +192,5 @@ func invalid(err error) *InvalidError {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return &InvalidError{Reason: "its signature is wrong"}
 	}
-	return &InvalidError{Reason: "it is not a token as this registry issues them"}
+	return &InvalidError{Reason: "it is not a registry token"}
 }

@@ -68,7 +68,7 @@ type Driver struct {
 // driver. maxThreads is at least MinThreads and at most MaxThreads.
 func Open(root string, maxThreads int) (*Driver, error) {
 	if maxThreads < MinThreads || maxThreads > MaxThreads {
-		return nil, fmt.Errorf("opening the registry's folder %s: %d threads are not between %d and %d",
+		return nil, fmt.Errorf("opening the registry's folder %s: the number of threads, %d, must be between %d and %d",
 			root, maxThreads, MinThreads, MaxThreads)
 	}
 	abs, err := filepath.Abs(root)
@@ -76,7 +76,7 @@ func Open(root string, maxThreads int) (*Driver, error) {
 		return nil, fmt.Errorf("finding the registry's folder %s: %w", root, err)
 	}
 	if err := os.MkdirAll(abs, 0o700); err != nil {
-		return nil, fmt.Errorf("making the registry's folder: %w", err)
+		return nil, fmt.Errorf("creating the registry's folder: %w", err)
 	}
 	return &Driver{
 		Driver: filesystem.New(filesystem.DriverParameters{RootDirectory: abs, MaxThreads: uint64(maxThreads)}),
@@ -302,7 +302,7 @@ func (d *Driver) acquire(ctx context.Context) error {
 	case d.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("filesystem: waiting for a turn: %w", ctx.Err())
+		return fmt.Errorf("filesystem: waiting for a free thread: %w", ctx.Err())
 	}
 }
 

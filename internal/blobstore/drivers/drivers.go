@@ -88,7 +88,7 @@ func Open(ctx context.Context, name string, parameters map[string]any, dataDir s
 func create(ctx context.Context, name string, values map[string]any, dataDir string) (driver storagedriver.StorageDriver, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			driver, err = nil, fmt.Errorf("the driver cannot cope with these parameters: %v", r)
+			driver, err = nil, fmt.Errorf("the driver panicked on these parameters: %v", r)
 		}
 	}()
 	if open := kinds[name].open; open != nil {
@@ -111,7 +111,7 @@ func Folder(name string, parameters map[string]any, dataDir string) string {
 
 func openDisk(values map[string]any, dataDir string) (storagedriver.StorageDriver, error) {
 	if root, _ := values["rootdirectory"].(string); root == "" && dataDir == "" {
-		return nil, errors.New("neither a rootdirectory nor a data folder is given")
+		return nil, errors.New("a rootdirectory or a data folder is required")
 	}
 	root := Folder("filesystem", values, dataDir)
 	threads := disk.DefaultMaxThreads
@@ -129,7 +129,7 @@ func openDisk(values map[string]any, dataDir string) (storagedriver.StorageDrive
 func validate(name string, parameters map[string]any) (map[string]any, error) {
 	k, ok := kinds[name]
 	if !ok {
-		return nil, fmt.Errorf("storage %q is not known; there are %s", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("unknown storage %q: choose one of %s", name, strings.Join(Names(), ", "))
 	}
 	values, wrong := convert(k.parameters, parameters, "")
 	if len(wrong) == 0 && k.check != nil {

@@ -91,7 +91,7 @@ func wrongEndpoint(endpoint string) (reason string) {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return "has to be a host, or a URL with http or https"
+		return "must be a host or a URL with http or https"
 	case u.User != nil:
 		return "must not hold credentials"
 	}
@@ -114,7 +114,7 @@ func checkGCS(values map[string]any) (wrong []ParameterError) {
 		return nil
 	}
 	if textOf(values, "keyfile") != "" {
-		return []ParameterError{{Parameter: "keyfile", Reason: "and credentials exclude each other"}}
+		return []ParameterError{{Parameter: "keyfile", Reason: "must not be set together with credentials"}}
 	}
 	// The driver takes the type that an old decoder of YAML makes.
 	converted := make(map[any]any, len(credentials))

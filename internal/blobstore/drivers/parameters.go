@@ -66,7 +66,7 @@ func convert(known []parameter, values map[string]any, prefix string) (map[strin
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if values[name] != nil && !slices.Contains(names, name) {
-			complain(strconv.Quote(name), "is not known; there are %s", cmpNone(strings.Join(names, ", ")))
+			complain(strconv.Quote(name), "is unknown: choose from %s", cmpNone(strings.Join(names, ", ")))
 		}
 	}
 	return converted, wrong
@@ -99,9 +99,9 @@ func (p parameter) convert(value any) (converted any, reason string) {
 	case p.required && s == "":
 		return nil, "is empty"
 	case p.kind == duration && !isDuration(s):
-		return nil, fmt.Sprintf("has to be a duration like 100ms, not %q", s)
+		return nil, fmt.Sprintf("must be a duration like 100ms, not %q", s)
 	case len(p.choices) > 0 && s != "" && !slices.Contains(p.choices, s):
-		return nil, fmt.Sprintf("has to be one of %s, not %q", strings.Join(p.choices, ", "), s)
+		return nil, fmt.Sprintf("must be one of %s, not %q", strings.Join(p.choices, ", "), s)
 	}
 	return s, ""
 }
@@ -110,11 +110,11 @@ func (p parameter) convertNumber(value any) (any, string) {
 	n, ok := asNumber(value)
 	switch {
 	case !ok:
-		return nil, "has to be a whole number"
+		return nil, "must be an integer"
 	case n < p.min || n > p.max:
-		return nil, fmt.Sprintf("has to be between %d and %d, not %d", p.min, p.max, n)
+		return nil, fmt.Sprintf("must be between %d and %d, not %d", p.min, p.max, n)
 	case p.unit > 0 && n%p.unit != 0:
-		return nil, fmt.Sprintf("has to be a multiple of %d, not %d", p.unit, n)
+		return nil, fmt.Sprintf("must be a multiple of %d, not %d", p.unit, n)
 	}
 	return int(n), ""
 }
@@ -123,7 +123,7 @@ func (p parameter) convertNumber(value any) (any, string) {
 func (p parameter) convertSection(value any, prefix string) (map[string]any, []ParameterError) {
 	values, ok := asMap(value)
 	if !ok {
-		return nil, []ParameterError{{Parameter: prefix + p.name, Reason: "has to have parameters of its own"}}
+		return nil, []ParameterError{{Parameter: prefix + p.name, Reason: "must be an object with parameters"}}
 	}
 	if p.open {
 		return values, nil

@@ -11,27 +11,27 @@ import (
 var (
 	blobsTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_scrub", Name: "blobs_total",
-		Help:           "Stored blobs whose digest was compared, damaged ones among them.",
+		Help:           "Stored blobs whose digest was verified, including damaged ones.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	bytesTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_scrub", Name: "bytes_total",
-		Help:           "Bytes of stored blobs that were read to compare their digests.",
+		Help:           "Bytes of stored blobs read to verify their digests.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	damagedTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_scrub", Name: "damaged_blobs_total",
-		Help:           "Stored blobs that were found damaged.",
+		Help:           "Stored blobs found damaged.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	failuresTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_scrub", Name: "failures_total",
-		Help:           "Stored blobs that could not be read to compare their digests.",
+		Help:           "Stored blobs that could not be read to verify their digests.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	lastRound = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "registry_scrub", Name: "last_round_timestamp_seconds",
-		Help:           "When the digests of all stored blobs had last been compared, in seconds since 1970; 0 before the first time.",
+		Help:           "Unix time at which the last round over all stored blobs ended; 0 before the first one.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	registerMetrics = sync.OnceFunc(func() {

@@ -77,10 +77,10 @@ type Scrubber struct {
 // New makes a Scrubber. It does not touch storage.
 func New(o Options) (*Scrubber, error) {
 	if o.Store == nil {
-		return nil, errors.New("making the scrubber of blobs: no store is given")
+		return nil, errors.New("setting up the scrubber: Store is required")
 	}
 	if o.BytesPerSecond < 0 || o.Pause < 0 {
-		return nil, fmt.Errorf("making the scrubber of blobs: neither %d bytes per second nor a pause of %s can be negative", o.BytesPerSecond, o.Pause)
+		return nil, fmt.Errorf("setting up the scrubber: BytesPerSecond (%d) and Pause (%s) must not be negative", o.BytesPerSecond, o.Pause)
 	}
 	if o.BytesPerSecond == 0 {
 		o.BytesPerSecond = DefaultBytesPerSecond
@@ -102,7 +102,7 @@ func (s *Scrubber) Run(ctx context.Context) error {
 	ctx = klog.NewContext(ctx, logger)
 	for ctx.Err() == nil {
 		if err := s.step(ctx); err != nil && ctx.Err() == nil {
-			logger.Error(err, "blobs cannot be verified; trying again", "in", retryAfter)
+			logger.Error(err, "Verifying blobs failed; retrying", "in", retryAfter)
 			wait(ctx, retryAfter)
 		}
 	}
@@ -129,14 +129,14 @@ func (s *Scrubber) step(ctx context.Context) error {
 	}
 	if len(blobs) == 0 {
 		position.Finished = s.o.Now()
-		klog.FromContext(ctx).Info("all blobs were verified", "since", position.RoundStarted)
+		klog.FromContext(ctx).Info("Verified all blobs", "since", position.RoundStarted)
 		return s.save(ctx, position)
 	}
 	return s.verifyAll(ctx, position, blobs)
 }
 
 // errEnough ends a walk.
-var errEnough = errors.New("enough blobs are listed")
+var errEnough = errors.New("the page is full")
 
 // list returns the next blobs: about as many as are verified until the position is saved.
 func (s *Scrubber) list(ctx context.Context, after string) (blobs []blobstore.Entry, err error) {
@@ -209,7 +209,7 @@ func (s *Scrubber) verify(ctx context.Context, e blobstore.Entry) {
 		// A failure to read is no proof of damage: storage may be unavailable. The round
 		// continues slowly, so that one file on a bad sector does not stop it.
 		failuresTotal.Inc()
-		klog.FromContext(ctx).Error(err, "a blob could not be read; it is tried again in the next round", "digest", e.Digest)
+		klog.FromContext(ctx).Error(err, "Reading a blob failed; the next round retries", "digest", e.Digest)
 		wait(ctx, retryAfter)
 	}
 }
@@ -222,7 +222,7 @@ func (s *Scrubber) quarantine(ctx context.Context, d Damage) {
 	}
 	d.Err = errors.Join(d.Err, err)
 	damagedTotal.Inc()
-	klog.FromContext(ctx).Error(d.Err, "a blob is damaged; push it again", "digest", d.Digest, "bytes", d.Size, "outOfService", quarantined)
+	klog.FromContext(ctx).Error(d.Err, "A blob is damaged; push it again", "digest", d.Digest, "bytes", d.Size, "outOfService", quarantined)
 	if s.o.OnDamage != nil {
 		s.o.OnDamage(ctx, d)
 	}

@@ -12,14 +12,14 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "large_streams",
-		Help:           "Image streams that take 256 KiB or more, whose history should be shortened.",
+		Help:           "Image streams of 256 KiB or more; shorten their history.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	largeBytes = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "large_streams_bytes",
-		Help:           "Bytes that these image streams take in storage.",
+		Help:           "Stored bytes of these image streams.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	register sync.Once

@@ -13,14 +13,14 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "import_retries_pending",
-		Help:           "Tags whose import failed and that wait for another attempt.",
+		Help:           "Tags with a failed import that wait for a retry.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	eventsDropped = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "import_events_dropped_total",
-		Help:           "Kubernetes Events about imports that were not written because there were too many.",
+		Help:           "Kubernetes Events about imports dropped by the rate limit.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	register sync.Once

@@ -116,7 +116,7 @@ func (r *run) attempt(ctx context.Context, key types.NamespacedName, s *imagev1.
 	case ctx.Err() != nil, apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return s, err
 	default:
-		klog.FromContext(ctx).Error(err, "Retrying the import of tags", "tags", tags)
+		klog.FromContext(ctx).Error(err, "Retrying the import of tags failed", "tags", tags)
 	}
 	r.memory.dropHurried(key, tags)
 	for tag, status := range failuresOf(isi, answer, err) {

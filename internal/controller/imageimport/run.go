@@ -114,7 +114,7 @@ func handle[T comparable](ctx context.Context, q queue[T], item T, logger klog.L
 	case err == nil:
 		q.Forget(item)
 	case ctx.Err() == nil:
-		logger.V(2).Info("Trying again later", "err", err, "failures", q.NumRequeues(item)+1)
+		logger.V(2).Info("Retrying later", "err", err, "failures", q.NumRequeues(item)+1)
 		q.AddRateLimited(item)
 	}
 }

@@ -37,7 +37,7 @@ func (c *Controller) watchSecrets(r *run) (stop func(), err error) {
 	stop = func() {
 		for informer, handle := range handles {
 			if err := informer.RemoveEventHandler(handle); err != nil {
-				klog.ErrorS(err, "Giving up the watch of pull secrets")
+				klog.ErrorS(err, "Stopping the watch of pull secrets failed")
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (r *run) syncSecrets(ctx context.Context, namespace string) error {
 	}
 	for _, s := range streams {
 		if tags := refusedTags(s); len(tags) > 0 {
-			klog.FromContext(ctx).V(2).Info("A pull secret changed: trying refused tags again", "imageStream", klog.KObj(s), "tags", tags)
+			klog.FromContext(ctx).V(2).Info("A pull secret changed; retrying tags that were denied", "imageStream", klog.KObj(s), "tags", tags)
 			r.lastSecrets[namespace] = now
 			r.memory.hurry(keyOf(s), tags)
 			r.lookAtRetries(keyOf(s))

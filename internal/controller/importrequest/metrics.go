@@ -20,21 +20,21 @@ var (
 		Namespace:      "openshift",
 		Subsystem:      "imagestreamcontroller",
 		Name:           "success_count",
-		Help:           "Images and repositories that were imported, by whether their tag is scheduled and by registry.",
+		Help:           "Imported images and repositories, by whether their tag is scheduled and by registry.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"scheduled", "registry"})
 	failures = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "openshift",
 		Subsystem:      "imagestreamcontroller",
 		Name:           "error_count",
-		Help:           "Images and repositories whose import failed, by whether their tag is scheduled, by registry and by reason.",
+		Help:           "Failed imports of images and repositories, by whether their tag is scheduled, by registry and by reason.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"scheduled", "registry", "reason"})
 	durations = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "import_duration_seconds",
-		Help:           "How long the API took for an import, by what it was made for and by how the request as a whole ended.",
+		Help:           "Duration of import requests to the API, by cause and by outcome of the whole request.",
 		Buckets:        []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"why", "result"})

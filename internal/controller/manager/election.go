@@ -116,7 +116,7 @@ func (t *term) run(e Election, host kubernetes.Interface) error {
 		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: t.lead, OnStoppedLeading: func() {}},
 	})
 	if err != nil {
-		return fmt.Errorf("making the election of the process that runs the controllers: %w", err)
+		return fmt.Errorf("setting up leader election: %w", err)
 	}
 	elector.Run(electing)
 	t.mu.Lock()

@@ -63,7 +63,7 @@ func (s Selection) Validate() []error {
 		if name == "*" || slices.Contains(Names(), name) || (c == none && len(s) == 1) {
 			continue
 		}
-		errs = append(errs, fmt.Errorf("--controllers: %q is no controller; there are %s, and 'none' stands alone", c, strings.Join(Names(), ", ")))
+		errs = append(errs, fmt.Errorf("--controllers: unknown controller %q: choose from %s, or only 'none'", c, strings.Join(Names(), ", ")))
 	}
 	return errs
 }
@@ -107,7 +107,7 @@ func New(config *rest.Config, o Options) (*Manager, error) {
 	m.host, errs[1] = kubernetes.NewForConfig(config)
 	m.metadata, errs[2] = metadata.NewForConfig(config)
 	if err := errors.Join(errs[:]...); err != nil {
-		return nil, fmt.Errorf("making the controllers' clients: %w", err)
+		return nil, fmt.Errorf("creating the clients of the controllers: %w", err)
 	}
 	return m, nil
 }
@@ -153,7 +153,7 @@ func (m *Manager) controllers(factory imageinformers.SharedInformerFactory, reco
 		}
 		c, err := imageimport.New(m.images.ImageV1(), streams, recorder, o.Import, secrets...)
 		if err != nil {
-			return nil, fmt.Errorf("making the controller %s: %w", Import, err)
+			return nil, fmt.Errorf("setting up the controller %s: %w", Import, err)
 		}
 		runs = append(runs, c.Run)
 		for _, informer := range secrets {
@@ -166,7 +166,7 @@ func (m *Manager) controllers(factory imageinformers.SharedInformerFactory, reco
 	if o.Controllers.Runs(Schedule) {
 		c, err := schedule.New(m.images.ImageV1(), streams, recorder, schedule.NewProgress(m.host), o.Schedule)
 		if err != nil {
-			return nil, fmt.Errorf("making the controller %s: %w", Schedule, err)
+			return nil, fmt.Errorf("setting up the controller %s: %w", Schedule, err)
 		}
 		runs = append(runs, c.Run)
 	}

@@ -92,7 +92,7 @@ func (r *run) watchLag(ctx context.Context) {
 // advice names the setting to change.
 func (o Options) advice(d demand) string {
 	if most := o.capFor(d); most > 0 && most < d.perMinute() {
-		return fmt.Sprintf("schedule.maxPerMinute allows %d imports per minute, the scheduled tags need %d", most, d.perMinute())
+		return fmt.Sprintf("raise schedule.maxPerMinute: it allows %d imports per minute, the scheduled tags need %d", most, d.perMinute())
 	}
-	return fmt.Sprintf("the scheduled tags need %d imports per minute and registries answer too slowly for %d workers (schedule.workers); longer intervals help too", d.perMinute(), o.Workers)
+	return fmt.Sprintf("the scheduled tags need %d imports per minute, and registries respond too slowly for %d workers: raise schedule.workers or use longer intervals", d.perMinute(), o.Workers)
 }

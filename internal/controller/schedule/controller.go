@@ -86,7 +86,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	defer func() {
 		if err := c.informer.RemoveEventHandler(registration); err != nil {
-			logger.Error(err, "Giving up the watch of image streams")
+			logger.Error(err, "Stopping the watch of image streams failed")
 		}
 	}()
 	defer r.close()

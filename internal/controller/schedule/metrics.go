@@ -12,7 +12,7 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "scheduled_import_lag_seconds",
-		Help:           "How long after its due time a scheduled import was begun.",
+		Help:           "Delay between the due time of a scheduled import and its start.",
 		Buckets:        []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600},
 		StabilityLevel: metrics.ALPHA,
 	})
@@ -27,14 +27,14 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "scheduled_import_behind_seconds",
-		Help:           "How long the scheduled import that is due and has waited longest has waited.",
+		Help:           "Age of the oldest due scheduled import that has not started.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	capPerMinute = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "scheduled_import_cap_per_minute",
-		Help:           "How many scheduled imports may be made per minute; 0 is without bound.",
+		Help:           "Maximum number of scheduled imports per minute; 0 is unlimited.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	register sync.Once

@@ -88,7 +88,7 @@ func load(ctx context.Context, p Progress, now func() time.Time) time.Time {
 			return until
 		}
 		if attempt == loadAttempts || ctx.Err() != nil {
-			klog.FromContext(ctx).Error(err, "Checks that were missed while the server was stopped wait for their next turn")
+			klog.FromContext(ctx).Error(err, "Reading the progress of scheduled imports failed; checks missed while the server was stopped wait for their next interval")
 			return time.Time{}
 		}
 		select {
@@ -109,7 +109,7 @@ func (r *run) keepProgress(ctx context.Context, p Progress) {
 			return
 		}
 		if err := p.Save(ctx, until); err != nil {
-			klog.FromContext(ctx).Error(err, "A restart repeats checks that were made since")
+			klog.FromContext(ctx).Error(err, "Saving the progress of scheduled imports failed; a restart will repeat checks")
 			return
 		}
 		saved = until

@@ -201,7 +201,7 @@ func (r *run) check(ctx context.Context, e *entry) {
 
 // errNoTurn is why tags are not checked now: enough checks of their registry are under
 // way. It counts like a check that failed, so that they are backed off from.
-var errNoTurn = errors.New("enough checks of the registry are under way")
+var errNoTurn = errors.New("too many checks of the registry are in flight")
 
 // reimport posts imports for the tags that are in the entry's slot now: one for each
 // registry, so that one that hangs holds up no tag of another.

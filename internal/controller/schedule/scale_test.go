@@ -182,7 +182,7 @@ func TestFallingBehindIsToldSeldom(t *testing.T) {
 		if len(told) < 2 || len(told) > 8 {
 			t.Fatalf("%d Events in two hours: %q", len(told), told)
 		}
-		for _, want := range []string{"Warning " + ReasonBehind, "late", "schedule.maxPerMinute allows 60 imports per minute, the scheduled tags need 134"} {
+		for _, want := range []string{"Warning " + ReasonBehind, "late", "raise schedule.maxPerMinute: it allows 60 imports per minute, the scheduled tags need 134"} {
 			if !strings.Contains(told[0], want) {
 				t.Errorf("Event %q lacks %q", told[0], want)
 			}

@@ -21,26 +21,26 @@ import (
 	"weir.dev/weir/internal/ociregistry"
 )
 
-// TokenPath is where the token endpoint is.
+// TokenPath is the path of the token endpoint.
 const TokenPath = "/openshift/token"
 
-// How long answers of the API are remembered.
+// How long answers of the API are cached.
 const (
 	knownTokenTTL   = 10 * time.Second
 	unknownTokenTTL = 5 * time.Second
 	allowedTTL      = 10 * time.Second
 	refusedTTL      = 5 * time.Second
 
-	// reviewTimeout bounds one review; a registry that cannot ask says so soon.
+	// reviewTimeout bounds one review, so that an unreachable API fails requests early.
 	reviewTimeout = 10 * time.Second
-	// retryAfter is what clients are told when nobody could be asked.
+	// retryAfter is the Retry-After for clients while the API is unavailable.
 	retryAfter = 2 * time.Second
 )
 
-// DefaultLifetime is how long a token is good for unless Options say otherwise.
+// DefaultLifetime is the default of Options.Lifetime.
 const DefaultLifetime = 5 * time.Minute
 
-// Options say whom to ask and how tokens are issued.
+// Options configure Access.
 type Options struct {
 	// Config reaches the API, as a user that may create tokenreviews and
 	// subjectaccessreviews, get, create and update the Secret of the key, and get what
@@ -51,18 +51,18 @@ type Options struct {
 	KeyNamespace, KeyName string
 	// KeyMaxAge is the age at which that key is replaced; 0 is tokens.DefaultRotateAfter.
 	KeyMaxAge time.Duration
-	// Lifetime is how long an issued token is good for; 0 is DefaultLifetime.
+	// Lifetime is how long an issued token is valid; 0 is DefaultLifetime.
 	Lifetime time.Duration
-	// Realm is scheme://host[:port] that clients are sent to for a token; "" is the host
-	// that they asked.
+	// Realm is the scheme://host[:port] of the token endpoint; "" is the host of the
+	// request.
 	Realm string
-	// TrustedProxies are addresses whose Forwarded and X-Forwarded-* headers tell which
-	// host and scheme the client asked. Headers from elsewhere are not looked at.
+	// TrustedProxies are the addresses whose Forwarded and X-Forwarded-* headers give the
+	// host and scheme of the client's request. Headers from other addresses are ignored.
 	TrustedProxies []netip.Prefix
 	// AccountIssuers are the issuers of the API's own service account tokens.
 	AccountIssuers []string
-	// Caches bound the memory for what the API answered, beside the bounds of each cache; nil is
-	// without such a bound.
+	// Caches bounds the memory of all caches together, in addition to the bound of each; nil is
+	// unbounded.
 	Caches *caches.Pool
 	// Now is the time; nil is time.Now.
 	Now ociregistry.Clock
@@ -81,7 +81,7 @@ type Access struct {
 
 var _ ociregistry.Access = (*Access)(nil)
 
-// New asks nothing yet; it fails for options that cannot be.
+// New sends no request. It fails on invalid options.
 func New(o Options) (*Access, error) {
 	if o.Config == nil {
 		return nil, errors.New("setting up the registry's access control: no client config is given")
@@ -136,7 +136,7 @@ func (a *Access) Authenticate(r *http.Request) (ociregistry.Caller, error) {
 	return caller, nil
 }
 
-// refused is the answer to credentials that are not accepted.
+// refused returns the error for rejected credentials.
 func (a *Access) refused(r *http.Request, scheme string, where endpoint, err error) error {
 	var wrong *credentialsError
 	if !errors.As(err, &wrong) {
@@ -167,13 +167,13 @@ func unauthorized(message, challenge string) *ociregistry.Error {
 }
 
 func unavailable(err error) *ociregistry.Error {
-	e := ociregistry.NewError(ociregistry.CodeUnavailable, "the API that decides about access cannot be asked at the moment")
+	e := ociregistry.NewError(ociregistry.CodeUnavailable, "the API server that authorizes requests is unavailable")
 	e.RetryAfter = retryAfter
 	return e.Because(err)
 }
 
-// identify tells who shows the credentials. The error is a *credentialsError, or tells
-// why nobody could be asked.
+// identify returns the user of the credentials. The error is a *credentialsError if they are
+// rejected; any other error means that the API could not be reached.
 func (a *Access) identify(ctx context.Context, shown credentials) (identity, error) {
 	switch {
 	case shown.scheme == schemeBearer && shown.secret == anonymousToken:

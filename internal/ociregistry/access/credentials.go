@@ -24,34 +24,34 @@ const (
 	schemeBearer = "Bearer"
 )
 
-// anonymousToken is the token of nobody.
+// anonymousToken is the token of the anonymous user.
 const anonymousToken = "anonymous"
 
-// maxSecret bounds what is sent to the API as a token.
+// maxSecret bounds the tokens that are sent to the API, in bytes.
 const maxSecret = 32 << 10
 
-// anonymous is nobody, as the API server calls it.
+// anonymous is the API server's user for requests without credentials.
 var anonymous = &user.DefaultInfo{Name: user.Anonymous, Groups: []string{user.AllUnauthenticated}}
 
-// credentials are what a request shows: a password or a token.
+// credentials are the password or token of a request.
 type credentials struct{ scheme, secret string }
 
-// identity is a user and the end of the credential that shows it.
+// identity is a user and the expiry of the credential that authenticated it.
 type identity struct {
 	user   user.Info
 	grants []ociregistry.Grant
 	end    tokens.End
-	// endless is true for a credential that does not say when it ends.
+	// endless is true for a credential without an expiry.
 	endless bool
 }
 
-// credentialsError says that credentials are not accepted. It never has them in it.
+// credentialsError rejects credentials. It never contains them.
 type credentialsError struct{ reason string }
 
 func (e *credentialsError) Error() string { return e.reason }
 
-// readCredentials reads an Authorization header. Without one that it understands, the
-// scheme is schemeNone; of Basic credentials that cannot be read the secret is "".
+// readCredentials reads an Authorization header. The scheme is schemeNone if the header is
+// missing or has another scheme; the secret is "" for malformed Basic credentials.
 func readCredentials(header string) credentials {
 	scheme, value, found := strings.Cut(header, " ")
 	if !found {
@@ -72,7 +72,7 @@ func readCredentials(header string) credentials {
 	return credentials{}
 }
 
-// identifyOurs tells whom a token of the registry's own is for.
+// identifyOurs returns the user of a token that the registry issued.
 func (a *Access) identifyOurs(ctx context.Context, secret string) (identity, error) {
 	t, err := a.issuer.Verify(ctx, secret)
 	var invalid *tokens.InvalidError
@@ -92,16 +92,16 @@ func (a *Access) identifyOurs(ctx context.Context, secret string) (identity, err
 	return who, nil
 }
 
-// ended tells in the words of the client that a credential ended with an object.
+// ended returns the error for a credential whose object was deleted.
 func ended(err error) error {
 	var gone *credential.GoneError
 	if errors.As(err, &gone) {
-		return &credentialsError{reason: "the token is not valid any more: " + gone.Error()}
+		return &credentialsError{reason: "the token is no longer valid: " + gone.Error()}
 	}
 	return err
 }
 
-// grantsOf never returns nil, which would read as unbounded.
+// grantsOf converts grants. It never returns nil, which would mean unbounded.
 func grantsOf(granted []tokens.Grant) []ociregistry.Grant {
 	grants := make([]ociregistry.Grant, len(granted))
 	for i, g := range granted {
@@ -110,10 +110,10 @@ func grantsOf(granted []tokens.Grant) []ociregistry.Grant {
 	return grants
 }
 
-// identifyByReview asks the API whose token it is.
+// identifyByReview returns the user of an API token, by a TokenReview.
 func (a *Access) identifyByReview(ctx context.Context, secret string) (identity, error) {
 	if len(secret) > maxSecret {
-		return identity{}, &credentialsError{reason: "the token is too long to be one"}
+		return identity{}, &credentialsError{reason: "the token is too long"}
 	}
 	end, bounded := credential.EndOf(secret)
 	if !end.At.IsZero() && !a.now().Before(end.At) {
@@ -134,15 +134,15 @@ type tokenReviews interface {
 	Create(ctx context.Context, r *authenticationv1.TokenReview, o metav1.CreateOptions) (*authenticationv1.TokenReview, error)
 }
 
-// tokenReviewer asks the API. Unlike the library's it tells a token that is refused,
-// which is an answer and can be remembered, from a question that could not be asked.
+// tokenReviewer creates TokenReviews. Unlike the library's, it distinguishes a rejected token,
+// which can be cached, from a failed request.
 type tokenReviewer struct{ reviews tokenReviews }
 
 // AuthenticateToken implements authenticator.Token.
 func (t tokenReviewer) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
 	review, err := t.reviews.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil {
-		return nil, false, fmt.Errorf("asking the API for a token review: %w", err)
+		return nil, false, fmt.Errorf("creating a token review: %w", err)
 	}
 	if !review.Status.Authenticated || review.Status.User.Username == "" {
 		return nil, false, nil

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// realm tells where clients get their tokens.
+// realm determines the token endpoint of a request.
 type realm struct {
 	configured *endpoint
 	proxies    []netip.Prefix
@@ -18,7 +18,7 @@ type realm struct {
 // endpoint is a scheme and host under which a client reaches the registry.
 type endpoint struct{ scheme, host string }
 
-// newRealm takes scheme://host[:port], or "" for the host that a client asks.
+// newRealm takes scheme://host[:port], or "" for the host of each request.
 func newRealm(configured string, proxies []netip.Prefix) (realm, error) {
 	r := realm{proxies: proxies}
 	if configured == "" {
@@ -32,7 +32,7 @@ func newRealm(configured string, proxies []netip.Prefix) (realm, error) {
 	return r, nil
 }
 
-// of is the endpoint for whoever sent a request.
+// of returns the endpoint for the client of a request.
 func (r realm) of(req *http.Request) endpoint {
 	if r.configured != nil {
 		return *r.configured
@@ -50,7 +50,7 @@ func (r realm) of(req *http.Request) endpoint {
 	return e
 }
 
-// trusts tells whether a connection comes from a proxy whose headers count.
+// trusts reports whether a connection comes from a trusted proxy.
 func (r realm) trusts(remote string) bool {
 	if len(r.proxies) == 0 {
 		return false
@@ -63,9 +63,9 @@ func (r realm) isProxy(address netip.Addr) bool {
 	return slices.ContainsFunc(r.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// client is the address that a request comes from, without a port. Each proxy adds the address
-// that it was asked from to X-Forwarded-For: the last one that is no trusted proxy's counts,
-// and what stands before it is the client's own word.
+// client returns the address of a request's client, without port. Each proxy appends the address
+// of its peer to X-Forwarded-For: the client is the last address that is not a trusted proxy.
+// Entries before it are not trustworthy.
 func (r realm) client(req *http.Request) string {
 	from, err := netip.ParseAddrPort(req.RemoteAddr)
 	if err != nil {
@@ -83,9 +83,9 @@ func (r realm) client(req *http.Request) string {
 	return client.String()
 }
 
-// forwarded is the endpoint that headers of a proxy tell of, as far as they do. Of several
-// proxies in a row the first one spoke with the client, and stands first. Forwarded
-// (RFC 7239) counts more than its predecessors.
+// forwarded returns the endpoint with the scheme and host from proxy headers, if they are set.
+// With several proxies, the first entry is that of the proxy next to the client. Forwarded
+// (RFC 7239) takes precedence over X-Forwarded-*.
 func (e endpoint) forwarded(h http.Header) endpoint {
 	proto, host := first(h.Get("X-Forwarded-Proto")), first(h.Get("X-Forwarded-Host"))
 	for pair := range strings.SplitSeq(first(h.Get("Forwarded")), ";") {
@@ -112,7 +112,7 @@ func first(list string) string {
 	return strings.TrimSpace(value)
 }
 
-// validHost reports whether a host[:port] can stand in a header without harm.
+// validHost reports whether a host[:port] is safe to put in a header.
 func validHost(host string) bool {
 	for i := 0; i < len(host); i++ {
 		switch c := host[i]; {
@@ -124,16 +124,16 @@ func validHost(host string) bool {
 	return host != "" && len(host) <= 255
 }
 
-// url is that of the token endpoint.
+// url returns the URL of the token endpoint.
 func (e endpoint) url() string { return e.scheme + "://" + e.host + TokenPath }
 
-// bearer sends a client to the token endpoint, for a scope if that is not "". failure says
-// what was wrong with the token it had, if it had one.
+// bearer returns a Bearer challenge with the token endpoint and, unless it is "", a scope.
+// failure is the error code for the token of the request, "" if it had none.
 func (e endpoint) bearer(scope, failure string) string {
 	return bearerChallenge(e.url(), e.host, scope, failure)
 }
 
-// basic is what a client is told that showed a password with the request itself.
+// basic returns the challenge for a request with Basic credentials.
 func (e endpoint) basic() string { return basicChallenge(e.host) }
 
 func bearerChallenge(url, service, scope, failure string) string {

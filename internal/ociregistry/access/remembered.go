@@ -12,18 +12,18 @@ import (
 	"weir.dev/weir/internal/caches"
 )
 
-// The bounds of caches in bytes. Refused tokens have one of their own: clients that are not logged in
-// send as many as they like, and drive out no token that is good.
+// The bounds of caches in bytes. Rejected tokens have a cache of their own, so that unauthenticated
+// clients cannot evict valid tokens.
 const (
 	acceptedBytes = 8 << 20
 	refusedBytes  = 2 << 20
 	rightsBytes   = 8 << 20
 )
 
-// tokenHash stands for a token, so that no token is kept.
+// tokenHash identifies a token, so that tokens are not kept in memory.
 type tokenHash [sha256.Size]byte
 
-// rememberingReviewer is an authenticator that is used once in a while for each token.
+// rememberingReviewer is an authenticator that caches results per token.
 type rememberingReviewer struct {
 	reviewer authenticator.Token
 	accepted *caches.Cache[tokenHash, *authenticator.Response]
@@ -44,7 +44,7 @@ func newRememberingReviewer(reviewer authenticator.Token, p *caches.Pool, now fu
 	}
 }
 
-// AuthenticateToken implements authenticator.Token. An error is no answer, and is not remembered.
+// AuthenticateToken implements authenticator.Token. Errors are not cached.
 func (r *rememberingReviewer) AuthenticateToken(ctx context.Context, token string) (*authenticator.Response, bool, error) {
 	hash := tokenHash(sha256.Sum256([]byte(token)))
 	if response, found := r.accepted.Get(hash); found {
@@ -53,7 +53,7 @@ func (r *rememberingReviewer) AuthenticateToken(ctx context.Context, token strin
 	if _, found := r.refused.Get(hash); found {
 		return nil, false, nil
 	}
-	// Others wait for this, so that it does not end with the request it began with.
+	// Other requests wait for this one, so it must not end with the request that started it.
 	flight := r.flights.DoChan(string(hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
 		defer cancel()
@@ -68,7 +68,7 @@ func (r *rememberingReviewer) AuthenticateToken(ctx context.Context, token strin
 	}
 }
 
-// review returns nil for a token that is refused.
+// review returns nil for a rejected token.
 func (r *rememberingReviewer) review(ctx context.Context, hash tokenHash, token string) (*authenticator.Response, error) {
 	response, ok, err := r.reviewer.AuthenticateToken(ctx, token)
 	switch {
@@ -82,7 +82,7 @@ func (r *rememberingReviewer) review(ctx context.Context, hash tokenHash, token 
 	return response, nil
 }
 
-// userBytes is about what a user takes in memory.
+// userBytes estimates the memory of a user.
 func userBytes(u user.Info) int {
 	const userInfo, text = 200, 16
 	bytes := userInfo + len(u.GetName()) + len(u.GetUID())

@@ -23,8 +23,8 @@ type accessReviews interface {
 	Create(ctx context.Context, r *authorizationv1.SubjectAccessReview, o metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error)
 }
 
-// reviewedRights is an authorizer that has the API review each right once in a while. The library's
-// keeps its answers in a cache that cannot be bounded in bytes.
+// reviewedRights is an authorizer that caches access reviews. The library's cache cannot be
+// bounded in bytes.
 type reviewedRights struct {
 	reviews accessReviews
 	retry   wait.Backoff
@@ -32,11 +32,11 @@ type reviewedRights struct {
 	known   *caches.Cache[rightKey, authorizationv1.SubjectAccessReviewStatus]
 }
 
-// rightKey is a right of a user: auth.IdentityOf, and the rest as in an access review.
+// rightKey identifies a right of a user: auth.IdentityOf, and the fields of an access review.
 type rightKey struct{ user, verb, group, version, resource, subresource, namespace, name string }
 
-// newReviewedRights makes an authorizer. However many rights of one user are reviewed, those that are
-// known of others stay.
+// newReviewedRights returns an authorizer. Reviews of one user do not evict those of others from
+// the cache.
 func newReviewedRights(reviews accessReviews, p *caches.Pool, now func() time.Time) *reviewedRights {
 	return &reviewedRights{
 		reviews: reviews, now: now,
@@ -73,7 +73,7 @@ func (r *reviewedRights) Authorize(ctx context.Context, a authorizer.Attributes)
 	}
 	switch {
 	case status.Denied && status.Allowed:
-		return authorizer.DecisionDeny, status.Reason, errors.New("an access review was answered with both allowed and denied")
+		return authorizer.DecisionDeny, status.Reason, errors.New("the access review is both allowed and denied")
 	case status.Denied:
 		return authorizer.DecisionDeny, status.Reason, nil
 	case status.Allowed:
@@ -82,7 +82,7 @@ func (r *reviewedRights) Authorize(ctx context.Context, a authorizer.Attributes)
 	return authorizer.DecisionNoOpinion, status.Reason, nil
 }
 
-// review has the API review a right, some times if it cannot.
+// review creates an access review, with retries.
 func (r *reviewedRights) review(ctx context.Context, k rightKey, u user.Info) (authorizationv1.SubjectAccessReviewStatus, error) {
 	review := &authorizationv1.SubjectAccessReview{Spec: auth.ReviewOf(u, authorizationv1.ResourceAttributes{
 		Verb: k.verb, Group: k.group, Version: k.version, Resource: k.resource, Subresource: k.subresource, Namespace: k.namespace, Name: k.name,
@@ -93,7 +93,7 @@ func (r *reviewedRights) review(ctx context.Context, k rightKey, u user.Info) (a
 		return err
 	}, webhook.DefaultShouldRetry)
 	if err != nil {
-		return authorizationv1.SubjectAccessReviewStatus{}, fmt.Errorf("having the API review the right to %s %s: %w", k.verb, k.resource, err)
+		return authorizationv1.SubjectAccessReviewStatus{}, fmt.Errorf("creating an access review for %s %s: %w", k.verb, k.resource, err)
 	}
 	return answer.Status, nil
 }

@@ -14,7 +14,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// record is one refused right, in the form that clients of registries know.
+// record is the detail of a denial, in the form that registry clients parse.
 type record struct {
 	Type   string
 	Name   string
@@ -29,7 +29,7 @@ func (a *Access) Allow(ctx context.Context, c ociregistry.Caller, repo reference
 	case err == nil:
 		return nil
 	case errors.As(err, &refusal) && refusal.Failure != nil:
-		return unavailable(fmt.Errorf("asking for the right to %s in %s: %w", action, repo, refusal.Failure))
+		return unavailable(fmt.Errorf("authorizing %s in %s: %w", action, repo, refusal.Failure))
 	}
 	name := repo.String()
 	return denied(c, repositoryScope(name, action), record{typeRepository, name, string(action)}).Because(err)
@@ -51,7 +51,7 @@ func (a *Access) AllowCluster(ctx context.Context, c ociregistry.Caller, verb, r
 	case err == nil:
 		return nil
 	case errors.As(err, &refusal) && refusal.Failure != nil:
-		return unavailable(fmt.Errorf("asking for the right to %s %s: %w", verb, name, refusal.Failure))
+		return unavailable(fmt.Errorf("authorizing %s %s: %w", verb, name, refusal.Failure))
 	}
 	return denied(c, "", wanted).Because(err)
 }
@@ -70,11 +70,11 @@ func mayList(grants []ociregistry.Grant) bool {
 	})
 }
 
-// errOutsideGrants says that a token was not asked for with that right.
-var errOutsideGrants = errors.New("the token was not issued for that")
+// errOutsideGrants is the error for an action outside the grants of a token.
+var errOutsideGrants = errors.New("the token does not grant this action")
 
-// may returns nil where both the caller's grants and RBAC allow it. Any other error than a
-// *auth.Refusal is a refusal as well.
+// may returns nil if both the caller's grants and RBAC allow the action. Every error is a
+// denial, whether it is an *auth.Refusal or not.
 func (a *Access) may(ctx context.Context, c ociregistry.Caller, repo reference.Repository, action ociregistry.Action) error {
 	if !granted(c.Grants, repo, action) {
 		return errOutsideGrants
@@ -82,7 +82,7 @@ func (a *Access) may(ctx context.Context, c ociregistry.Caller, repo reference.R
 	return a.ask(ctx, c.User, repo, action)
 }
 
-// ask puts an action into the rights it takes.
+// ask authorizes an action by the RBAC rights that it requires.
 func (a *Access) ask(ctx context.Context, u user.Info, repo reference.Repository, action ociregistry.Action) error {
 	switch action {
 	case ociregistry.ActionPull, ociregistry.ActionSignatureRead:
@@ -108,10 +108,10 @@ func (a *Access) ask(ctx context.Context, u user.Info, repo reference.Repository
 		}
 		return errors.Join(failureFirst(tags, images)...)
 	}
-	return fmt.Errorf("there is no right to %q", action)
+	return fmt.Errorf("unknown action %q", action)
 }
 
-// failureFirst orders two refusals so that one that nobody could be asked for is found.
+// failureFirst orders two refusals so that a failed review comes first.
 func failureFirst(one, other error) []error {
 	var refusal *auth.Refusal
 	if errors.As(other, &refusal) && refusal.Failure != nil {
@@ -120,7 +120,7 @@ func failureFirst(one, other error) []error {
 	return []error{one, other}
 }
 
-// granted tells whether the grants of a token, if it has any, have the action in them.
+// granted reports whether the grants of a token, if it has any, include the action.
 func granted(grants []ociregistry.Grant, repo reference.Repository, action ociregistry.Action) bool {
 	if grants == nil {
 		return true
@@ -137,14 +137,14 @@ func granted(grants []ociregistry.Grant, repo reference.Repository, action ocire
 	return false
 }
 
-// names tells whether a name is one of the repository's.
+// names reports whether a name is one of the repository's.
 func names(name string, repo reference.Repository) bool {
 	other, err := reference.ParseRepository(name)
 	return err == nil && other.Namespace == repo.Namespace && other.Stream == repo.Stream
 }
 
-// denied is the answer to a right that somebody does not have: a challenge, so that a
-// client that has better credentials shows them.
+// denied returns the error for a missing right. It has a challenge, so that a client can retry
+// with other credentials.
 func denied(c ociregistry.Caller, scope string, wanted record) *ociregistry.Error {
 	e := ociregistry.NewError(ociregistry.CodeUnauthorized, "access denied: %s may not %s %s", c.User.GetName(), wanted.Action, wanted.Name)
 	e.Detail = []record{wanted}
@@ -156,7 +156,7 @@ func denied(c ociregistry.Caller, scope string, wanted record) *ociregistry.Erro
 	return e
 }
 
-// hostOf is the host of the token endpoint's URL.
+// hostOf returns the host of the token endpoint's URL.
 func hostOf(url string) string {
 	_, rest, _ := strings.Cut(url, "://")
 	host, _, _ := strings.Cut(rest, "/")

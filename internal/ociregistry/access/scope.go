@@ -9,7 +9,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Types of scopes, and what stands in them.
+// Types of scopes, and their names and actions.
 const (
 	typeRepository = "repository"
 	typeSignature  = "signature"
@@ -22,7 +22,7 @@ const (
 	actionSign   = "sign"
 	actionAll    = "*"
 
-	// A scope of type signature has verbs of its own.
+	// Scopes of type signature have separate actions.
 	actionSignatureGet = "get"
 	actionSignaturePut = "put"
 )
@@ -30,25 +30,25 @@ const (
 const (
 	// maxScopes bounds the reviews that one request for a token can cause.
 	maxScopes = 64
-	// maxScopeBytes bounds what their names add to a token.
+	// maxScopeBytes bounds the bytes that their names add to a token.
 	maxScopeBytes = 3 << 10
 )
 
 const catalogScope = typeRegistry + ":" + nameCatalog + ":" + actionAll
 
-// scope is one thing that a token is asked for, "type:name:action,action".
+// scope is one requested scope of a token, "type:name:action,action".
 type scope struct {
 	kind, name string
 	actions    []string
-	// repository is set for the types that name one.
+	// repository is set for types that name a repository.
 	repository reference.Repository
 }
 
 // parseScopes reads the scope parameters of a request for a token: any number of them,
 // each with any number of scopes, separated by spaces. It returns those that can be
-// granted, each once, up to the bounds. The rest is left out and fails nothing: a client
-// may ask for names of other registries in the same request, as containerd does for a
-// mirror, and the registry explains a wrong name in its answer to a request with that name.
+// granted, without duplicates, up to the bounds. Others are ignored without an error: a client
+// may request names of other registries too, as containerd does for a mirror, and a request
+// with an invalid name gets an error later.
 func parseScopes(parameters []string) []scope {
 	var scopes []scope
 	seen := map[string]bool{}
@@ -69,9 +69,9 @@ func parseScopes(parameters []string) []scope {
 	return scopes
 }
 
-// parseScope reads one scope; ok is false where nothing can be granted for it: it has
-// another form, another type, or a name that no repository has. What stands between the
-// first and the last colon is the name: it may have a colon in it.
+// parseScope reads one scope. ok is false if the scope is malformed, has another type, or its
+// name is not that of a repository. The name is the text between the first and the last colon;
+// it may contain a colon.
 func parseScope(text string) (s scope, ok bool) {
 	kind, rest, found := strings.Cut(text, ":")
 	colon := strings.LastIndexByte(rest, ':')
@@ -91,9 +91,9 @@ func parseScope(text string) (s scope, ok bool) {
 	return scope{}, false
 }
 
-// wants are the rights in a repository that the scope asks for, each with the word it is
-// granted by. Who may push is asked whether they may sign as well: clients that sign have
-// no scope for it.
+// wants returns the actions in a repository that the scope requests, by the action in the scope
+// that grants each. A scope for push requests the right to sign as well, since clients that sign
+// have no scope for it.
 func (s scope) wants() map[string]ociregistry.Action {
 	known := wordsOf[s.kind]
 	wants := map[string]ociregistry.Action{}
@@ -105,7 +105,7 @@ func (s scope) wants() map[string]ociregistry.Action {
 	return wants
 }
 
-// wordsOf are, by the type of a scope and an action in it, the words of what is granted.
+// wordsOf has, by the type of a scope and an action in it, the actions to grant.
 var wordsOf = map[string]map[string][]string{
 	typeRepository: {
 		actionPull:   {actionPull},
@@ -120,7 +120,7 @@ var wordsOf = map[string]map[string][]string{
 	},
 }
 
-// actionOf is the right that a word grants.
+// actionOf maps an action of a scope to the action that it grants.
 var actionOf = map[string]ociregistry.Action{
 	actionPull:   ociregistry.ActionPull,
 	actionPush:   ociregistry.ActionPush,
@@ -128,12 +128,12 @@ var actionOf = map[string]ociregistry.Action{
 	actionSign:   ociregistry.ActionSign,
 }
 
-// catalog tells whether the scope asks for the list of repositories.
+// catalog reports whether the scope requests the list of repositories.
 func (s scope) catalog() bool {
 	return s.kind == typeRegistry && s.name == nameCatalog && slices.Contains(s.actions, actionAll)
 }
 
-// repositoryScope is the scope for rights in a repository, "" for what is no name of one.
+// repositoryScope returns the scope for actions in a repository, "" if name is not valid.
 func repositoryScope(name string, actions ...ociregistry.Action) string {
 	if _, err := reference.ParseRepository(name); err != nil {
 		return ""
@@ -164,11 +164,11 @@ func repositoryScope(name string, actions ...ociregistry.Action) string {
 	return typeRepository + ":" + name + ":" + strings.Join(words, ",")
 }
 
-// routes are what follows the name of a repository in a path.
+// routes are the path segments that follow the name of a repository.
 var routes = []string{"/manifests/", "/blobs/", "/referrers/", "/tags/list", "/signatures/"}
 
-// wanted is the scope that a request without credentials should come back with, "" where
-// the path does not tell.
+// wanted returns the scope that a request without credentials needs, "" if the path does not
+// determine it.
 func wanted(r *http.Request) string {
 	path, found := strings.CutPrefix(r.URL.Path, "/v2/")
 	if path == "_catalog" {
@@ -179,7 +179,7 @@ func wanted(r *http.Request) string {
 			return ""
 		}
 	}
-	end := -1 // names may have a route's word in them: the last one counts
+	end := -1 // names may contain a route's segment: the last one counts
 	for _, route := range routes {
 		end = max(end, strings.LastIndex(path, route))
 	}

@@ -140,7 +140,7 @@ func (a *Access) evaluate(ctx context.Context, who identity, scopes []scope) ([]
 			err := a.may(ctx, caller, s.repository, wants[word])
 			var refusal *auth.Refusal
 			if errors.As(err, &refusal) && refusal.Failure != nil {
-				return nil, fmt.Errorf("asking for rights in %s: %w", s.repository, refusal.Failure)
+				return nil, fmt.Errorf("authorizing access to %s: %w", s.repository, refusal.Failure)
 			}
 			if err == nil {
 				allowed = append(allowed, word)
@@ -169,7 +169,7 @@ func (a *Access) issue(ctx context.Context, who identity, granted []tokens.Grant
 	var invalid *tokens.InvalidError
 	switch {
 	case errors.As(err, &large):
-		klog.FromContext(ctx).V(2).Info("a user's groups fit into no registry token; the API token is used as it is", "user", large.User, "bytes", large.Bytes)
+		klog.FromContext(ctx).V(2).Info("The user's groups exceed the size of a registry token; returning the API token itself", "user", large.User, "bytes", large.Bytes)
 		return tokenAnswer{Token: shown.secret, AccessToken: shown.secret}, nil
 	case errors.As(err, &invalid):
 		return tokenAnswer{}, &credentialsError{reason: invalid.Reason}
@@ -191,7 +191,7 @@ func (a *Access) refuseToken(w http.ResponseWriter, r *http.Request, err error) 
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	klog.FromContext(r.Context()).Error(err, "a registry token could not be issued")
+	klog.FromContext(r.Context()).Error(err, "Issuing a registry token failed")
 	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter/time.Second)))
 	answer(w, http.StatusServiceUnavailable, map[string]string{"details": "the API that decides about access cannot be asked at the moment"})
 }

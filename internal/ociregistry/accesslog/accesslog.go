@@ -26,23 +26,23 @@ const (
 // Stdout is the path of the standard output.
 const Stdout = "-"
 
-// Options say where the log goes.
+// Options configure the log.
 type Options struct {
-	// Path is a file, which is made and appended to, or Stdout.
+	// Path is a file, which is created if missing and appended to, or Stdout.
 	Path string
 	// Format is FormatText or FormatJSON.
 	Format string
-	// MaxSize is the size in megabytes at which the file is rotated, MaxBackups the number of
-	// rotated files that are kept, MaxAge the days that they are kept. 0 is 100 megabytes, and
-	// without bound.
+	// MaxSize is the size in megabytes at which the file is rotated; 0 means 100. MaxBackups is
+	// the number of rotated files to keep and MaxAge the number of days to keep them; 0 means
+	// no limit.
 	MaxSize, MaxBackups, MaxAge int
 }
 
-// Log is an access log. It may be used by many goroutines at once.
+// Log is an access log. It is safe for concurrent use.
 type Log struct {
 	handler slog.Handler
 	file    io.Closer
-	// complaints bounds what the server's log says of lines that are lost.
+	// complaints limits the server's log messages about lost lines.
 	complaints *rate.Sometimes
 }
 
@@ -66,13 +66,13 @@ func New(o Options) (*Log, error) {
 	case FormatJSON:
 		l.handler = slog.NewJSONHandler(to, options)
 	default:
-		return nil, fmt.Errorf("the registry's access log has no format %q: choose %s or %s", o.Format, FormatText, FormatJSON)
+		return nil, fmt.Errorf("unknown format %q for the registry's access log: choose %s or %s", o.Format, FormatText, FormatJSON)
 	}
 	return l, nil
 }
 
-// writable makes the file if there is none, readable by its owner alone: it names users and
-// addresses.
+// writable creates the file if it does not exist, readable only by its owner: it contains user
+// names and addresses.
 func writable(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -81,7 +81,7 @@ func writable(path string) error {
 	return f.Close()
 }
 
-// plain leaves out what is the same in every line, and writes times in UTC.
+// plain drops attributes that are the same in every line, and writes times in UTC.
 func plain(groups []string, a slog.Attr) slog.Attr {
 	switch {
 	case len(groups) > 0:
@@ -111,7 +111,7 @@ func (l *Log) Write(e ociregistry.AccessEntry) {
 		slog.Float64("seconds", e.Duration.Seconds()),
 	)
 	if err := l.handler.Handle(context.Background(), line); err != nil {
-		l.complaints.Do(func() { klog.ErrorS(err, "The registry's access log cannot be written; lines are lost") })
+		l.complaints.Do(func() { klog.ErrorS(err, "Writing the registry's access log failed; lines are lost") })
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// Blob implements ociregistry.Upstream. It returns as soon as the blob's size is known
-// and a source has begun to send it; its readers wait for what has not arrived yet. The
-// context is that of the request: as long as it lasts the fetch is not in the background.
+// Blob implements ociregistry.Upstream. It returns as soon as the blob's size is known and a
+// source has started to send it; readers wait for bytes that have not arrived. The context is
+// that of the request: the fetch is not in the background before the context ends.
 func (m *Mirror) Blob(ctx context.Context, w ociregistry.Wanted) (ociregistry.Blob, error) {
 	w.Manifest = false
 	j := m.newJob(ctx, w)
@@ -23,10 +23,10 @@ func (m *Mirror) Blob(ctx context.Context, w ociregistry.Wanted) (ociregistry.Bl
 			}
 		}
 	}
-	return m.passing(ctx, j)
+	return m.streamed(ctx, j)
 }
 
-// Stat implements ociregistry.Upstream: it asks for the size, and starts no fetch.
+// Stat implements ociregistry.Upstream. It requests the size and starts no fetch.
 func (m *Mirror) Stat(ctx context.Context, w ociregistry.Wanted) (int64, error) {
 	w.Manifest = false
 	j := m.newJob(ctx, w)
@@ -36,7 +36,7 @@ func (m *Mirror) Stat(ctx context.Context, w ociregistry.Wanted) (int64, error) 
 	return m.sizeOf(ctx, j)
 }
 
-// arriving is the size of a blob that is being fetched, -1 when none is known.
+// arriving returns the size of a blob that is being fetched, -1 if unknown.
 func (m *Mirror) arriving(key fetchKey) int64 {
 	m.mu.Lock()
 	f := m.fetches[key]
@@ -49,8 +49,8 @@ func (m *Mirror) arriving(key fetchKey) int64 {
 	return f.size
 }
 
-// sizeOf asks for the size of a blob, once for all who ask meanwhile. A size that is not the
-// wanted one is a failure of its source.
+// sizeOf requests the size of a blob, once for all concurrent callers. A wrong size is a
+// failure of its source.
 func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 	key := j.key(kindSize)
 	if known, ok := m.sizes.Get(key); ok && (j.Size < 0 || known == j.Size) {
@@ -74,8 +74,8 @@ func (m *Mirror) sizeOf(ctx context.Context, j *job) (int64, error) {
 	})
 }
 
-// passing is a blob of which every reader has a stream of its own.
-func (m *Mirror) passing(ctx context.Context, j *job) (ociregistry.Blob, error) {
+// streamed returns a blob that opens a stream of its own for every reader.
+func (m *Mirror) streamed(ctx context.Context, j *job) (ociregistry.Blob, error) {
 	if len(j.candidates) == 0 {
 		return ociregistry.Blob{}, j.failure(&upstream.FailedError{})
 	}

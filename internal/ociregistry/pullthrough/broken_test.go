@@ -385,7 +385,7 @@ func TestFailuresOfOtherRegistries(t *testing.T) {
 		text   string
 	}{
 		"not there":        {answer(404), ociregistry.CodeBlobUnknown, "because"},
-		"unauthorized":     {answer(401), ociregistry.CodeBlobUnknown, "pull secret that it accepts has to be in namespace shop"},
+		"unauthorized":     {answer(401), ociregistry.CodeBlobUnknown, "add a pull secret for this registry to namespace shop"},
 		"denied":           {answer(403), ociregistry.CodeBlobUnknown, "namespace shop"},
 		"too many":         {answer(429, "Retry-After", "77"), ociregistry.CodeTooManyRequests, "because"},
 		"broken":           {answer(500), ociregistry.CodeUnavailable, "because"},

@@ -14,26 +14,26 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// candidate is one way to fetch content, and how that is recorded.
+// candidate is a source with credentials to fetch content from, and the provenance to record.
 type candidate struct {
 	*upstream.Candidate
-	source ociregistry.Source // names it in the provenance of what it gives
+	source ociregistry.Source // in the provenance of its content
 	// scope is ociregistry.Wanted.Scope if a pull secret of the namespace is used, "" for
 	// credentials that all namespaces share.
 	scope string
-	// keep is false when its content must not be stored.
+	// keep is false if its content must not be stored.
 	keep bool
 }
 
-// job is what a caller wants, with the ways to fetch it.
+// job is the content that a caller wants, with the candidates to fetch it from.
 type job struct {
 	ociregistry.Wanted
 	candidates []candidate              // best first, each once
-	blocked    []upstream.SourceFailure // of sources that may not be contacted
-	chain      []string                 // requests that led to this one
+	blocked    []upstream.SourceFailure // of blocked sources
+	chain      []string                 // URLs of the requests that caused this one
 }
 
-// newJob finds the ways to fetch what is wanted. There are none for what is no digest.
+// newJob finds the candidates for the wanted content. There are none for an invalid digest.
 func (m *Mirror) newJob(ctx context.Context, w ociregistry.Wanted) *job {
 	j := &job{Wanted: w, chain: upstream.RequestURLs(ctx)}
 	if w.Digest.Validate() != nil {
@@ -41,7 +41,7 @@ func (m *Mirror) newJob(ctx context.Context, w ociregistry.Wanted) *job {
 	}
 	var creds pullsecrets.Credentials
 	for _, s := range w.Sources {
-		if s.Off {
+		if s.Disabled {
 			continue
 		}
 		if creds == nil {
@@ -78,20 +78,19 @@ func (j *job) add(s ociregistry.Source, client *upstream.Client, creds pullsecre
 	}
 }
 
-// storable reports whether storage takes content of such a digest.
+// storable reports whether storage supports the algorithm of a digest.
 func storable(d digest.Digest) bool {
 	return d.Algorithm() == digest.SHA256 || d.Algorithm() == digest.SHA512
 }
 
-// kept is the same job with the candidates whose content may be stored.
+// kept returns the same job with only the candidates whose content may be stored.
 func (j *job) kept() *job {
 	k := *j
 	k.candidates = slices.DeleteFunc(slices.Clone(j.candidates), func(c candidate) bool { return !c.keep })
 	return &k
 }
 
-// shareKey is the same for jobs that are given the same content, in any namespace. No part
-// contains a NUL.
+// shareKey is equal for jobs that may share a fetch, in any namespace. No part contains a NUL.
 func (j *job) shareKey() fetchKey {
 	var parts []string
 	for _, c := range j.candidates {
@@ -100,8 +99,7 @@ func (j *job) shareKey() fetchKey {
 	return fetchKey{j.Digest, strings.Join(parts, "\x00")}
 }
 
-// key is the same for jobs that ask the same registries for the same thing and tell the
-// same of it.
+// key is equal for jobs with the same requests to the same registries and the same errors.
 func (j *job) key(what string) string {
 	parts := []string{what, j.Digest.String(), j.Namespace, strings.Join(j.chain, " ")}
 	for _, c := range j.candidates {
@@ -110,12 +108,13 @@ func (j *job) key(what string) string {
 	return strings.Join(parts, "\x00")
 }
 
-// first asks the candidates of a job in turn. Every request says which requests led to it.
+// first tries the candidates of a job in turn. Every request carries the chain of requests that
+// led to it.
 func first[V any](ctx context.Context, j *job, candidates []candidate, get func(context.Context, candidate) (V, error)) (V, candidate, error) {
 	return upstream.First(upstream.WithRequestURLs(ctx, j.chain), candidates, get)
 }
 
-// remembering has a candidate not asked that said a moment ago that it has no such content.
+// remembering skips a candidate that recently reported that it does not have the content.
 func remembering[V any](m *Mirror, j *job, what string, get func(context.Context, candidate) (V, error)) func(context.Context, candidate) (V, error) {
 	return func(ctx context.Context, c candidate) (V, error) {
 		asked := job{Wanted: j.Wanted, chain: j.chain, candidates: []candidate{c}}

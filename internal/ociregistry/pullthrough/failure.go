@@ -13,7 +13,7 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// upstreamError is the *upstream.Error in an error's chain, or nil.
+// upstreamError returns the *upstream.Error in an error's chain, or nil.
 func upstreamError(err error) *upstream.Error {
 	var e *upstream.Error
 	if errors.As(err, &e) {
@@ -22,7 +22,7 @@ func upstreamError(err error) *upstream.Error {
 	return nil
 }
 
-// isUnknown reports whether a registry said that it does not have something.
+// isUnknown reports whether a code means that a registry does not have the content.
 func isUnknown(code upstream.Code) bool {
 	switch code {
 	case upstream.CodeManifestUnknown, upstream.CodeBlobUnknown, upstream.CodeNameUnknown:
@@ -31,14 +31,14 @@ func isUnknown(code upstream.Code) bool {
 	return false
 }
 
-// openness is how much a failure leaves open about whether a registry has something.
+// openness orders failures by how little they prove about whether a registry has the content.
 type openness int
 
 const (
-	hasNot     openness = iota // it does not, or may not be asked
-	refused                    // it does not say to us
-	senseless                  // what it says makes no sense
-	notReached                 // it could not say
+	hasNot     openness = iota // the registry does not have it, or is blocked
+	refused                    // the registry denied access
+	senseless                  // the response is invalid
+	notReached                 // the registry is unavailable
 )
 
 func opennessOf(code upstream.Code) openness {
@@ -53,12 +53,12 @@ func opennessOf(code upstream.Code) openness {
 	return hasNot
 }
 
-// isUpstream reports whether other registries are to blame for an error.
+// isUpstream reports whether other registries caused an error.
 func isUpstream(err error) bool {
 	return upstreamError(err) != nil || errors.As(err, new(*upstream.FailedError))
 }
 
-// failuresOf are the failures of sources in an error.
+// failuresOf returns the failures of sources in an error.
 func failuresOf(err error) []upstream.SourceFailure {
 	if failed := (*upstream.FailedError)(nil); errors.As(err, &failed) {
 		return failed.Sources
@@ -69,7 +69,7 @@ func failuresOf(err error) []upstream.SourceFailure {
 	return nil
 }
 
-// unknown is the code for content that is nowhere to be had.
+// unknown returns the code for content that no source has.
 func (j *job) unknown() ociregistry.Code {
 	if j.Manifest {
 		return ociregistry.CodeManifestUnknown
@@ -77,18 +77,18 @@ func (j *job) unknown() ociregistry.Code {
 	return ociregistry.CodeBlobUnknown
 }
 
-// failure is what a caller is told when the content could not be fetched. Of the failures of
-// several sources it is the one that leaves most open, for where one source could not say
-// it is not true that none has it.
+// failure returns the error for the client when fetching failed. Of the failures of several
+// sources it reports the one that proves least: while one source is unavailable, the content
+// may still exist.
 func (j *job) failure(err error) error {
 	if err == nil {
 		return nil
 	}
 	if isNotStored(err) {
-		return ociregistry.NewError(ociregistry.CodeUnavailable, "storing %s failed while it was fetched: try again, it will be served without being stored", j.Digest).Because(err)
+		return ociregistry.NewError(ociregistry.CodeUnavailable, "storing %s failed during the fetch; retry to get it without storing", j.Digest).Because(err)
 	}
 	if !isUpstream(err) {
-		return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", j.Digest).Because(err)
+		return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was canceled", j.Digest).Because(err)
 	}
 	var cause *upstream.Error
 	for _, s := range slices.Concat(failuresOf(err), j.blocked) {
@@ -97,12 +97,12 @@ func (j *job) failure(err error) error {
 		}
 	}
 	if cause == nil {
-		return ociregistry.NewError(j.unknown(), "%q is not stored here, and no other registry is known to have it", j.Digest)
+		return ociregistry.NewError(j.unknown(), "%q is not stored here and has no source in another registry", j.Digest)
 	}
 	return j.toError(cause)
 }
 
-// toError puts a registry's failure into this registry's terms.
+// toError converts a failure of another registry to an error of this one.
 func (j *job) toError(cause *upstream.Error) *ociregistry.Error {
 	text := fmt.Sprintf("fetching %s from %s: %s", j.Digest, cause.Source, cause.Error())
 	switch opennessOf(cause.Code) {
@@ -114,28 +114,28 @@ func (j *job) toError(cause *upstream.Error) *ociregistry.Error {
 		}
 		return e
 	case refused:
-		text += "; a pull secret that it accepts has to be in namespace " + j.Namespace
+		text += "; add a pull secret for this registry to namespace " + j.Namespace
 	case hasNot:
 	}
 	return ociregistry.NewError(j.unknown(), "%s", text).Because(cause.LeftOut())
 }
 
-// gaveUp is the error of a caller that left, or of a process that ends.
+// gaveUp returns the error for a canceled caller or a stopping process.
 func gaveUp(ctx context.Context, d digest.Digest) error {
 	cause := context.Cause(ctx)
-	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was given up", d).Because(cause)
+	return ociregistry.NewError(ociregistry.CodeUnavailable, "fetching %s was canceled", d).Because(cause)
 }
 
-// integrity is the failure of a source that sent something else than what was asked for.
+// integrity returns the failure of a source that sent wrong content.
 func integrity(source, format string, args ...any) *upstream.Error {
 	return &upstream.Error{Code: upstream.CodeIntegrity, Source: source, Text: fmt.Sprintf(format, args...)}
 }
 
 func wrongSize(source string, got, want int64) *upstream.Error {
-	return integrity(source, "the blob is announced with %d bytes instead of %d", got, want)
+	return integrity(source, "the source reports %d bytes for the blob instead of %d", got, want)
 }
 
-// outcomeOf is a failure for the metrics.
+// outcomeOf returns the metrics label of a failure.
 func outcomeOf(err error) string {
 	var e *ociregistry.Error
 	switch code := upstreamError(err); {

@@ -16,46 +16,46 @@ import (
 )
 
 const (
-	// enoughProgress is how many bytes make earlier failures forgotten.
+	// enoughProgress is the number of bytes that resets the count of failures.
 	enoughProgress = 1 << 20
-	// longestPause is the longest Retry-After that is waited for in the middle of a blob.
+	// longestPause is the longest Retry-After that is honored in the middle of a blob.
 	longestPause = 30 * time.Second
 )
 
-// feed reads one blob from its candidates. When a connection breaks it goes on where that
-// stopped, at the same candidate first, with growing pauses and a bounded number of times.
-// Before anything has arrived each candidate is asked once: the client has repeated what
-// was worth it, and a caller waits for an answer. In the middle of a blob patience is
-// cheaper than to begin anew. Nothing is verified but the size. It is used by one goroutine.
+// feed reads one blob from its candidates. It resumes a broken connection, at the same candidate
+// first, with growing pauses and a bounded number of times. Before the first byte it tries each
+// candidate once: the client has its own retries, and a caller is waiting. In the middle of a
+// blob, waiting is cheaper than starting over. It verifies only the size. It is not safe for
+// concurrent use.
 type feed struct {
 	m    *Mirror
 	ctx  context.Context
 	job  *job
-	size int64 // of the whole blob: job.Size, or what a source has announced
+	size int64 // of the whole blob: job.Size, or as announced by a source
 	pos  int64 // the next byte
 
-	candidates []candidate // in the order in which they are asked
+	candidates []candidate // in the order of attempts
 	stream     *upstream.BlobStream
-	from       candidate // whose the stream is
-	began      bool      // a source has answered
+	from       candidate // of the current stream
+	began      bool      // a source has responded
 	servedBy   []candidate
 
 	failures []upstream.SourceFailure // the last one of each source
-	wait     time.Duration            // what they asked for, -1 for too long
-	breaks   int                      // in a row, with hardly any progress between them
-	since    int64                    // where the last of them was
+	wait     time.Duration            // their Retry-After, -1 for too long
+	breaks   int                      // consecutive breaks with hardly any progress between them
+	since    int64                    // position of the last of them
 	brokeAt  string                   // the source of the last broken stream
 }
 
-// newFeed reads from a position on. Sources that sent wrong content are asked last.
+// newFeed returns a feed from a position on. Sources that sent wrong content are tried last.
 func (m *Mirror) newFeed(ctx context.Context, j *job, pos int64) *feed {
 	f := &feed{m: m, ctx: ctx, job: j, size: j.Size, pos: pos, candidates: slices.Clone(j.candidates)}
-	f.askLast(m.badSourcesOf(j.Digest)...)
+	f.demote(m.badSourcesOf(j.Digest)...)
 	return f
 }
 
-// askLast moves the candidates of some sources behind all others.
-func (f *feed) askLast(sources ...string) {
+// demote moves the candidates of sources behind all others.
+func (f *feed) demote(sources ...string) {
 	rank := func(c candidate) int {
 		if slices.Contains(sources, c.Repository()) {
 			return 1
@@ -65,8 +65,8 @@ func (f *feed) askLast(sources ...string) {
 	slices.SortStableFunc(f.candidates, func(a, b candidate) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
-// open connects, unless there is nothing to read any more. Afterwards size is known if
-// a source tells it. The error is an *upstream.FailedError or the context's cause.
+// open connects unless everything has been read. Afterwards size is known if a source
+// announces it. The error is an *upstream.FailedError or the context's cause.
 func (f *feed) open() error {
 	for f.stream == nil && (f.size < 0 || f.pos < f.size) {
 		if f.exhausted() {
@@ -91,8 +91,8 @@ func (f *feed) open() error {
 	return nil
 }
 
-// connect begins a stream whose size is right. What a candidate said a moment ago counts
-// only until the blob has begun: then it is known that it was there.
+// connect starts a stream and checks its size. Cached absence counts only before the first
+// byte: after that the candidate is known to have had the blob.
 func (f *feed) connect(ctx context.Context, c candidate) (*upstream.BlobStream, error) {
 	open := func(ctx context.Context, c candidate) (*upstream.BlobStream, error) { return c.OpenBlob(ctx, f.pos) }
 	if !f.began {
@@ -117,7 +117,7 @@ func (f *feed) connect(ctx context.Context, c candidate) (*upstream.BlobStream, 
 	return b, nil
 }
 
-// tooLarge is an error for a size, known or announced, that no blob may have.
+// tooLarge returns an error if a size, known or announced, exceeds the limit.
 func (m *Mirror) tooLarge(size int64, source string) error {
 	if size <= m.opts.MaxBlobBytes {
 		return nil
@@ -133,14 +133,14 @@ func (f *feed) accept(b *upstream.BlobStream, from candidate) {
 		resumesTotal.Inc()
 	}
 	f.stream, f.from, f.began = b, from, true
-	// It is the first to be asked for the rest.
+	// It is the first candidate for the rest.
 	i := slices.IndexFunc(f.candidates, func(c candidate) bool { return c.Key() == from.Key() })
 	f.candidates = slices.Insert(slices.Delete(f.candidates, i, i+1), 0, from)
 }
 
-// Read implements io.Reader. Its errors are those of open, an *upstream.Error for more than
-// a blob of unknown size may have, and io.EOF, which is given at the right size only, or
-// where the size is unknown.
+// Read implements io.Reader. Its errors are those of open, an *upstream.Error if a blob of unknown
+// size is too large, and io.EOF, which it returns only at the expected size or if the size is
+// unknown.
 func (f *feed) Read(p []byte) (int, error) {
 	for len(p) > 0 {
 		if f.size >= 0 && f.pos >= f.size {
@@ -151,7 +151,7 @@ func (f *feed) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if f.size >= 0 && int64(len(p)) > f.size-f.pos {
-			p = p[:f.size-f.pos] // whatever comes behind that is not looked at
+			p = p[:f.size-f.pos] // ignore bytes beyond the size
 		}
 		n, err := f.stream.Read(p)
 		f.received(n)
@@ -190,8 +190,8 @@ func (f *feed) close() {
 	}
 }
 
-// broke gives up a stream that does not go on. A source whose streams broke twice in a row
-// is asked last from then on.
+// broke closes a broken stream. A source whose streams broke twice in a row is tried last from
+// then on.
 func (f *feed) broke(err error) {
 	f.close()
 	if f.ctx.Err() != nil {
@@ -207,12 +207,12 @@ func (f *feed) broke(err error) {
 	}
 	f.failed([]upstream.SourceFailure{{At: f.from.Source, Err: e}})
 	if f.breaks > 1 && f.brokeAt == source {
-		f.askLast(source)
+		f.demote(source)
 	}
 	f.brokeAt = source
 }
 
-// failed notes failures, and how long the sources ask to wait.
+// failed notes failures and the Retry-After of their sources.
 func (f *feed) failed(failures []upstream.SourceFailure) {
 	if f.pos-f.since >= enoughProgress {
 		f.breaks = 0
@@ -226,7 +226,7 @@ func (f *feed) failed(failures []upstream.SourceFailure) {
 	}
 }
 
-// exhausted reports whether asking again is of no use.
+// exhausted reports whether no further attempt should follow.
 func (f *feed) exhausted() bool {
 	return f.breaks > 0 && (!f.began || f.wait < 0 || f.breaks >= f.m.opts.Attempts+len(f.candidates)-1)
 }
@@ -247,8 +247,8 @@ func (f *feed) pause() error {
 	}
 }
 
-// wrong is called when the content turned out to have another digest. It goes back to the
-// beginning without the sources that sent it, and returns the failure of the first of them.
+// wrong handles content with a wrong digest. It starts over without the sources that sent it,
+// and returns the failure of the first of them.
 func (f *feed) wrong(got digest.Digest) *upstream.Error {
 	f.close()
 	var failures []upstream.SourceFailure
@@ -266,7 +266,7 @@ func (f *feed) wrong(got digest.Digest) *upstream.Error {
 	return failures[0].Err
 }
 
-// markBad has a source asked for a digest after all others for a while.
+// markBad makes a source the last one to try for a digest for AvoidFor.
 func (m *Mirror) markBad(d digest.Digest, source string) {
 	known := m.badSourcesOf(d)
 	if !slices.Contains(known, source) {

@@ -11,19 +11,19 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// phase is how far a fetch is.
+// phase is the progress of a fetch.
 type phase int
 
 const (
 	fetching phase = iota
 	done           // stored
-	failed         // readers get no more than what is verified
+	failed         // readers get only verified bytes
 )
 
 // errAbandoned ends a fetch without callers that is not continued in the background.
-var errAbandoned = errors.New("all callers have left")
+var errAbandoned = errors.New("all callers are gone")
 
-// fetch is one blob on its way into storage, and what its readers know of it.
+// fetch is one blob being fetched into storage, with the state that its readers share.
 type fetch struct {
 	m      *Mirror
 	key    fetchKey
@@ -38,26 +38,26 @@ type fetch struct {
 	over       bool
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed at the next change; nil while none is waited for
+	changed  chan struct{} // closed at the next change; nil without waiters
 	phase    phase
-	answered bool  // a source has begun to send
-	size     int64 // -1 until it is known
+	answered bool  // a source has started to send
+	size     int64 // -1 if unknown
 	readable int64 // bytes of the blob in file
-	verified bool  // they are the whole blob and verified, though perhaps not stored yet
-	given    bool  // a caller has got content, or a size, that is not verified
+	verified bool  // file has the whole blob, verified, but perhaps not stored yet
+	given    bool  // a caller has received unverified content or an unverified size
 	file     *file
-	err      error // why it failed
-	arrived  int64 // bytes that were received
+	err      error // the failure
+	arrived  int64 // bytes received
 }
 
-// nearlyDone reports whether so little is missing that it is fetched without callers.
+// nearlyDone reports whether little enough is missing to finish without callers.
 func (f *fetch) nearlyDone() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.size >= 0 && f.size-f.arrived <= f.m.opts.MaxBackgroundBytes
 }
 
-// until waits until a condition holds, which is looked at with the lock held.
+// until waits until a condition holds. It evaluates the condition with the lock held.
 func (f *fetch) until(ctx context.Context, holds func() bool) error {
 	for {
 		f.mu.Lock()
@@ -78,7 +78,7 @@ func (f *fetch) until(ctx context.Context, holds func() bool) error {
 	}
 }
 
-// change changes what readers see and wakes those who wait.
+// change changes the shared state and wakes waiting readers.
 func (f *fetch) change(apply func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,8 +89,8 @@ func (f *fetch) change(apply func()) {
 	}
 }
 
-// run fetches. A source that sent something else is given up, and as long as no reader
-// has any of that the next one is tried.
+// run fetches the blob. After wrong content from a source it tries the next one, unless a
+// reader has received part of the wrong content.
 func (f *fetch) run() {
 	fetchesInFlight.WithLabelValues(kindBlob).Inc()
 	defer fetchesInFlight.WithLabelValues(kindBlob).Dec()
@@ -111,7 +111,7 @@ func (f *fetch) run() {
 	}
 }
 
-// restart forgets what has arrived; false when a reader has got some of it.
+// restart discards the received bytes. It returns false if a reader has received some of them.
 func (f *fetch) restart() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -143,7 +143,7 @@ func (f *fetch) attempt() error {
 	f.change(func() { f.answered, f.size = true, f.feed.size })
 	if err := f.receive(ingest, temp); err != nil {
 		if dropped := ingest.Cancel(f.ctx); dropped != nil {
-			klog.ErrorS(dropped, "What was written aside stays until it is collected", "digest", f.d)
+			klog.ErrorS(dropped, "Removing a partial blob failed; garbage collection removes it later", "digest", f.d)
 		}
 		return err
 	}
@@ -153,8 +153,8 @@ func (f *fetch) attempt() error {
 	return nil
 }
 
-// stored returns the size of the blob if a fetch from the same sources has finished since
-// the caller looked.
+// stored returns the size of the blob if a fetch from the same sources has completed
+// since the caller's lookup.
 func (f *fetch) stored() (int64, bool) {
 	var provenances []string
 	for _, c := range f.feed.candidates {
@@ -168,19 +168,19 @@ func (f *fetch) stored() (int64, bool) {
 	return size, err == nil
 }
 
-// noteProvenance records where the content came from. If that fails, the content is fetched
-// again by the next caller, like content that is not stored.
+// noteProvenance records the sources of the content. If that fails, the next caller fetches
+// the content again, as if it were not stored.
 func (f *fetch) noteProvenance() {
 	servedBy := f.feed.servedBy
-	if len(servedBy) == 0 { // no bytes, which all of them have
+	if len(servedBy) == 0 { // the empty blob: every candidate has it
 		servedBy = f.feed.candidates
 	}
 	if err := f.m.addProvenances(context.WithoutCancel(f.ctx), f.d, servedBy); err != nil {
-		klog.ErrorS(err, "It could not be recorded where a blob came from", "digest", f.d)
+		klog.ErrorS(err, "Recording the provenance of a blob failed", "digest", f.d)
 	}
 }
 
-// finish tells readers how it ended. err is nil when the phase says it already.
+// finish ends the fetch for its readers. err is nil if the phase is final already.
 func (f *fetch) finish(err error) {
 	if isNotStored(err) {
 		f.m.pauseStorage(f.d.String(), err)

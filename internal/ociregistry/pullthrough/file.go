@@ -8,43 +8,43 @@ import (
 	"sync/atomic"
 )
 
-// errTempFull is a temporary file that would exceed Options.MaxTempBytes.
-var errTempFull = errors.New("temporary files take as much space as they may")
+// errTempFull is the error for temporary files that would exceed Options.MaxTempBytes.
+var errTempFull = errors.New("temporary files have reached their size limit")
 
-// file is where readers find what has arrived. It is closed with the last of its users,
-// and its content goes with it unless it has a name by then.
+// file has the received bytes for readers. Its last user closes it; that deletes the content
+// unless the file has a name by then.
 type file struct {
 	*os.File
 	users atomic.Int64
-	// temp is where the bytes of a temporary file are counted, nil for one of storage.
+	// temp counts the bytes of temporary files; nil for a file of storage.
 	temp *atomic.Int64
 	size int64
 }
 
-// newFile has one user.
+// newFile returns a file with one user.
 func newFile(f *os.File) *file {
 	shared := &file{File: f}
 	shared.users.Store(1)
 	return shared
 }
 
-// newTempFile makes a file without a name, so that nothing of it outlives the process. A process that
-// is killed in between leaves the name, see removeLeftovers.
+// newTempFile returns a file without a name, so that it does not outlive the process. A process
+// killed before the name is removed leaves it behind, see removeLeftovers.
 func (m *Mirror) newTempFile() (*file, error) {
 	f, err := os.CreateTemp(m.opts.TempDir, tempPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("making a temporary file: %w", err)
+		return nil, fmt.Errorf("creating a temporary file: %w", err)
 	}
 	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.Close()
-		return nil, fmt.Errorf("making a temporary file: %w", err)
+		return nil, fmt.Errorf("creating a temporary file: %w", err)
 	}
 	shared := newFile(f)
 	shared.temp = &m.temp
 	return shared, nil
 }
 
-// add appends to a temporary file whose bytes together are bounded.
+// add appends to a temporary file, up to a bound for all temporary files together.
 func (f *file) add(p []byte, bound int64) error {
 	n := int64(len(p))
 	if f.temp.Add(n) > bound {
@@ -58,7 +58,7 @@ func (f *file) add(p []byte, bound int64) error {
 	return nil
 }
 
-// acquire adds a user; false when the last one has left already.
+// acquire adds a user. It returns false if the last user has released the file.
 func (f *file) acquire() bool {
 	for {
 		n := f.users.Load()
@@ -71,8 +71,8 @@ func (f *file) acquire() bool {
 	}
 }
 
-// release is the end of one use. Only the writer adds, and it does so before it releases,
-// so the size is final when the last user leaves.
+// release ends one use. Only the writer calls add, before its release, so the size is final
+// at the last release.
 func (f *file) release() {
 	if f.users.Add(-1) > 0 {
 		return

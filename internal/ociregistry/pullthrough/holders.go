@@ -7,16 +7,16 @@ import (
 )
 
 // fetchKey identifies a fetch. Callers share one only if they want the digest from the same
-// sources with the same credentials: that another namespace is about to get the content does
-// not prove that these sources have it.
+// sources with the same credentials: a fetch of another namespace does not prove that these
+// sources have the content.
 type fetchKey struct {
 	digest  digest.Digest
 	sources string
 }
 
-// join finds the fetch of a job, or begins one. The caller holds the fetch until its context
-// ends. Nil when the caller has to fetch by itself: there is no candidate, or the fetch could
-// be waiting for this caller.
+// join finds the fetch of a job, or starts one. The caller holds the fetch until its context
+// ends. It returns nil if the caller must fetch without sharing: there is no candidate, or the
+// fetch could be waiting for this caller.
 func (m *Mirror) join(ctx context.Context, j *job) *fetch {
 	if len(j.candidates) == 0 {
 		return nil
@@ -25,8 +25,8 @@ func (m *Mirror) join(ctx context.Context, j *job) *fetch {
 	defer m.mu.Unlock()
 	f, found := m.fetches[j.shareKey()]
 	if found && !f.begun() && len(j.chain) > 0 {
-		// Another registry asks. It may do so because this very fetch asked it, and
-		// then neither would ever be answered.
+		// The caller is another registry. If this very fetch caused its request, waiting
+		// would be a deadlock.
 		return nil
 	}
 	if found {
@@ -40,7 +40,7 @@ func (m *Mirror) join(ctx context.Context, j *job) *fetch {
 	return f
 }
 
-// begin starts a fetch; nil after Close. m.mu is held.
+// begin starts a fetch. It returns nil after Close. The caller holds m.mu.
 func (m *Mirror) begin(j *job) *fetch {
 	f := &fetch{m: m, key: j.shareKey(), d: j.Digest, size: j.Size}
 	f.ctx, f.cancel = context.WithCancelCause(m.base)
@@ -59,8 +59,8 @@ func (f *fetch) begun() bool {
 	return f.answered
 }
 
-// release ends a caller's hold. A fetch without callers goes on in the background if not
-// much is missing: a client that pulled once comes again. One too many there is given up.
+// release ends a caller's hold. A fetch without callers continues in the background if little is
+// missing, since clients often retry. Beyond MaxBackground it is canceled.
 func (m *Mirror) release(f *fetch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,7 +79,7 @@ func (m *Mirror) release(f *fetch) {
 	}
 }
 
-// leaveBackground makes room for another one there. m.mu is held.
+// leaveBackground removes a fetch from the background. The caller holds m.mu.
 func (m *Mirror) leaveBackground(f *fetch) {
 	if f.background {
 		m.background--
@@ -88,7 +88,7 @@ func (m *Mirror) leaveBackground(f *fetch) {
 	}
 }
 
-// forget has the next caller begin anew, or find the blob in storage.
+// forget removes a fetch: the next caller starts another one or finds the blob in storage.
 func (m *Mirror) forget(f *fetch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -14,21 +14,21 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// mediaTypeSignedSchema1 is answered for a payload with signatures around it; what is
-// verified and kept is the payload, which has the other type.
+// mediaTypeSignedSchema1 is the type of a signed payload. Verified and kept is the payload
+// itself, which has the other type.
 const (
 	mediaTypeSignedSchema1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 	mediaTypeSchema1       = "application/vnd.docker.distribution.manifest.v1+json"
 )
 
-// fetched is a manifest as a source gave it.
+// fetched is a manifest as received from a source.
 type fetched struct {
 	content   []byte
 	mediaType string
 }
 
 // Manifest implements ociregistry.Upstream. Callers with the same sources and pull secrets
-// share a fetch and its error. The content is shared and must not be changed.
+// share a fetch and its error. The content is shared and must not be modified.
 func (m *Mirror) Manifest(ctx context.Context, w ociregistry.Wanted) ([]byte, string, error) {
 	w.Manifest = true
 	j := m.newJob(ctx, w)
@@ -38,8 +38,8 @@ func (m *Mirror) Manifest(ctx context.Context, w ociregistry.Wanted) ([]byte, st
 	return got.content, got.mediaType, err
 }
 
-// shared does work once for all who want the same meanwhile. The work belongs to none of
-// them: it ends with the Mirror, and by the limits of the calls that it makes.
+// shared runs work once for all concurrent callers with the same key. The work does not end
+// with a caller's context, but with the Mirror and by the limits of the calls that it makes.
 func shared[V any](ctx context.Context, m *Mirror, j *job, what string, work func(context.Context) (V, error)) (V, error) {
 	var zero V
 	result := m.flights.DoChan(j.key(what), func() (any, error) {
@@ -107,12 +107,12 @@ func (m *Mirror) keepManifest(ctx context.Context, d digest.Digest, content []by
 	case errors.Is(err, blobstore.ErrFull):
 		m.pauseStorage(d.String(), err)
 	default:
-		klog.ErrorS(err, "A manifest that passed through was not kept", "digest", d)
+		klog.ErrorS(err, "Storing a fetched manifest failed", "digest", d)
 	}
 }
 
-// addProvenances records the candidates that content came from. If one of them needed a pull
-// secret, all records are scoped to its namespace, since the parts of each are not known.
+// addProvenances records the candidates that sent content. If one of them needed a pull secret,
+// all records are scoped to its namespace, since it is not known which bytes each sent.
 func (m *Mirror) addProvenances(ctx context.Context, d digest.Digest, servedBy []candidate) error {
 	scope := ""
 	for _, c := range servedBy {

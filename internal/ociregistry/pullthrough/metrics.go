@@ -14,18 +14,18 @@ const (
 	kindStream   = "stream" // a blob that is not kept
 )
 
-// kindSize is what only a size is asked for; it is no label.
+// kindSize is the kind of a request for a size only; it is not a label.
 const kindSize = "size"
 
-// outcomeNotKept is the outcome of a fetch whose content went to callers and could not
-// be kept.
+// outcomeNotKept is the outcome of a fetch whose content was delivered but could not be
+// stored.
 const outcomeNotKept = "NotKept"
 
 // The metrics of all Mirrors of the process.
 var (
 	fetchesTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "fetches_total",
-		Help:           "Content fetched from other registries by kind (manifest, blob, stream: a blob that is not kept) and outcome (Success, NotKept: storage failed, or the kind of failure).",
+		Help:           "Content fetched from other registries, by kind (manifest, blob, stream: a blob that is not kept) and outcome (Success, NotKept: storage failed, or the kind of failure).",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"kind", "outcome"})
 	fetchesInFlight = metrics.NewGaugeVec(&metrics.GaugeOpts{
@@ -35,27 +35,27 @@ var (
 	}, []string{"kind"})
 	backgroundFetches = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "background_fetches",
-		Help:           "Blobs being fetched whose callers have all left.",
+		Help:           "Blobs being fetched without any waiting client.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	sharedTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "shared_total",
-		Help:           "Requests for blobs that joined a fetch which another had begun.",
+		Help:           "Blob requests that joined a fetch in progress.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	resumesTotal = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "resumes_total",
-		Help:           "Times that a blob which broke off was gone on with.",
+		Help:           "Resumed blob downloads after a broken connection.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	receivedBytes = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "received_bytes_total",
-		Help:           "Bytes of blobs and manifests that came from other registries.",
+		Help:           "Bytes of blobs and manifests received from other registries.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	mirroredBytes = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "registry_pullthrough", Name: "mirrored_bytes_total",
-		Help:           "Bytes of blobs and manifests from other registries that were verified and stored.",
+		Help:           "Bytes of blobs and manifests from other registries, verified and stored.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	registerMetrics = sync.OnceFunc(func() {

@@ -21,56 +21,54 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// heldBack is how much of a blob's end, in bytes, readers get only when all of it is
-// verified. A blob no larger than that is answered when it is complete.
+// heldBack is the number of bytes at the end of a blob that readers get only after the whole
+// blob is verified. A blob no larger than that is delivered when it is complete.
 const heldBack = 32 << 10
 
 // Options configure a Mirror. Upstream, Store and Credentials are required; other zero
 // fields take their default.
 type Options struct {
-	// Upstream speaks to other registries, and bounds what they send: what can be
-	// imported can be pulled. Its budgets hold for imports too when both share it.
+	// Upstream is the client of other registries. Its limits apply, so that every imported
+	// image can be pulled. Imports that share it share its budgets.
 	Upstream *upstream.Client
-	// Store is where what passes through is kept.
+	// Store keeps fetched content.
 	Store *blobstore.Store
-	// Credentials finds the pull secrets of a namespace. It is asked once for every
-	// call that may contact a registry; after an error that call goes without.
+	// Credentials returns the pull secrets of a namespace. Every call that may contact a
+	// registry calls it once, and continues without pull secrets after an error.
 	Credentials func(ctx context.Context, namespace string) (pullsecrets.Credentials, error)
-	// Caches bound the memory for what is remembered of registries, beside the bounds of each
-	// cache; nil is without such a bound.
+	// Caches bounds the memory of all caches together, in addition to the bound of each; nil is
+	// unbounded.
 	Caches *caches.Pool
-	// Mirror keeps what passes through, unless its source says otherwise.
+	// Mirror keeps fetched content unless the source disables that.
 	Mirror bool
-	// TempDir is a local folder for blobs on their way into a storage that cannot be
-	// read while it is written; default os.TempDir(). Its files have no name and go
-	// with the process; New removes the names that killed processes left.
+	// TempDir is a local folder for blobs being written to a storage that cannot be read
+	// during a write; default os.TempDir(). Its files have no name and end with the
+	// process; New removes the files of killed processes.
 	TempDir string
 	// MaxTempBytes bounds those files together; default 20 GiB. Beyond it callers wait
-	// until the storage has the whole blob.
+	// until the whole blob is stored.
 	MaxTempBytes int64
-	// MaxBlobBytes is the largest blob, whether its size is known before or not; default
+	// MaxBlobBytes is the maximum size of a blob, whether announced or not; default
 	// 100 GiB.
 	MaxBlobBytes int64
-	// MaxBackground is how many blobs are fetched to their end although all callers
-	// have gone; default 8. One more is given up.
+	// MaxBackground is how many fetches continue after all callers are gone; default 8.
+	// Further ones are canceled.
 	MaxBackground int
-	// MaxBackgroundBytes is how much of such a blob may still be to come, default 1 GiB:
-	// what a registry announces is not fetched without anyone who waits for it.
+	// MaxBackgroundBytes is the maximum number of missing bytes of such a fetch; default
+	// 1 GiB. Fetches that miss more are canceled.
 	MaxBackgroundBytes int64
-	// Attempts is how often a blob may break off in a row, with hardly any progress, before
-	// it is given up, and once more for every other way to get it; default 4.
+	// Attempts is the number of consecutive broken connections, with hardly any progress,
+	// before a fetch fails; each further candidate adds one; default 4.
 	Attempts int
-	// RetryBase is the pause before the first attempt to go on with a blob that broke
-	// off, doubled for the next ones up to RetryMax and jittered by half; default
-	// 200 ms and 5 s.
+	// RetryBase is the pause before the first retry after a broken connection. It doubles
+	// with each retry up to RetryMax, jittered by half; default 200 ms and 5 s.
 	RetryBase, RetryMax time.Duration
-	// Remember is how long it is believed that a registry does not have something;
-	// default 5 s.
+	// Remember is how long the absence of content in a registry is cached; default 5 s.
 	Remember time.Duration
-	// AvoidFor is how long a registry that sent wrong content for a digest is asked
-	// after all others; default 10 min.
+	// AvoidFor is how long a registry that sent wrong content for a digest is tried last
+	// for it; default 10 min.
 	AvoidFor time.Duration
-	// StoragePause is how long nothing is written to a storage that failed; default 10 s.
+	// StoragePause is the pause of writes after storage failed; default 10 s.
 	StoragePause time.Duration
 }
 
@@ -111,7 +109,7 @@ func (o Options) validate() error {
 type Mirror struct {
 	opts Options
 
-	// flights are manifests and sizes that are being asked for.
+	// flights are the requests for manifests and sizes in flight.
 	flights singleflight.Group
 	// See makeCaches.
 	misses     *caches.Cache[string, *upstream.Error]
@@ -124,13 +122,13 @@ type Mirror struct {
 	background int
 
 	temp atomic.Int64 // bytes in temporary files
-	// pausedUntil is until when storage is left alone, in Unix nanoseconds.
+	// pausedUntil is the end of the pause of storage, in Unix nanoseconds.
 	pausedUntil atomic.Int64
 
 	base   context.Context
 	cancel context.CancelCauseFunc
-	// closing is held for writing while Close cancels base, so that no work begins
-	// after Close waits for it.
+	// closing is write-locked while Close cancels base, so that no work starts once Close
+	// waits.
 	closing sync.RWMutex
 	work    sync.WaitGroup
 }
@@ -140,10 +138,10 @@ var _ ociregistry.Upstream = (*Mirror)(nil)
 // errClosed is the cause of failures after Close.
 var errClosed = errors.New("the registry is shutting down")
 
-// secretsTime bounds the look-up of pull secrets.
+// secretsTime bounds the lookup of pull secrets.
 const secretsTime = 30 * time.Second
 
-// New makes a Mirror. The error lists every option that cannot work.
+// New returns a Mirror. The error lists every invalid option.
 func New(opts Options) (*Mirror, error) {
 	if err := opts.validate(); err != nil {
 		return nil, fmt.Errorf("pull-through options: %w", err)
@@ -156,8 +154,8 @@ func New(opts Options) (*Mirror, error) {
 	return m, nil
 }
 
-// Close gives up what is being fetched, waits for it to end and leaves nothing unfinished
-// behind in storage. Readers get an error.
+// Close cancels all fetches, waits for them to end and removes partial content from storage.
+// Readers get an error.
 func (m *Mirror) Close() {
 	m.closing.Lock()
 	m.cancel(errClosed)
@@ -165,7 +163,7 @@ func (m *Mirror) Close() {
 	m.work.Wait()
 }
 
-// start runs work that Close waits for; false after Close.
+// start runs work that Close waits for. It returns false after Close.
 func (m *Mirror) start(work func()) bool {
 	m.closing.RLock()
 	defer m.closing.RUnlock()
@@ -176,20 +174,20 @@ func (m *Mirror) start(work func()) bool {
 	return true
 }
 
-// keeps reports whether storage is to be written to now.
+// keeps reports whether storage may be written to: it is not paused.
 func (m *Mirror) keeps() bool {
 	return m.opts.Mirror && time.Now().UnixNano() >= m.pausedUntil.Load()
 }
 
-// pauseStorage writes nothing for a while after storage failed: each attempt would fetch
-// much of a blob for nothing, and a full disk does not empty itself within a moment.
+// pauseStorage pauses writes after storage failed: each attempt would fetch much of a blob in
+// vain, and a full disk does not recover within seconds.
 func (m *Mirror) pauseStorage(what string, err error) {
-	klog.ErrorS(err, "Content that passes through cannot be kept", "digest", what)
+	klog.ErrorS(err, "Storing fetched content failed; pausing storage of fetched content", "digest", what)
 	m.pausedUntil.Store(time.Now().Add(m.opts.StoragePause).UnixNano())
 }
 
-// credentials are a namespace's pull secrets; none when they cannot be read, which the
-// log is told of once until they can be again.
+// credentials returns the pull secrets of a namespace, none if they cannot be read. It logs
+// the first failure of a row.
 func (m *Mirror) credentials(ctx context.Context, namespace string) pullsecrets.Credentials {
 	ctx, cancel := context.WithTimeout(ctx, secretsTime)
 	defer cancel()
@@ -199,7 +197,7 @@ func (m *Mirror) credentials(ctx context.Context, namespace string) pullsecrets.
 		return creds
 	}
 	if _, known := m.warned.GetOrAdd(namespace, struct{}{}); !known {
-		klog.ErrorS(err, "Pull secrets cannot be read, pulling through without", "namespace", namespace)
+		klog.ErrorS(err, "Reading pull secrets failed; fetching without them", "namespace", namespace)
 	}
 	return pullsecrets.None
 }

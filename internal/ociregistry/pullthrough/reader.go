@@ -8,27 +8,27 @@ import (
 	"weir.dev/weir/internal/ociregistry"
 )
 
-// reader reads a blob that is being fetched, as far as it has arrived, and waits for more.
-// It is used by one goroutine.
+// reader reads a blob during its fetch, and waits for bytes that have not arrived. It is not
+// safe for concurrent use.
 type reader struct {
 	f      *fetch
 	ctx    context.Context
 	pos    int64
 	job    *job
-	file   *file         // nil when the fetch has none to read from
+	file   *file         // nil if the fetch has none to read from
 	stored io.ReadCloser // read instead of the file from now on
 }
 
-// view is what a reader sees of a fetch.
+// view is the state of a fetch for a reader.
 type view struct {
 	phase phase
-	// complete is whether all content is verified, stored or not.
+	// complete is true once all content is verified, stored or not.
 	complete bool
-	// limit is how far the reader may read in the file, size that of the whole.
+	// limit is the end of the bytes that may be read from the file, size that of the blob.
 	limit, size int64
 }
 
-// wait waits until there is more to read, or the fetch has ended.
+// wait waits for more bytes or for the end of the fetch.
 func (r *reader) wait() (view, error) {
 	f := r.f
 	var v view
@@ -46,8 +46,8 @@ func (r *reader) wait() (view, error) {
 	return v, err
 }
 
-// Read implements io.Reader. An error other than io.EOF means that the rest of the blob
-// could not be had, verified or stored.
+// Read implements io.Reader. An error other than io.EOF means that fetching, verifying or
+// storing the rest of the blob failed.
 func (r *reader) Read(p []byte) (int, error) {
 	if r.stored != nil {
 		return r.stored.Read(p)
@@ -71,7 +71,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return stored.Read(p)
 }
 
-// read reads from the file what is known to be there.
+// read reads available bytes from the file.
 func (r *reader) read(p []byte) (int, error) {
 	n, err := r.file.ReadAt(p, r.pos)
 	r.pos += int64(n)
@@ -81,7 +81,7 @@ func (r *reader) read(p []byte) (int, error) {
 	return 0, err
 }
 
-// Close ends reading. The file goes with its last reader.
+// Close ends reading. The last reader closes the file.
 func (r *reader) Close() error {
 	if r.stored != nil {
 		r.stored.Close()
@@ -93,15 +93,15 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// cause is why it failed.
+// cause returns the error of a failed fetch.
 func (f *fetch) cause() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
 }
 
-// open reads from an offset on. Of a blob that is stored by now the reader is storage's;
-// one that could not be stored is read without it.
+// open returns a reader from an offset on. It reads from storage if the blob is stored by now,
+// and from the sources if storing failed.
 func (f *fetch) open(ctx context.Context, offset int64, j *job) (io.ReadCloser, error) {
 	r := &reader{f: f, ctx: ctx, pos: offset, job: j}
 	f.mu.Lock()
@@ -127,8 +127,8 @@ func (f *fetch) open(ctx context.Context, offset int64, j *job) (io.ReadCloser, 
 	return nil, j.failure(err)
 }
 
-// blob waits until a caller can be answered: until it is known how large the blob is and,
-// of a small one, that it is right.
+// blob waits until a caller can be answered: until the size of the blob is known and, for a
+// small one, its digest verified.
 func (f *fetch) blob(ctx context.Context, j *job) (ociregistry.Blob, error) {
 	var now phase
 	var verified bool

@@ -11,8 +11,7 @@ import (
 	"weir.dev/weir/internal/blobstore"
 )
 
-// notStoredError ends a fetch whose content storage did not take, unlike a failure of the
-// feed.
+// notStoredError is a failure of storage, as opposed to one of the feed.
 type notStoredError struct{ error }
 
 // Unwrap returns the failure of storage.
@@ -23,7 +22,7 @@ func isNotStored(err error) bool {
 	return errors.As(err, &e)
 }
 
-// storageFailure is a *notStoredError, unless the fetch was given up.
+// storageFailure returns a *notStoredError, unless the fetch was canceled.
 func (f *fetch) storageFailure(err error) error {
 	if f.ctx.Err() != nil {
 		return context.Cause(f.ctx)
@@ -31,8 +30,8 @@ func (f *fetch) storageFailure(err error) error {
 	return &notStoredError{err}
 }
 
-// receive writes the feed into storage, where its digest is verified, and lets readers
-// follow. They get its end once it is verified, even if storage fails after that.
+// receive writes the feed into storage, which verifies its digest, while readers follow. They
+// get the end once it is verified, even if storage fails after that.
 func (f *fetch) receive(ingest *blobstore.Ingest, temp *file) error {
 	flush := flusher{fetch: f}
 	_, err := ingest.Receive(f.ctx, f.feed, func(p []byte) {
@@ -57,8 +56,8 @@ func (f *fetch) receive(ingest *blobstore.Ingest, temp *file) error {
 	return f.storageFailure(err)
 }
 
-// complete lets readers have the whole verified blob. From then on the fetch continues without
-// readers: it only has to store the blob.
+// complete releases the whole verified blob to readers. After that the fetch does not need
+// callers: it only stores the blob.
 func (f *fetch) complete() {
 	f.m.mu.Lock()
 	f.over = true
@@ -67,9 +66,9 @@ func (f *fetch) complete() {
 	f.change(func() { f.verified, f.size = true, f.feed.size })
 }
 
-// show opens what is written for readers: the file of storage itself or, where that
-// cannot be read yet, a temporary copy. It returns that copy, nil for none. With neither,
-// readers wait until all is stored.
+// show opens the received bytes for readers: the file of storage itself or, if that cannot be
+// read during the write, a temporary copy. It returns that copy, nil for none. With neither,
+// readers wait until the blob is stored.
 func (f *fetch) show(ingest *blobstore.Ingest) (temp *file) {
 	r, err := ingest.Open(f.ctx, 0)
 	if plain, ok := r.(*os.File); ok && err == nil {
@@ -81,19 +80,19 @@ func (f *fetch) show(ingest *blobstore.Ingest) (temp *file) {
 	}
 	temp, err = f.m.newTempFile()
 	if err != nil {
-		klog.ErrorS(err, "Callers wait until a blob is stored", "digest", f.d)
+		klog.ErrorS(err, "Serving a blob during its fetch is not possible; readers wait until it is stored", "digest", f.d)
 		return nil
 	}
 	f.change(func() { f.file = temp })
 	return temp
 }
 
-// follow lets readers go on to what has been written. A temporary file without room
-// stays as it is: readers wait at its end until all is stored.
+// follow makes written bytes available to readers. A full temporary file stays as it is:
+// readers wait at its end until the blob is stored.
 func (f *fetch) follow(temp *file, p []byte) *file {
 	if temp != nil {
 		if err := temp.add(p, f.m.opts.MaxTempBytes); err != nil {
-			klog.ErrorS(err, "Callers wait until a blob is stored", "digest", f.d)
+			klog.ErrorS(err, "Serving a blob during its fetch is not possible; readers wait until it is stored", "digest", f.d)
 			return nil
 		}
 	}
@@ -107,12 +106,11 @@ func (f *fetch) follow(temp *file, p []byte) *file {
 	return temp
 }
 
-// flushBytes is how much is written before the disk is told to begin.
+// flushBytes is the number of written bytes after which a flush to disk starts.
 const flushBytes = 16 << 20
 
-// flusher puts what has arrived onto the disk while more arrives, so that little is left
-// for Commit, and the next layers do not meet with all of it at the disk. What fails there
-// fails in Commit.
+// flusher flushes received bytes to disk during the fetch, so that Commit has little to flush
+// and does not delay other layers. A failed flush fails again in Commit.
 type flusher struct {
 	fetch   *fetch
 	pending int64
@@ -130,7 +128,7 @@ func (u *flusher) wrote(n int64) {
 	if !u.fetch.m.start(func() {
 		defer shared.release()
 		if err := shared.Sync(); err != nil {
-			klog.V(2).InfoS("What has arrived is not on the disk yet", "digest", u.fetch.d, "err", err)
+			klog.V(2).InfoS("Flushing a partial blob to disk failed", "digest", u.fetch.d, "err", err)
 		}
 		u.running.Store(false)
 	}) {

@@ -19,17 +19,17 @@ const (
 )
 
 const (
-	// warnedIdle is the time after which the log is told once more of pull secrets that cannot be
-	// read, if none were looked for meanwhile.
+	// warnedIdle is the time without lookups after which unreadable pull secrets are logged
+	// again.
 	warnedIdle = time.Hour
-	// errorBytes is about what a failure takes beside its text, textBytes the header of a text.
+	// errorBytes estimates the size of a failure without its text, textBytes that of a string header.
 	errorBytes, textBytes = 200, 16
 )
 
-// makeCaches makes the caches of facts that count for a while: misses are the failures of registries
-// that do not have something, sizes those of blobs, and badSources the sources that sent wrong
-// content for a digest. What is known for one namespace does not drive out what is known for
-// others. warned are namespaces of whose unreadable pull secrets the log was told.
+// makeCaches makes the expiring caches: misses has the failures of registries that lack content,
+// sizes those of blobs, badSources the sources that sent wrong content for a digest, and warned
+// the namespaces whose unreadable pull secrets were logged. Entries of one namespace do not evict
+// those of others.
 func (m *Mirror) makeCaches() {
 	p := m.opts.Caches
 	m.misses = caches.New(p, caches.Options[string, *upstream.Error]{
@@ -56,7 +56,7 @@ func (m *Mirror) makeCaches() {
 	})
 }
 
-// namespaceOfKey is the namespace in a key, see job.key.
+// namespaceOfKey returns the namespace in a key, see job.key.
 func namespaceOfKey(key string) string {
 	parts := strings.SplitN(key, "\x00", 4)
 	return parts[min(2, len(parts)-1)]

@@ -11,14 +11,14 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// verified is a blob for one caller, straight from its source. Its last bytes are given when
-// all of them have the digest; a part that does not begin at the beginning is not verified.
+// verified is a blob for one caller, directly from its source. The last bytes are returned after
+// the digest is verified; a range that does not start at 0 is not verified.
 type verified struct {
 	job    *job
 	pos    int64
 	feed   *feed
 	src    io.Reader
-	hash   hash.Hash // nil when nothing is verified
+	hash   hash.Hash // nil for a range that is not verified
 	held   []byte    // the last bytes, verified
 	ended  bool
 	err    error
@@ -26,8 +26,8 @@ type verified struct {
 	stop   func() bool
 }
 
-// openVerified reads from an offset on. j.Size is known. It fails at once if no source has the
-// blob.
+// openVerified returns a reader from an offset on. j.Size is known. It fails immediately if no
+// source has the blob.
 func (m *Mirror) openVerified(ctx context.Context, j *job, offset int64) (io.ReadCloser, error) {
 	v := &verified{job: j, pos: offset}
 	ctx, v.cancel = context.WithCancelCause(ctx)
@@ -66,7 +66,7 @@ func (v *verified) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// pass reads what need not be held back.
+// pass reads bytes that need not be held back.
 func (v *verified) pass(p []byte) (int, error) {
 	if v.hash != nil {
 		p = p[:min(int64(len(p)), v.job.Size-heldBack-v.pos)]
@@ -87,7 +87,7 @@ func (v *verified) pass(p []byte) (int, error) {
 	return 0, v.err
 }
 
-// hold reads the rest and compares the digest.
+// hold reads the held-back bytes and verifies the digest.
 func (v *verified) hold() error {
 	rest := make([]byte, max(v.job.Size-v.pos, 0))
 	if _, err := io.ReadFull(v.src, rest); err != nil {

@@ -63,22 +63,22 @@ func TestTrouble(t *testing.T) {
 	}{
 		"too many":              {apierrors.NewTooManyRequests("slow down", 7), "429 TOOMANYREQUESTS: doing it: the API server has too many requests", 7 * time.Second},
 		"too many, no time":     {answered(429, metav1.StatusReasonTooManyRequests, "", 0), "429 TOOMANYREQUESTS: doing it: the API server has too many requests", time.Second},
-		"unavailable":           {apierrors.NewServiceUnavailable("down"), "503 UNAVAILABLE: doing it: the API server does not answer as expected", time.Second},
-		"not synced":            {apierrors.NewServerTimeout(streamsResource, "get", 2), "503 UNAVAILABLE: doing it: the API server takes too long", 2 * time.Second},
-		"timeout":               {apierrors.NewTimeoutError("late", 3), "503 UNAVAILABLE: doing it: the API server takes too long", 3 * time.Second},
-		"internal":              {apierrors.NewInternalError(errors.New("at 10.0.0.1")), "503 UNAVAILABLE: doing it: the API server does not answer as expected", time.Second},
-		"no such resource":      {apierrors.NewGenericServerResponse(404, "GET", streamsResource, "", "", 0, true), "503 UNAVAILABLE: doing it: the API server does not answer as expected", time.Second},
+		"unavailable":           {apierrors.NewServiceUnavailable("down"), "503 UNAVAILABLE: doing it: the API server sent an unexpected response", time.Second},
+		"not synced":            {apierrors.NewServerTimeout(streamsResource, "get", 2), "503 UNAVAILABLE: doing it: the API server timed out", 2 * time.Second},
+		"timeout":               {apierrors.NewTimeoutError("late", 3), "503 UNAVAILABLE: doing it: the API server timed out", 3 * time.Second},
+		"internal":              {apierrors.NewInternalError(errors.New("at 10.0.0.1")), "503 UNAVAILABLE: doing it: the API server sent an unexpected response", time.Second},
+		"no such resource":      {apierrors.NewGenericServerResponse(404, "GET", streamsResource, "", "", 0, true), "503 UNAVAILABLE: doing it: the API server sent an unexpected response", time.Second},
 		"unreachable":           {fmt.Errorf("reading: %w", unreachable), "503 UNAVAILABLE: doing it: the API server cannot be reached", time.Second},
-		"our time is over":      {fmt.Errorf("reading: %w", context.DeadlineExceeded), "503 UNAVAILABLE: doing it: the API server takes too long", time.Second},
-		"given up":              {context.Canceled, "503 UNAVAILABLE: doing it: the request was given up", time.Second},
+		"our time is over":      {fmt.Errorf("reading: %w", context.DeadlineExceeded), "503 UNAVAILABLE: doing it: the API server timed out", time.Second},
+		"given up":              {context.Canceled, "503 UNAVAILABLE: doing it: the request was canceled", time.Second},
 		"no room":               {answered(507, "InsufficientStorage", "the disk is almost full", 0), "507 UNAVAILABLE: doing it: the disk is almost full", 0},
-		"credentials":           {apierrors.NewUnauthorized("who?"), "503 UNAVAILABLE: doing it: the API server does not know this registry's credentials", time.Second},
+		"credentials":           {apierrors.NewUnauthorized("who?"), "503 UNAVAILABLE: doing it: the API server rejects this registry's credentials", time.Second},
 		"rights":                {apierrors.NewForbidden(streamsResource, "app", errors.New("no")), "503 UNAVAILABLE: doing it: this registry's account lacks a right at the API server", time.Second},
 		"an error of ours":      {fmt.Errorf("reading: %w", nameUnknown(repository)), "404 NAME_UNKNOWN: there is no image stream ns/app", 0},
-		"conflicts without end": {apierrors.NewConflict(streamsResource, "app", nil), "503 UNAVAILABLE: doing it: the API server does not answer as expected", time.Second},
+		"conflicts without end": {apierrors.NewConflict(streamsResource, "app", nil), "503 UNAVAILABLE: doing it: the API server sent an unexpected response", time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := trouble(test.err, "doing it")
+			e := unavailable(test.err, "doing it")
 			if got, retry := clientTold(t, e); got != test.want || retry != test.retry {
 				t.Errorf("%s, retry after %v\nwant %s, %v", got, retry, test.want, test.retry)
 			}
@@ -97,20 +97,20 @@ func TestRefusal(t *testing.T) {
 	}{
 		"no namespace":   {namespaceMissing, `404 NAME_UNKNOWN: namespace "ns" does not exist`},
 		"rights":         {apierrors.NewForbidden(streamsResource, "", errors.New(`User "ann" cannot create`)), `403 DENIED: doing it: imagestreams.image.openshift.io is forbidden: User "ann" cannot create`},
-		"nobody":         {apierrors.NewUnauthorized("who?"), "503 UNAVAILABLE: doing it: the API server does not know this registry's credentials"},
+		"nobody":         {apierrors.NewUnauthorized("who?"), "503 UNAVAILABLE: doing it: the API server rejects this registry's credentials"},
 		"image limit":    {apierrors.NewForbidden(mappingsResource, "app", errors.New("requested usage of storage exceeds the maximum limit")), `403 DENIED: doing it: imagestreammappings.image.openshift.io "app" is forbidden: requested usage of storage exceeds the maximum limit`},
 		"stream limit":   {invalidAt("imageStream", limit), `403 DENIED: doing it: ImageStream.image.openshift.io "app" is invalid: imageStream: Forbidden: ` + limit},
 		"name":           {apierrors.NewInvalid(imageapi.Kind("ImageStream"), "app", field.ErrorList{field.Invalid(field.NewPath("metadata", "name"), "app", "too long")}), `400 NAME_INVALID: doing it: ImageStream.image.openshift.io "app" is invalid: metadata.name: Invalid value: "app": too long`},
 		"image":          {invalidAt("image.dockerImageLayers", "odd"), `400 MANIFEST_INVALID: doing it: ImageStream.image.openshift.io "app" is invalid: image.dockerImageLayers: Forbidden: odd`},
 		"policy":         {apierrors.NewBadRequest("odd"), "400 MANIFEST_INVALID: doing it: odd"},
-		"body too large": {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), "400 MANIFEST_INVALID: doing it: the manifest lists more than the API server takes"},
-		"etcd":           {answered(500, metav1.StatusReasonUnknown, "etcdserver: request is too large", 0), "403 DENIED: doing it: the record would be larger than etcd takes (--max-request-bytes); delete tags of the image stream, or set its annotation weir.dev/history-limit to shorten the history"},
+		"body too large": {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), "400 MANIFEST_INVALID: doing it: the manifest has too many entries for the API server"},
+		"etcd":           {answered(500, metav1.StatusReasonUnknown, "etcdserver: request is too large", 0), "403 DENIED: doing it: the record would exceed the request size of etcd (--max-request-bytes); delete tags of the image stream, or set its annotation weir.dev/history-limit to shorten the history"},
 		"trouble":        {apierrors.NewTooManyRequests("", 1), "429 TOOMANYREQUESTS: doing it: the API server has too many requests"},
-		"missing":        {apierrors.NewNotFound(mappingsResource, "app"), "503 UNAVAILABLE: doing it: the API server does not answer as expected"},
+		"missing":        {apierrors.NewNotFound(mappingsResource, "app"), "503 UNAVAILABLE: doing it: the API server sent an unexpected response"},
 		"network":        {unreachable, "503 UNAVAILABLE: doing it: the API server cannot be reached"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, _ := clientTold(t, refusal(test.err, repository, "doing it")); got != test.want {
+			if got, _ := clientTold(t, apiDenied(test.err, repository, "doing it")); got != test.want {
 				t.Errorf("%s\nwant %s", got, test.want)
 			}
 		})

@@ -45,33 +45,33 @@ func newAPI(config *rest.Config, identity user.Info) (*api, error) {
 	config.ContentType = runtime.ContentTypeJSON
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("making the registry's client of the API: %w", err)
+		return nil, fmt.Errorf("creating the registry's API client: %w", err)
 	}
 	images, err := imageclient.NewForConfigAndClient(config, client)
 	if err != nil {
-		return nil, fmt.Errorf("making the registry's client of the image API: %w", err)
+		return nil, fmt.Errorf("creating the registry's client for the image API: %w", err)
 	}
 	authorization, err := authorizationclient.NewForConfigAndClient(config, client)
 	if err != nil {
-		return nil, fmt.Errorf("making the registry's client of access reviews: %w", err)
+		return nil, fmt.Errorf("creating the registry's client for access reviews: %w", err)
 	}
 	meta, err := metadata.NewForConfigAndClient(metadata.ConfigFor(config), client)
 	if err != nil {
-		return nil, fmt.Errorf("making the registry's client of namespaces: %w", err)
+		return nil, fmt.Errorf("creating the registry's client for namespaces: %w", err)
 	}
 	return &api{config: config, http: client, images: images, reviews: authorization.SubjectAccessReviews(), namespaces: meta.Resource(namespacesResource)}, nil
 }
 
-// as is the image API as a user sees it.
+// as returns a client for the image API that impersonates a user.
 func (a *api) as(u user.Info) (imageclient.ImageV1Interface, error) {
 	images, err := imageclient.NewForConfigAndClient(a.config, a.impersonating(u))
 	if err != nil {
-		return nil, fmt.Errorf("making a client of the image API as user %q: %w", u.GetName(), err)
+		return nil, fmt.Errorf("creating a client for the image API as user %q: %w", u.GetName(), err)
 	}
 	return images, nil
 }
 
-// impersonating is the client of the API as a user.
+// impersonating returns an HTTP client that impersonates a user.
 func (a *api) impersonating(u user.Info) *http.Client {
 	impersonate := transport.ImpersonationConfig{UserName: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: u.GetExtra()}
 	client := *a.http
@@ -92,7 +92,7 @@ func (a *api) image(ctx context.Context, name string) (*imagev1.Image, error) {
 	return a.images.Images().Get(ctx, name, getOptions)
 }
 
-// review asks whether a user may do something.
+// review creates an access review.
 func (a *api) review(ctx context.Context, spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
 	answer, err := a.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
 	if err != nil {

@@ -17,10 +17,10 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// chunk is how many repositories are asked about at a time.
+// chunk is how many repositories are authorized at a time.
 const chunk = 64
 
-// listing is the sorted list of all repositories, made anew when one comes or goes.
+// listing is the sorted list of all repositories, rebuilt when one is added or removed.
 type listing struct {
 	known *known
 
@@ -38,7 +38,7 @@ type named struct {
 
 func newListing(k *known) *listing { return &listing{known: k} }
 
-// after are the repositories whose names come after last. Nobody changes them.
+// after returns the repositories whose names sort after last. Callers must not change them.
 func (l *listing) after(last string) []named {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +54,7 @@ func (l *listing) after(last string) []named {
 	return after(l.repos, last)
 }
 
-// after is the part of a sorted list that comes after a name.
+// after returns the part of a sorted list that follows a name.
 func after(repos []named, last string) []named {
 	i, found := slices.BinarySearchFunc(repos, last, func(r named, last string) int { return strings.Compare(r.name, last) })
 	if found {
@@ -70,7 +70,7 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 	v := d.reviews.viewer(u)
 	all, err := v.everything(ctx, "")
 	if err != nil {
-		return nil, false, trouble(err, "listing repositories")
+		return nil, false, unavailable(err, "listing repositories")
 	}
 	names = []string{}
 	list := d.listing.after(last)
@@ -85,7 +85,7 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 			d.skips.add(v.id, list, rest)
 			return nil, false, tooManyReviews()
 		case err != nil:
-			return nil, false, trouble(err, "listing repositories")
+			return nil, false, unavailable(err, "listing repositories")
 		}
 		for i, repo := range part {
 			switch {
@@ -102,13 +102,13 @@ func (d *Directory) Repositories(ctx context.Context, u user.Info, last string, 
 }
 
 func tooManyReviews() *ociregistry.Error {
-	e := ociregistry.NewError(ociregistry.CodeTooManyRequests, "there are too many namespaces and repositories to find those that you may see at once; try again: the next request goes on from there")
+	e := ociregistry.NewError(ociregistry.CodeTooManyRequests, "too many namespaces and repositories to authorize in one request; try again: the next request continues from here")
 	e.RetryAfter = retryAfter
 	return e
 }
 
-// see tells which repositories the user may see. They are sorted, so that those of a namespace
-// follow each other.
+// see returns which repositories the user may see. They are sorted, so that those of a namespace
+// are adjacent.
 func (v viewer) see(ctx context.Context, repos []named, all bool) ([]bool, error) {
 	seen := make([]bool, len(repos))
 	questions, ctx := errgroup.WithContext(ctx)

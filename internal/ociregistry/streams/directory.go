@@ -24,11 +24,11 @@ import (
 const (
 	// readTimeout bounds a request that reads, with the retries that the API asks for.
 	readTimeout = 5 * time.Second
-	// writeTimeout bounds what one call writes: its turn at the stream, lost races.
+	// writeTimeout bounds the writes of one call, with its wait for the stream's lock and conflicts.
 	writeTimeout = 30 * time.Second
 )
 
-// Options say what a Directory is over.
+// Options configure a Directory.
 type Options struct {
 	// Config is a client of the API with the registry's identity (see the package for the
 	// rights it needs). It must not set a Timeout, which would end watches.
@@ -69,8 +69,8 @@ type Options struct {
 	Now ociregistry.Clock
 }
 
-// Directory implements ociregistry.Directory. Run keeps it up to date; without it, every
-// answer that is older than a moment is asked for again.
+// Directory implements ociregistry.Directory. Run keeps it up to date; without it, everything
+// older than freshFor is read again.
 type Directory struct {
 	options Options
 	api     *api
@@ -80,7 +80,7 @@ type Directory struct {
 	images     *images
 	histories  *histories
 	namespaces *namespaces
-	turns      *turns
+	locks      *streamLocks
 	reviews    *reviews
 	listing    *listing
 	skips      *skips
@@ -89,13 +89,13 @@ type Directory struct {
 
 var _ ociregistry.Directory = (*Directory)(nil)
 
-// New makes a Directory. It asks nothing of the API yet.
+// New returns a Directory. It sends no request to the API.
 func New(o Options) (*Directory, error) {
 	if o.Config == nil {
-		return nil, errors.New("making the registry's directory of streams: it has no client config")
+		return nil, errors.New("setting up the registry's directory of streams: Config is required")
 	}
 	if o.Hosts.Internal == "" {
-		return nil, errors.New("making the registry's directory of streams: the registry has no internal hostname to record images under")
+		return nil, errors.New("setting up the registry's directory of streams: Hosts.Internal is required: images are recorded under it")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -104,7 +104,7 @@ func New(o Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{options: o, api: api, turns: newTurns(), reviews: newReviews(api, o.Caches, o.Now), skips: newSkips(o.Caches, o.Now)}
+	d := &Directory{options: o, api: api, locks: newStreamLocks(), reviews: newReviews(api, o.Caches, o.Now), skips: newSkips(o.Caches, o.Now)}
 	d.known = newKnown(o.Now)
 	d.live = newLiveReads(api.stream, d.known, o.Caches, o.Now)
 	d.images = newImages(api.image, o.Caches, o.Now)
@@ -119,8 +119,8 @@ func New(o Options) (*Directory, error) {
 	return d, nil
 }
 
-// Run keeps the directory up to date until ctx ends, and returns when nothing of it runs
-// any more. It must be called once at most.
+// Run keeps the directory up to date until ctx ends, and returns after all its goroutines have
+// ended. It must be called at most once.
 func (d *Directory) Run(ctx context.Context) error {
 	watch := newReflector(d.api.images, d.known)
 	var running sync.WaitGroup
@@ -148,25 +148,25 @@ func (d *Directory) keepImported(id types.NamespacedName, v *version) {
 	}
 }
 
-// forget is called for every stream that is gone.
+// forget is called for every deleted stream.
 func (d *Directory) forget(id types.NamespacedName, uid types.UID) {
 	d.histories.drop(id)
 	d.removals.streamGone(id, uid)
 }
 
-// look is the stream as it is known, nil when there is none.
-func (d *Directory) look(ctx context.Context, id types.NamespacedName) (*version, error) {
+// cached is the stream as it is known, nil when there is none.
+func (d *Directory) cached(ctx context.Context, id types.NamespacedName) (*version, error) {
 	if v, sure := d.known.get(id); sure {
 		return v, nil
 	}
-	return d.live.again(ctx, id)
+	return d.live.fresh(ctx, id)
 }
 
-// refresh reads the stream after a write of this process, so that whoever asks next sees
-// what was written. Where that fails, whoever asks next reads it.
+// refresh reads the stream after a write of this process, so that the next reader sees the write.
+// If that fails, the next reader reads the stream from the API.
 func (d *Directory) refresh(ctx context.Context, id types.NamespacedName) {
 	if err := d.live.now(ctx, id); err != nil {
-		d.live.distrust(id)
+		d.live.invalidate(id)
 	}
 }
 

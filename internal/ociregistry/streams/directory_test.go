@@ -220,7 +220,7 @@ func warm(t testing.TB, revisions int) *Directory {
 	d := directory(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked the API: %s %s", r.Method, r.URL) })
 	names := numbered("image", revisions)
 	for _, name := range names {
-		d.images.learn(imageFacts(plain(name, append(numbered(name+"-layer", 8), "base", "shared")...)))
+		d.images.add(imageFacts(plain(name, append(numbered(name+"-layer", 8), "base", "shared")...)))
 	}
 	s := imageStream(tagged("latest", items(revisions, names...)), tagged("imported", items(1, "image0=quay.io/team/app")))
 	_ = d.known.Replace([]any{s}, "1")

@@ -101,8 +101,8 @@ type history struct {
 	atImport []digest.Digest
 }
 
-// headOf is the image that a tag leads to: that of its newest event. It is "" if that event
-// has no image, or one that is not named by a digest.
+// headOf returns the image of a tag's newest event, "" if that event has no image, or one that
+// is not named by a digest.
 func headOf(s *imagev1.ImageStream, tag string) digest.Digest {
 	newest := stream.LatestEvent(s, tag)
 	if newest == nil || !reference.ValidDigest(newest.Image) {
@@ -111,8 +111,8 @@ func headOf(s *imagev1.ImageStream, tag string) digest.Digest {
 	return digest.Digest(newest.Image)
 }
 
-// tagsOf are the tags with a head, sorted bytewise: at most n, or all if n is negative, of
-// those after last. more reports whether others follow. The cost is that of the page.
+// tagsOf returns the tags with a head after last, sorted bytewise: at most n, or all if n is
+// negative. more reports whether others follow. The cost is that of the page.
 func tagsOf(s *imagev1.ImageStream, last string, n int) (tags []string, more bool) {
 	after := s.Status.Tags // sorted
 	if last != "" {
@@ -315,7 +315,7 @@ func shownHosts(s *imagev1.ImageStream) []string {
 	return names
 }
 
-// distinct removes repetitions; the first of each stays.
+// distinct removes duplicates and keeps the first of each.
 func distinct(list []digest.Digest) []digest.Digest {
 	seen := make(map[digest.Digest]struct{}, len(list))
 	kept := list[:0]
@@ -334,7 +334,7 @@ func (h *history) has(image digest.Digest) bool {
 	return found
 }
 
-// eventsOf are the indexes of the events of several images, newest first.
+// eventsOf returns the indexes of the events of several images, newest first.
 func (h *history) eventsOf(images []digest.Digest) []int {
 	if len(images) == 1 {
 		return h.of[images[0]]

@@ -16,12 +16,12 @@ import (
 )
 
 const (
-	// absentFor is how long is believed that there is no such Image. An Image that this process makes is known
-	// at once.
+	// absentFor is how long the absence of an Image is cached. An Image that this process creates is
+	// cached immediately.
 	absentFor = time.Second
 )
 
-// imageFacts reads an Image. Nothing of it is kept but strings.
+// imageFacts reads an Image. The result keeps only strings of it.
 func imageFacts(img *imagev1.Image) *ociregistry.Image {
 	f := &ociregistry.Image{Digest: digest.Digest(img.Name), Claimed: dockerimage.ClaimedBy(img) != ""}
 	switch img.DockerImageManifestMediaType {
@@ -41,8 +41,8 @@ func imageFacts(img *imagev1.Image) *ociregistry.Image {
 	return f
 }
 
-// part is what an Image says of a part. Its size is -1 where the Image has none: old
-// formats leave it out, which an Image shows as 0.
+// part returns a part of an Image. Its size is -1 if the Image has none: old formats lack it, and
+// an Image has 0 then.
 func part(d, mediaType string, size int64) ociregistry.Part {
 	if size <= 0 {
 		size = -1
@@ -64,8 +64,7 @@ func newImages(read func(ctx context.Context, name string) (*imagev1.Image, erro
 	return &images{read: read, clock: now, known: newImageCache(p, now), absent: newAbsentCache(p, now)}
 }
 
-// get is an Image, nil when there is none. The error is that of an API that does not
-// answer.
+// get returns an Image, nil if there is none. The error means that the API is unavailable.
 func (i *images) get(ctx context.Context, d digest.Digest) (*ociregistry.Image, error) {
 	if f, found := i.known.Get(d); found {
 		return f, nil
@@ -106,8 +105,8 @@ func (i *images) load(ctx context.Context, d digest.Digest) (*ociregistry.Image,
 	return f, nil
 }
 
-// learn keeps an Image that this process made.
-func (i *images) learn(f *ociregistry.Image) {
+// add caches an Image that this process created.
+func (i *images) add(f *ociregistry.Image) {
 	i.known.Add(f.Digest, f)
 	i.absent.Remove(f.Digest)
 }

@@ -82,11 +82,11 @@ func TestImagesThatAreMadeMeanwhile(t *testing.T) {
 	if image, err := i.get(t.Context(), id("x")); err != nil || image != nil {
 		t.Errorf("%+v, %v", image, err)
 	}
-	i.learn(imageFacts(plain("x")))
+	i.add(imageFacts(plain("x")))
 	if image, err := i.get(t.Context(), id("x")); err != nil || image == nil {
 		t.Errorf("%+v, %v", image, err)
 	}
-	w.during = func() { i.learn(imageFacts(plain("y"))) }
+	w.during = func() { i.add(imageFacts(plain("y"))) }
 	if image, err := i.get(t.Context(), id("y")); err != nil || image == nil {
 		t.Errorf("made while it was asked for: %+v, %v", image, err)
 	}

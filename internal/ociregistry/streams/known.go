@@ -15,35 +15,34 @@ import (
 )
 
 const (
-	// aMoment is how long an answer of the API that something is not there is believed,
+	// freshFor is how long an answer of the API that something is not there is believed,
 	// and for how long a stream that nothing watches.
-	aMoment = 250 * time.Millisecond
-	// overtaken is how long what was read from the API may be ahead of the watch. A watch
+	freshFor = 250 * time.Millisecond
+	// maxWatchLag is how long what was read from the API may be ahead of the watch. A watch
 	// that still tells of older versions then is right: the API's storage was put back.
-	overtaken = time.Minute
+	maxWatchLag = time.Minute
 )
 
-// version is a stream as it was at some time. Neither it nor the stream is changed.
+// version is a version of a stream. Both are immutable.
 type version struct {
 	stream *imagev1.ImageStream
-	// seq grows with every version that any stream gets.
+	// seq grows with every new version of any stream.
 	seq uint64
-	// read is when it was read from the API, ahead of the watch; zero once the watch
-	// told of it.
+	// read is when it was read from the API, ahead of the watch; zero once the watch has
+	// delivered it.
 	read time.Time
-	// since is when this process learnt of it.
+	// since is when this process first saw it.
 	since time.Time
-	// doubted is true when this process wrote and could not read back what it wrote.
-	doubted bool
+	// stale is true if this process wrote the stream and could not read it back.
+	stale bool
 }
 
-// known has the newest version of every stream: what the watch told, or what was read
-// from the API since.
+// known has the newest version of every stream, from the watch or from a later read.
 type known struct {
 	now func() time.Time
-	// removed is called, outside of locks, for each stream that is gone.
+	// removed is called, without locks held, for each deleted stream.
 	removed func(types.NamespacedName, types.UID)
-	// changed is called, outside of locks, for each version of a stream that the watch tells.
+	// changed is called, without locks held, for each version from the watch.
 	changed func(types.NamespacedName, *version)
 
 	mu      sync.RWMutex
@@ -51,8 +50,8 @@ type known struct {
 	copiers copiers
 	seq     uint64
 
-	complete atomic.Bool   // the watch has told of all streams
-	names    atomic.Uint64 // grows when a stream comes, goes, or is called otherwise
+	complete atomic.Bool   // the watch has delivered all streams
+	names    atomic.Uint64 // grows when a stream is created, deleted or changes its repository name
 }
 
 func newKnown(now func() time.Time) *known {
@@ -61,20 +60,20 @@ func newKnown(now func() time.Time) *known {
 
 func (k *known) synced() bool { return k.complete.Load() }
 
-// get is the stream and whether that can be relied upon. There may be such a stream, or a
-// newer version of it, where it cannot; then it may be nil.
+// get returns the cached stream, nil if there is none, and whether it is known to be current. If
+// not, the caller must read it from the API.
 func (k *known) get(id types.NamespacedName) (v *version, sure bool) {
 	k.mu.RLock()
 	v = k.streams[id]
 	k.mu.RUnlock()
-	if v == nil || v.doubted {
+	if v == nil || v.stale {
 		return v, false
 	}
 	watched := v.read.IsZero() || k.synced()
-	return v, watched || k.now().Sub(v.read) < aMoment
+	return v, watched || k.now().Sub(v.read) < freshFor
 }
 
-// put takes a stream that was read from the API at some time.
+// put adds a stream that was read from the API at a time.
 func (k *known) put(s *imagev1.ImageStream, at time.Time) {
 	trim(s)
 	id := idOfStream(s)
@@ -84,18 +83,18 @@ func (k *known) put(s *imagev1.ImageStream, at time.Time) {
 		replaced = k.set(id, s, at)
 	}
 	k.mu.Unlock()
-	k.tell(id, replaced)
+	k.notifyRemoved(id, replaced)
 }
 
-// tell calls removed, unless the UID is that of no stream.
-func (k *known) tell(id types.NamespacedName, uid types.UID) {
+// notifyRemoved calls removed unless the UID is "".
+func (k *known) notifyRemoved(id types.NamespacedName, uid types.UID) {
 	if uid != "" {
 		k.removed(id, uid)
 	}
 }
 
-// tellChanged calls changed for the versions that are known now.
-func (k *known) tellChanged(ids ...types.NamespacedName) {
+// notifyChanged calls changed with the current versions.
+func (k *known) notifyChanged(ids ...types.NamespacedName) {
 	for _, id := range ids {
 		if v, _ := k.get(id); v != nil {
 			k.changed(id, v)
@@ -103,9 +102,9 @@ func (k *known) tellChanged(ids ...types.NamespacedName) {
 	}
 }
 
-// gone takes notice that the API had no such stream at some time. What was learnt since
-// may have been made since; if it was not, the watch is going to say so.
-func (k *known) gone(id types.NamespacedName, at time.Time) {
+// deleted notes that the API had no such stream at a time. A version seen after that may be
+// newer; if it is not, the watch will deliver its deletion.
+func (k *known) deleted(id types.NamespacedName, at time.Time) {
 	k.mu.Lock()
 	v := k.streams[id]
 	var uid types.UID
@@ -113,17 +112,17 @@ func (k *known) gone(id types.NamespacedName, at time.Time) {
 		uid = k.remove(id)
 	}
 	k.mu.Unlock()
-	k.tell(id, uid)
+	k.notifyRemoved(id, uid)
 }
 
-// doubt has the next reader ask the API.
-func (k *known) doubt(id types.NamespacedName) {
+// invalidate makes the next reader read the stream from the API.
+func (k *known) invalidate(id types.NamespacedName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if v := k.streams[id]; v != nil {
-		doubted := *v
-		doubted.doubted = true
-		k.streams[id] = &doubted
+		stale := *v
+		stale.stale = true
+		k.streams[id] = &stale
 	}
 }
 
@@ -136,7 +135,7 @@ func (k *known) all(f func(types.NamespacedName, *imagev1.ImageStream)) {
 	}
 }
 
-// copiersOf are the streams that have copies from a repository, in no order.
+// copiersOf returns the streams that have copies from a repository, in no order.
 func (k *known) copiersOf(repository string) []*imagev1.ImageStream {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -149,10 +148,9 @@ func (k *known) copiersOf(repository string) []*imagev1.ImageStream {
 	return streams
 }
 
-// set makes s the version of the stream; the lock is held. read is zero for what the
-// watch tells. A version that is there already stays the same object, so that what was
-// derived from it need not be derived again. Doubts end when the API was asked. replaced is
-// the UID of another stream that had the name.
+// set makes s the version of the stream; the caller holds the lock. read is zero for versions from
+// the watch. An equal version stays the same object, so that data derived from it stays valid. A
+// read from the API clears stale. replaced is the UID of another stream that had the name.
 func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.Time) (replaced types.UID) {
 	v := &version{stream: s, read: read, since: k.now()}
 	old := k.streams[id]
@@ -160,7 +158,7 @@ func (k *known) set(id types.NamespacedName, s *imagev1.ImageStream, read time.T
 		k.names.Add(1)
 	}
 	if old != nil {
-		v.doubted = old.doubted && read.IsZero()
+		v.stale = old.stale && read.IsZero()
 	}
 	if old != nil && old.stream.ResourceVersion == s.ResourceVersion && old.stream.UID == s.UID {
 		v.stream, v.seq = old.stream, old.seq
@@ -191,8 +189,8 @@ func (k *known) remove(id types.NamespacedName) types.UID {
 	return uid
 }
 
-// watched takes a version that the watch tells of, unless what was read is ahead of it.
-// The lock is held. replaced is that of set.
+// watched adds a version from the watch, unless a read is ahead of it. The caller holds the lock.
+// replaced is that of set.
 func (k *known) watched(s *imagev1.ImageStream) (replaced types.UID) {
 	id := idOfStream(s)
 	if now := k.streams[id]; now == nil || !k.ahead(now, s.ResourceVersion) {
@@ -201,17 +199,17 @@ func (k *known) watched(s *imagev1.ImageStream) (replaced types.UID) {
 	return ""
 }
 
-// ahead tells whether a version is newer than the watch, which is at a resourceVersion.
+// ahead reports whether a version is newer than the watch, which is at a resourceVersion.
 func (k *known) ahead(v *version, watch string) bool {
-	if v.read.IsZero() || k.now().Sub(v.read) > overtaken {
+	if v.read.IsZero() || k.now().Sub(v.read) > maxWatchLag {
 		return false
 	}
 	order, err := resourceversion.CompareResourceVersion(v.stream.ResourceVersion, watch)
 	return err == nil && order > 0
 }
 
-// newer tells whether a is a newer version than b. Of versions that cannot be compared
-// the one that arrives last counts.
+// newer reports whether a is a newer version than b. If the versions cannot be compared, the
+// later arrival is newer.
 func newer(a, b *imagev1.ImageStream) bool {
 	order, err := resourceversion.CompareResourceVersion(a.ResourceVersion, b.ResourceVersion)
 	return err == nil && order > 0
@@ -220,8 +218,8 @@ func newer(a, b *imagev1.ImageStream) bool {
 // The watch writes into known as into any store.
 var _ cache.TransformingStore = (*known)(nil)
 
-// Transformer implements cache.TransformingStore: nothing is held in full, not even
-// while all streams are being read.
+// Transformer implements cache.TransformingStore, so that untrimmed streams are not kept in
+// memory even during the initial list.
 func (k *known) Transformer() cache.TransformFunc {
 	return func(obj any) (any, error) {
 		if s, ok := obj.(*imagev1.ImageStream); ok {
@@ -244,8 +242,8 @@ func (k *known) Update(obj any) error {
 	k.mu.Lock()
 	replaced := k.watched(s)
 	k.mu.Unlock()
-	k.tell(idOfStream(s), replaced)
-	k.tellChanged(idOfStream(s))
+	k.notifyRemoved(idOfStream(s), replaced)
+	k.notifyChanged(idOfStream(s))
 	return nil
 }
 
@@ -262,11 +260,11 @@ func (k *known) Delete(obj any) error {
 		uid = k.remove(id)
 	}
 	k.mu.Unlock()
-	k.tell(id, uid)
+	k.notifyRemoved(id, uid)
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: these are all streams there are.
+// Replace implements cache.ReflectorStore. The list has all streams.
 func (k *known) Replace(list []any, resourceVersion string) error {
 	listed := make(map[types.NamespacedName]struct{}, len(list))
 	gone := map[types.NamespacedName]types.UID{}
@@ -291,9 +289,9 @@ func (k *known) Replace(list []any, resourceVersion string) error {
 	k.mu.Unlock()
 	k.complete.Store(true)
 	for id, uid := range gone {
-		k.tell(id, uid)
+		k.notifyRemoved(id, uid)
 	}
-	k.tellChanged(slices.Collect(maps.Keys(listed))...)
+	k.notifyChanged(slices.Collect(maps.Keys(listed))...)
 	return nil
 }
 

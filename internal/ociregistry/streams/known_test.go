@@ -46,9 +46,9 @@ func TestKnownKeepsTheNewest(t *testing.T) {
 		}
 	}
 	pass := func(d time.Duration) func(*known, *clock) { return func(_ *known, c *clock) { c.pass(d) } }
-	gone := func(k *known, c *clock) { k.gone(app, c.Now()) }
-	goneBefore := func(k *known, c *clock) { k.gone(app, c.Now().Add(-time.Millisecond)) }
-	doubt := func(k *known, _ *clock) { k.doubt(app) }
+	gone := func(k *known, c *clock) { k.deleted(app, c.Now()) }
+	goneBefore := func(k *known, c *clock) { k.deleted(app, c.Now().Add(-time.Millisecond)) }
+	doubt := func(k *known, _ *clock) { k.invalidate(app) }
 
 	for name, steps := range map[string][]step{
 		"the watch":                              {{relist(5, 3), 3, true}, {watch(6), 6, true}, {watch(9), 9, true}},
@@ -64,7 +64,7 @@ func TestKnownKeepsTheNewest(t *testing.T) {
 		"read as gone":                           {{relist(5, 3), 3, true}, {gone, none, false}},
 		"made after it was read as gone":         {{relist(5), none, false}, {pass(time.Second), none, false}, {read(9), 9, true}, {goneBefore, 9, true}},
 		"told of after it was read as gone":      {{relist(5), none, false}, {pass(time.Second), none, false}, {watch(9), 9, true}, {goneBefore, 9, true}, {deleted(10), none, false}},
-		"unwatched":                              {{read(3), 3, true}, {pass(aMoment), 3, false}, {read(3), 3, true}, {pass(aMoment), 3, false}, {relist(5, 3), 3, true}, {pass(time.Hour), 3, true}},
+		"unwatched":                              {{read(3), 3, true}, {pass(freshFor), 3, false}, {read(3), 3, true}, {pass(freshFor), 3, false}, {relist(5, 3), 3, true}, {pass(time.Hour), 3, true}},
 		"doubted":                                {{relist(5, 3), 3, true}, {doubt, 3, false}, {watch(6), 6, false}, {read(9), 9, true}, {watch(9), 9, true}},
 		"doubted without reason":                 {{relist(5, 3), 3, true}, {doubt, 3, false}, {read(3), 3, true}, {pass(time.Hour), 3, true}},
 		"a doubt of nothing":                     {{relist(5), none, false}, {doubt, none, false}, {read(9), 9, true}},
@@ -111,7 +111,7 @@ func TestKnownReportsRemovals(t *testing.T) {
 	deleted := func(resourceVersion int, uid types.UID) func(*known) {
 		return func(k *known) { _ = k.Delete(stream(resourceVersion, uid)) }
 	}
-	notFound := func(k *known) { k.gone(app, epoch) }
+	notFound := func(k *known) { k.deleted(app, epoch) }
 	for name, steps := range map[string][]step{
 		"deleted":                         {{list(5, stream(3, "a")), ""}, {deleted(6, "a"), "a"}, {deleted(6, "a"), ""}},
 		"not listed":                      {{list(5, stream(3, "a")), ""}, {list(8), "a"}, {list(9), ""}},

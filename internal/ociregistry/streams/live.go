@@ -13,14 +13,14 @@ import (
 	"weir.dev/weir/internal/caches"
 )
 
-// liveReads reads streams from the API: those that the watch has not told of, and those
-// that somebody may have written since.
+// liveReads reads streams from the API: those that the watch has not delivered yet, and those
+// that may have changed since.
 type liveReads struct {
 	get   func(context.Context, types.NamespacedName) (*imagev1.ImageStream, error)
 	known *known
 	clock func() time.Time
 
-	// recent are streams that were read within a moment.
+	// recent has the streams that were read within freshFor.
 	recent  *caches.Cache[types.NamespacedName, struct{}]
 	flights singleflight.Group
 }
@@ -29,10 +29,9 @@ func newLiveReads(get func(context.Context, types.NamespacedName) (*imagev1.Imag
 	return &liveReads{get: get, known: k, clock: now, recent: newRecentCache(p, now)}
 }
 
-// again is the stream as it is now, give or take a moment; nil when there is none.
-// Callers who ask for one stream at a time share one request, and nobody makes another
-// within a moment.
-func (l *liveReads) again(ctx context.Context, id types.NamespacedName) (*version, error) {
+// fresh returns the stream, read from the API at most freshFor ago; nil if there is none.
+// Concurrent callers for one stream share a request.
+func (l *liveReads) fresh(ctx context.Context, id types.NamespacedName) (*version, error) {
 	if _, found := l.recent.Get(id); !found {
 		flight := l.flights.DoChan(id.String(), func() (any, error) {
 			return nil, l.now(context.WithoutCancel(ctx), id)
@@ -50,8 +49,7 @@ func (l *liveReads) again(ctx context.Context, id types.NamespacedName) (*versio
 	return v, nil
 }
 
-// now reads the stream by a request of its own, which sees every write that was
-// acknowledged before.
+// now reads the stream with an unshared request, which sees every write acknowledged before.
 func (l *liveReads) now(ctx context.Context, id types.NamespacedName) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -61,16 +59,16 @@ func (l *liveReads) now(ctx context.Context, id types.NamespacedName) error {
 	case err == nil:
 		l.known.put(s, began)
 	case missing(err, id.Name):
-		l.known.gone(id, began)
+		l.known.deleted(id, began)
 	default:
 		return fmt.Errorf("reading image stream %s: %w", id, err)
 	}
-	l.recent.AddUntil(id, struct{}{}, began.Add(aMoment))
+	l.recent.AddUntil(id, struct{}{}, began.Add(freshFor))
 	return nil
 }
 
-// distrust has whoever asks next for the stream ask the API.
-func (l *liveReads) distrust(id types.NamespacedName) {
-	l.known.doubt(id)
+// invalidate makes the next reader of the stream read it from the API.
+func (l *liveReads) invalidate(id types.NamespacedName) {
+	l.known.invalidate(id)
 	l.recent.Remove(id)
 }

@@ -48,7 +48,7 @@ func TestLiveReads(t *testing.T) {
 	l := newLiveReads(s.get, k, nil, c.Now)
 	want := func(version string, asked int32) {
 		t.Helper()
-		v, err := l.again(t.Context(), app)
+		v, err := l.fresh(t.Context(), app)
 		fatal(t, err)
 		got := ""
 		if v != nil {
@@ -62,30 +62,30 @@ func TestLiveReads(t *testing.T) {
 	want("", 0) // that was a moment ago
 	s.stream.Store(numberedStream(5))
 	want("", 0)
-	c.pass(aMoment)
+	c.pass(freshFor)
 	want("5", 1)
 	want("5", 0)
 	_ = k.Update(numberedStream(6)) // the watch is never behind its own news
 	want("6", 0)
-	c.pass(aMoment)
+	c.pass(freshFor)
 	want("6", 1) // the API cannot have gone back
 
 	s.stream.Store(numberedStream(9))
-	l.distrust(app)
+	l.invalidate(app)
 	if _, sure := k.get(app); sure {
 		t.Error("trusts what is distrusted")
 	}
 	want("9", 1)
 
 	s.stream.Store(nil)
-	c.pass(aMoment)
+	c.pass(freshFor)
 	want("", 1)
 
 	broken := errors.New("broken")
 	s.broken.Store(&broken)
-	c.pass(aMoment)
+	c.pass(freshFor)
 	for range 2 { // an error is not remembered
-		if _, err := l.again(t.Context(), app); !errors.Is(err, broken) {
+		if _, err := l.fresh(t.Context(), app); !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestLiveReads(t *testing.T) {
 		<-release
 		return nil, broken
 	}, k, nil, c.Now)
-	if _, err := slow.again(canceled, app); !errors.Is(err, context.Canceled) {
+	if _, err := slow.fresh(canceled, app); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	close(release)
@@ -138,7 +138,7 @@ func TestOwnWritesAreReadBack(t *testing.T) {
 		})
 		group.Go(func() {
 			for range 200 {
-				_, _ = l.again(t.Context(), app)
+				_, _ = l.fresh(t.Context(), app)
 				watch.Lock() // a watch tells of versions one after the other
 				if stream := s.stream.Load(); stream != nil {
 					_ = k.Update(stream.DeepCopy())
@@ -151,12 +151,12 @@ func TestOwnWritesAreReadBack(t *testing.T) {
 }
 
 func TestTurns(t *testing.T) {
-	all := newTurns()
+	all := newStreamLocks()
 	inside, worst := 0, 0
 	var group sync.WaitGroup
 	for range 50 {
 		group.Go(func() {
-			done, err := all.take(t.Context(), app)
+			done, err := all.lock(t.Context(), app)
 			if err != nil {
 				t.Error(err)
 				return
@@ -171,14 +171,14 @@ func TestTurns(t *testing.T) {
 	if worst != 1 {
 		t.Errorf("%d at a time", worst)
 	}
-	done, err := all.take(t.Context(), app)
+	done, err := all.lock(t.Context(), app)
 	fatal(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := all.take(ctx, app); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := all.lock(ctx, app); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	other, err := all.take(t.Context(), types.NamespacedName{Name: "other"})
+	other, err := all.lock(t.Context(), types.NamespacedName{Name: "other"})
 	fatal(t, err)
 	other()
 	done()

@@ -128,10 +128,10 @@ func completeList(img *imagev1.Image) error {
 	for i := range img.DockerImageManifests {
 		entry := &img.DockerImageManifests[i]
 		if _, err := digest.Parse(entry.Digest); err != nil {
-			return fmt.Errorf("manifests[%d]: %q is no digest: %w", i, cut(entry.Digest), err)
+			return fmt.Errorf("manifests[%d]: %q is not a digest: %w", i, cut(entry.Digest), err)
 		}
 		if !mediaTypeGrammar.MatchString(entry.MediaType) {
-			return fmt.Errorf("manifests[%d]: %q is no media type", i, cut(entry.MediaType))
+			return fmt.Errorf("manifests[%d]: %q is not a media type", i, cut(entry.MediaType))
 		}
 		if entry.Architecture == "" {
 			entry.Architecture = unknownPart

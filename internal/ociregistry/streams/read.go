@@ -11,13 +11,12 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Resolve implements ociregistry.Directory. What a tag of the spec wants counts for
-// nothing until it is in the status.
+// Resolve implements ociregistry.Directory. A spec tag has no effect until it is in the status.
 func (d *Directory) Resolve(ctx context.Context, repo reference.Repository, tag string) (digest.Digest, error) {
-	v, err := d.seek(ctx, idOf(repo), func(v *version) bool { return headOf(v.stream, tag) != "" })
+	v, err := d.find(ctx, idOf(repo), func(v *version) bool { return headOf(v.stream, tag) != "" })
 	switch {
 	case err != nil:
-		return "", trouble(err, "looking up tag "+tag+" of "+repo.String())
+		return "", unavailable(err, "looking up tag "+tag+" of "+repo.String())
 	case v == nil:
 		return "", nameUnknown(repo)
 	}
@@ -29,10 +28,10 @@ func (d *Directory) Resolve(ctx context.Context, repo reference.Repository, tag 
 
 // Tags implements ociregistry.Directory.
 func (d *Directory) Tags(ctx context.Context, repo reference.Repository, last string, n int) (tags []string, more bool, err error) {
-	v, err := d.seek(ctx, idOf(repo), func(*version) bool { return true })
+	v, err := d.find(ctx, idOf(repo), func(*version) bool { return true })
 	switch {
 	case err != nil:
-		return nil, false, trouble(err, "listing the tags of "+repo.String())
+		return nil, false, unavailable(err, "listing the tags of "+repo.String())
 	case v == nil:
 		return nil, false, nameUnknown(repo)
 	}
@@ -40,18 +39,18 @@ func (d *Directory) Tags(ctx context.Context, repo reference.Repository, last st
 	return tags, more, nil
 }
 
-// seek is the stream in a version that has what is sought, if there is one; else as it
+// find is the stream in a version that has what is sought, if there is one; else as it
 // is now, and nil when there is none.
-func (d *Directory) seek(ctx context.Context, id types.NamespacedName, has func(*version) bool) (*version, error) {
-	v, err := d.look(ctx, id)
+func (d *Directory) find(ctx context.Context, id types.NamespacedName, has func(*version) bool) (*version, error) {
+	v, err := d.cached(ctx, id)
 	if err != nil || (v != nil && has(v)) {
 		return v, err
 	}
-	return d.live.again(ctx, id)
+	return d.live.fresh(ctx, id)
 }
 
-// repositoryOf is the repository of a stream, spelled as it was pushed to. What somebody
-// wrote into the annotation counts only if it leads to this very stream.
+// repositoryOf returns the repository of a stream, spelled as in its first push. The annotation
+// counts only if its repository belongs to this stream.
 func repositoryOf(s *imagev1.ImageStream) reference.Repository {
 	return reference.RepositoryOf(s.Namespace, s.Name, s.Annotations[imageapi.AnnotationRepository])
 }

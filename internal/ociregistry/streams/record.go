@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// maxProvisions is how often one push makes its stream, which somebody may delete as
-	// often.
+	// maxProvisions is how often one push creates its stream, which other clients may delete
+	// meanwhile.
 	maxProvisions = 3
-	// raceDelay is the longest pause after a lost race.
+	// raceDelay is the longest pause after a conflict.
 	raceDelay = 50 * time.Millisecond
 )
 
@@ -40,7 +40,7 @@ func (d *Directory) Record(ctx context.Context, p ociregistry.Push) (ociregistry
 	if err != nil {
 		return nil, err
 	}
-	d.images.learn(imageFacts(img))
+	d.images.add(imageFacts(img))
 	return d.Stream(ctx, p.Repository, false)
 }
 
@@ -58,25 +58,25 @@ func (d *Directory) Correct(ctx context.Context, p ociregistry.Push, pullSpec st
 	if err := d.createImage(ctx, p, img); err != nil {
 		return err
 	}
-	d.images.learn(imageFacts(img))
+	d.images.add(imageFacts(img))
 	return nil
 }
 
-// createImage makes an Image that no stream leads to yet. One that is there already is
-// of the same manifest.
+// createImage creates an Image that no stream refers to yet. An existing one has the same
+// manifest.
 func (d *Directory) createImage(ctx context.Context, p ociregistry.Push, img *imagev1.Image) error {
 	_, err := d.api.images.Images().Create(ctx, img, metav1.CreateOptions{})
 	if err == nil || apierrors.IsAlreadyExists(err) {
 		return nil
 	}
-	return refusal(err, p.Repository, "recording image "+img.Name)
+	return apiDenied(err, p.Repository, "recording image "+img.Name)
 }
 
 func (d *Directory) moveTags(ctx context.Context, p ociregistry.Push, img *imagev1.Image) error {
 	id := idOf(p.Repository)
-	done, err := d.turns.take(ctx, id)
+	done, err := d.locks.lock(ctx, id)
 	if err != nil {
-		return trouble(err, "tagging "+p.Repository.String())
+		return unavailable(err, "tagging "+p.Repository.String())
 	}
 	err = d.postMapping(ctx, p, img)
 	done()
@@ -84,10 +84,10 @@ func (d *Directory) moveTags(ctx context.Context, p ociregistry.Push, img *image
 	return err
 }
 
-// postMapping moves the tags, and makes the stream where there is none.
+// postMapping moves the tags, and creates the stream if there is none.
 //
-// A mapping that lost the race for one of its tags is made again: the last push has the
-// tag, and all that were acknowledged are in its history.
+// A mapping that conflicts at one of its tags is retried: the last push has the tag, and its
+// history has all acknowledged pushes.
 func (d *Directory) postMapping(ctx context.Context, p ociregistry.Push, img *imagev1.Image) error {
 	doing := "tagging " + p.Repository.String() + ":" + p.Tags[0]
 	if more := len(p.Tags) - 1; more > 0 {
@@ -98,7 +98,7 @@ func (d *Directory) postMapping(ctx context.Context, p ociregistry.Push, img *im
 		Image:      *img,
 	}
 	if err := imageapi.SetMappingTags(mapping, p.Tags); err != nil {
-		return trouble(err, doing)
+		return unavailable(err, doing)
 	}
 	mappings := d.api.images.ImageStreamMappings(p.Repository.Namespace)
 	for provisions := 0; ; {
@@ -113,20 +113,20 @@ func (d *Directory) postMapping(ctx context.Context, p ociregistry.Push, img *im
 			}
 		case apierrors.IsConflict(err):
 			if err := pause(ctx, rand.N(raceDelay)); err != nil {
-				return trouble(err, doing)
+				return unavailable(err, doing)
 			}
 		default:
-			return refusal(err, p.Repository, doing)
+			return apiDenied(err, p.Repository, doing)
 		}
 	}
 }
 
-// provision makes the stream as the user who pushes, whose rights and quota it takes.
+// provision creates the stream as the pushing user, with the user's rights and quota.
 func (d *Directory) provision(ctx context.Context, p ociregistry.Push) error {
 	doing := "making image stream " + p.Repository.Key()
 	client, err := d.api.as(p.User)
 	if err != nil {
-		return trouble(err, doing)
+		return unavailable(err, doing)
 	}
 	s := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Namespace: p.Repository.Namespace, Name: p.Repository.Stream}}
 	if p.Repository.Path != p.Repository.Stream {
@@ -136,7 +136,7 @@ func (d *Directory) provision(ctx context.Context, p ociregistry.Push) error {
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
 		return nil
 	}
-	return refusal(err, p.Repository, doing)
+	return apiDenied(err, p.Repository, doing)
 }
 
 // pause waits, unless ctx ends first, whose error it returns.

@@ -61,7 +61,7 @@ func newHistoryCache(p *caches.Pool) *caches.Cache[types.NamespacedName, *histor
 
 func newRecentCache(p *caches.Pool, now func() time.Time) *caches.Cache[types.NamespacedName, struct{}] {
 	return caches.New(p, caches.Options[types.NamespacedName, struct{}]{
-		Name: "stream_reads", Bytes: recentBytes, Life: aMoment, Now: now,
+		Name: "stream_reads", Bytes: recentBytes, Life: freshFor, Now: now,
 		Cost:   func(id types.NamespacedName, _ struct{}) int { return idBytes(id) },
 		Tenant: namespaceOf,
 	})

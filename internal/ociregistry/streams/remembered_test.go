@@ -15,7 +15,7 @@ import (
 func TestFactsOfLargeImagesAreBounded(t *testing.T) {
 	i := newImages(nil, nil, newClock().Now)
 	for n := range 100 {
-		i.learn(&ociregistry.Image{Digest: id(fmt.Sprint(n)), Blobs: make([]ociregistry.Part, 10000)})
+		i.add(&ociregistry.Image{Digest: id(fmt.Sprint(n)), Blobs: make([]ociregistry.Part, 10000)})
 	}
 	if n := i.known.Len(); n == 0 || int64(n)*10000*40 > imagesBytes {
 		t.Errorf("%d images of 10000 parts are kept", n)

@@ -112,7 +112,7 @@ func (r *removals) handle(ctx context.Context, q *removalQueue, gone removal) {
 			q.AddAfter(gone, r.grace)
 		}
 	case ctx.Err() == nil:
-		klog.FromContext(ctx).Error(err, "Removing the links of a deleted image stream or namespace failed, trying again",
+		klog.FromContext(ctx).Error(err, "Removing the links of a deleted image stream or namespace failed; retrying",
 			"namespace", gone.id.Namespace, "imageStream", gone.id.Name)
 		q.AddRateLimited(gone)
 	}

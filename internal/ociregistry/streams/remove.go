@@ -20,7 +20,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// lostRaces are the attempts at a write that others come before.
+// lostRaces bounds the attempts of a write after conflicts.
 var lostRaces = wait.Backoff{Steps: 10, Duration: 10 * time.Millisecond, Factor: 1.5, Jitter: 0.5}
 
 // Released implements ociregistry.Directory.
@@ -64,9 +64,9 @@ func (d *Directory) DeleteManifest(ctx context.Context, repo reference.Repositor
 	doing := "deleting manifest " + m.String() + " of " + repo.String()
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	done, err := d.turns.take(ctx, idOf(repo))
+	done, err := d.locks.lock(ctx, idOf(repo))
 	if err != nil {
-		return false, trouble(err, doing)
+		return false, unavailable(err, doing)
 	}
 	err = retry.OnError(lostRaces, apierrors.IsConflict, func() error {
 		removed, err := d.removeManifest(ctx, repo, m)
@@ -104,7 +104,7 @@ func (d *Directory) removeManifest(ctx context.Context, repo reference.Repositor
 	return err == nil, err
 }
 
-// leadsTo tells whether a tag's newest event is of an image.
+// leadsTo reports whether a tag's newest event is of an image.
 func leadsTo(t *imagev1.NamedTagEventList, image string) bool {
 	return len(t.Items) > 0 && t.Items[0].Image == image
 }
@@ -130,11 +130,11 @@ func removeEvents(s *imagev1.ImageStream, image string) {
 	}
 }
 
-// deleteRefusal is what a client is told of a deletion that the API refuses. Conflicts
-// that outlast all attempts are trouble, as is whatever else.
+// deleteRefusal returns the error for a deletion that the API refuses. Persistent conflicts and
+// all other errors mean that the API is unavailable.
 func deleteRefusal(err error, repo reference.Repository, doing string) *ociregistry.Error {
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || missingNamespace(err) {
-		return refusal(err, repo, doing)
+		return apiDenied(err, repo, doing)
 	}
-	return trouble(err, doing)
+	return unavailable(err, doing)
 }

@@ -18,8 +18,7 @@ import (
 )
 
 const (
-	// reviewFor is how long an answer counts: rights that are given or taken show in a
-	// listing no later.
+	// reviewFor is how long a review is cached: a listing shows changed rights no later.
 	reviewFor = 10 * time.Second
 	// maxConcurrentReviews bounds the reviews of all listings together.
 	maxConcurrentReviews = 16
@@ -27,15 +26,15 @@ const (
 	maxRequestReviews = 1000
 )
 
-// question is what is asked of a user: list or get imagestreams or their layers, in a
-// namespace or all ("").
+// question is a right to review: a user may list or get imagestreams or their layers, in a
+// namespace or in all ("").
 type question struct {
 	user              string // identity, see auth.IdentityOf
 	verb, subresource string
 	namespace, stream string
 }
 
-// reviews finds out what users may do, each once in a while.
+// reviews caches the rights of users.
 type reviews struct {
 	ask     func(context.Context, authorizationv1.SubjectAccessReviewSpec) (bool, error)
 	rules   func(ctx context.Context, u user.Info, namespace string) (sight, error)
@@ -59,12 +58,12 @@ type reviewer interface {
 	rules(ctx context.Context, u user.Info, namespace string) (sight, error)
 }
 
-// viewer is a user whose view of the streams one request asks for.
+// viewer is the user of one request that lists streams.
 type viewer struct {
 	reviews *reviews
 	user    user.Info
 	id      string
-	// left is how many reviews the request may cost yet.
+	// left is the number of reviews that the request may still cause.
 	left *atomic.Int64
 }
 
@@ -74,8 +73,8 @@ func (r *reviews) viewer(u user.Info) viewer {
 	return v
 }
 
-// everything tells whether the user may list, or pull from, all streams of a namespace,
-// or, of "", of all namespaces.
+// everything reports whether the user may list, or pull from, all streams of a namespace or, for
+// "", of all namespaces.
 func (v viewer) everything(ctx context.Context, namespace string) (bool, error) {
 	allowed, err := v.may(ctx, question{verb: "list", namespace: namespace})
 	if allowed || err != nil {
@@ -84,7 +83,7 @@ func (v viewer) everything(ctx context.Context, namespace string) (bool, error) 
 	return v.may(ctx, questionAbout(namespace, ""))
 }
 
-// questionAbout is whether a user may pull from a stream, or from all of a namespace.
+// questionAbout returns the right to pull from a stream, or from all streams of a namespace.
 func questionAbout(namespace, stream string) question {
 	return question{verb: "get", subresource: imageapi.SubresourceLayers, namespace: namespace, stream: stream}
 }
@@ -107,11 +106,11 @@ func (v viewer) may(ctx context.Context, q question) (bool, error) {
 	return allowed, err
 }
 
-// errManyReviews ends a request that has cost as many reviews as it may.
+// errManyReviews ends a request that reached its limit of reviews.
 var errManyReviews = errors.New("too many reviews for one request")
 
-// once asks the API for something about the user, unless another request is asking for it, with a
-// bound for all that ask.
+// once requests a review of the user, shared with concurrent requests for the same key, with a
+// bound for all requests together.
 func (v viewer) once(ctx context.Context, key string, ask func(context.Context) (any, error)) (any, error) {
 	if v.left.Add(-1) < 0 {
 		return nil, errManyReviews

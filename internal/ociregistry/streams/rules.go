@@ -9,7 +9,7 @@ import (
 	"weir.dev/weir/internal/imageapi"
 )
 
-// sight is what a user sees of the streams of a namespace.
+// sight is the set of streams of a namespace that a user may see.
 type sight struct {
 	// all is true for a user who may list them, or pull from each.
 	all bool

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// nothingFor is how long it counts that a user sees nothing of a namespace. It is longer than
-// reviewFor: a user who sees nothing of very many gets further with the next request.
+// nothingFor is how long it is cached that a user sees nothing of a namespace. It is longer than
+// reviewFor, so that a user without rights in very many namespaces progresses with each request.
 const nothingFor = time.Minute
 
 type sightKey struct{ user, namespace string }
 
-// life is how long it counts what a user sees.
+// life returns how long a sight is cached.
 func (s sight) life() time.Duration {
 	if s.nothing() {
 		return nothingFor
@@ -19,8 +19,8 @@ func (s sight) life() time.Duration {
 	return reviewFor
 }
 
-// sight tells what the user sees of a namespace: one request for its rules, and two more where the
-// rules do not say everything.
+// sight returns the streams of a namespace that the user may see. It takes one request for the
+// rules, and two more if they are incomplete.
 func (v viewer) sight(ctx context.Context, namespace string) (sight, error) {
 	key := sightKey{v.id, namespace}
 	if known, found := v.reviews.sights.Get(key); found {
@@ -38,7 +38,7 @@ func (v viewer) sight(ctx context.Context, namespace string) (sight, error) {
 	return s, err
 }
 
-// stream tells whether the user sees a stream of a namespace.
+// stream reports whether the user may see a stream of a namespace.
 func (v viewer) stream(ctx context.Context, s sight, namespace, name string) (bool, error) {
 	if s.of(name) || !s.unsure {
 		return s.of(name), nil

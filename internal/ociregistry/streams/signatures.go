@@ -27,7 +27,7 @@ func (d *Directory) Signatures(ctx context.Context, repo reference.Repository, m
 	case missing(err, name), missing(err, m.String()):
 		return nil, manifestUnknown(repo, "digest", m.String())
 	}
-	return nil, trouble(err, "reading the signatures of "+repo.String()+"@"+m.String())
+	return nil, unavailable(err, "reading the signatures of "+repo.String()+"@"+m.String())
 }
 
 // AddSignature implements ociregistry.Directory. CodeSignatureInvalid,
@@ -38,7 +38,7 @@ func (d *Directory) AddSignature(ctx context.Context, u user.Info, signature *im
 	defer cancel()
 	client, err := d.api.as(u)
 	if err != nil {
-		return trouble(err, "adding signature "+signature.Name)
+		return unavailable(err, "adding signature "+signature.Name)
 	}
 	if _, err := client.ImageSignatures().Create(ctx, signature, metav1.CreateOptions{}); err != nil {
 		return signatureRefusal(err, signature.Name)

@@ -98,7 +98,7 @@ func (h *history) sources(list []candidate, mirror bool) []ociregistry.Source {
 			if c.insecure == insecure && c.off == off {
 				repository := &h.repositories[c.repository]
 				sources = append(sources, ociregistry.Source{
-					Ref: repository.ref, Identity: repository.key, Insecure: insecure, Off: off,
+					Ref: repository.ref, Identity: repository.key, Insecure: insecure, Disabled: off,
 					Mirror: mirror && !off && !repository.local, Local: repository.local,
 				})
 			}

@@ -22,9 +22,9 @@ func shown(sources []ociregistry.Source) []string {
 			text += "!"
 		}
 		switch {
-		case s.Off && s.Mirror:
+		case s.Disabled && s.Mirror:
 			text += " is off and kept"
-		case s.Off:
+		case s.Disabled:
 			text += " (off)"
 		case !s.Mirror:
 			text += "~"

@@ -94,17 +94,17 @@ func (v *view) BlobSources(images []digest.Digest) []ociregistry.Source { return
 func (d *Directory) Stream(ctx context.Context, repo reference.Repository, live bool) (ociregistry.Stream, error) {
 	doing := "looking up image stream " + repo.Key()
 	id := idOf(repo)
-	get := d.look
+	get := d.cached
 	if live {
-		get = d.live.again
+		get = d.live.fresh
 	}
 	v, err := get(ctx, id)
 	if err != nil {
-		return nil, trouble(err, doing)
+		return nil, unavailable(err, doing)
 	}
 	namespace, err := d.namespaces.get(ctx, id.Namespace)
 	if err != nil {
-		return nil, trouble(err, doing)
+		return nil, unavailable(err, doing)
 	}
 	return d.view(repo, v, namespace), nil
 }
@@ -113,12 +113,12 @@ func (d *Directory) Stream(ctx context.Context, repo reference.Repository, live 
 func (d *Directory) Fresh(ctx context.Context, repo reference.Repository) (ociregistry.Stream, error) {
 	doing := "reading image stream " + repo.Key()
 	if err := d.live.now(ctx, idOf(repo)); err != nil {
-		return nil, trouble(err, doing)
+		return nil, unavailable(err, doing)
 	}
 	v, _ := d.known.get(idOf(repo))
 	namespace, err := d.namespaces.read(ctx, repo.Namespace)
 	if err != nil {
-		return nil, trouble(err, doing)
+		return nil, unavailable(err, doing)
 	}
 	return d.view(repo, v, namespace), nil
 }
@@ -185,7 +185,7 @@ func copiedFrom(s *imagev1.ImageStream, from blobstore.Repository) []digest.Dige
 func (d *Directory) Image(ctx context.Context, image digest.Digest) (*ociregistry.Image, error) {
 	found, err := d.images.get(ctx, image)
 	if err != nil {
-		return nil, trouble(err, "looking up image "+image.String())
+		return nil, unavailable(err, "looking up image "+image.String())
 	}
 	return found, nil
 }

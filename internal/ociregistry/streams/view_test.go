@@ -125,7 +125,7 @@ func TestStream(t *testing.T) {
 	}
 
 	c.putNamespace("namespace", at(7))
-	clock.pass(aMoment)
+	clock.pass(freshFor)
 	empty := stream(false)
 	want(empty, blobstore.Repository{Namespace: "namespace"})
 	if !empty.Since().Equal(at(7).Time) || empty.Version() != 0 {
@@ -139,7 +139,7 @@ func TestStream(t *testing.T) {
 	c.count(pathOfStream)
 
 	c.put("second", "6", tagged("1", items(1, "y=quay.io/team/app")))
-	clock.pass(aMoment)
+	clock.pass(freshFor)
 	want(stream(false), blobstore.Repository{Stream: "first", Namespace: "namespace"}, id("x"))
 	live := stream(true)
 	want(live, blobstore.Repository{Stream: "second", Namespace: "namespace"}, id("y"))
