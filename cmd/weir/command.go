@@ -15,6 +15,6 @@ immutable images, keep their history and follow outside registries.`,
 		SilenceUsage: true,
 		Version:      buildinfo.Get().Version, // weir --version
 	}
-	cmd.AddCommand(newServeCommand(), newControllersCommand(), newRegistryCommand(), newCheckCommand(), newTokenCommand(), newBackupCommand(), newRestoreCommand(), newVerifyCommand(), newVersionCommand())
+	cmd.AddCommand(newServeCommand(), newAPIServerCommand(), newControllersCommand(), newRegistryCommand(), newCheckCommand(), newTokenCommand(), newBackupCommand(), newRestoreCommand(), newVerifyCommand(), newVersionCommand())
 	return cmd
 }

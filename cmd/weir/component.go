@@ -79,7 +79,7 @@ func (o *componentOptions) run(cmd *cobra.Command, start func(running) error) er
 	if err := startLog(o.logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}
-	settings, err := o.settings()
+	settings, err := loadSettings(o.configFile)
 	host, hostErr := o.host.Config()
 	if err := utilerrors.NewAggregate([]error{err, hostErr, o.probes.Validate()}); err != nil {
 		return err
@@ -103,12 +103,12 @@ func (o *componentOptions) run(cmd *cobra.Command, start func(running) error) er
 	return group.Err()
 }
 
-// settings are those of the configuration file.
-func (o *componentOptions) settings() (*config.Configuration, error) {
-	if o.configFile == "" {
+// loadSettings are those of the configuration file, the defaults without one.
+func loadSettings(file string) (*config.Configuration, error) {
+	if file == "" {
 		return config.Default(), nil
 	}
-	settings, err := config.Load(o.configFile)
+	settings, err := config.Load(file)
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}

@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
-	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/hostclient"
@@ -106,27 +102,6 @@ func (o *registryOptions) run(r running) error {
 		return client.FollowRules(ctx, hostclient.For(r.host, "registry-rules"))
 	})
 	return registry.Start(r.group, registryserver.Host{
-		Config: r.host, Upstream: client.Client, Node: client.Node, AccountIssuers: accountIssuers(r.ctx, r.host),
+		Config: r.host, Upstream: client.Client, Node: client.Node, AccountIssuers: hostclient.AccountIssuers(r.ctx, r.host),
 	})
-}
-
-// accountIssuers are the issuers of the API server's service account tokens, none if it does not
-// tell: all accounts are taken for its own then.
-func accountIssuers(ctx context.Context, host *rest.Config) []string {
-	client, err := kubernetes.NewForConfig(host)
-	var body []byte
-	if err == nil {
-		body, err = client.RESTClient().Get().AbsPath("/.well-known/openid-configuration").DoRaw(ctx)
-	}
-	var document struct {
-		Issuer string `json:"issuer"`
-	}
-	if err == nil {
-		err = json.Unmarshal(body, &document)
-	}
-	if err != nil || document.Issuer == "" {
-		klog.FromContext(ctx).Info("The issuer of the API server's tokens is not known: all service accounts are taken for its own", "err", err)
-		return nil
-	}
-	return []string{document.Issuer}
 }

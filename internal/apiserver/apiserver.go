@@ -15,6 +15,7 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	"k8s.io/apiserver/pkg/registry/generic"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -22,6 +23,7 @@ import (
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	clientrest "k8s.io/client-go/rest"
 
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/imageapi"
@@ -33,6 +35,15 @@ import (
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
+// discoveryPriority puts the groups after Kubernetes' own.
+const discoveryPriority = 9900
+
+// GroupVersions are those that the server serves, each with its place in discovery, as an
+// APIService's groupPriorityMinimum.
+func GroupVersions() map[schema.GroupVersion]int32 {
+	return map[schema.GroupVersion]int32{imagev1.GroupVersion: discoveryPriority, weirv1alpha1.GroupVersion: discoveryPriority}
+}
+
 // Config is what the server is made of.
 type Config struct {
 	// Generic is the configuration shared with the server it stands behind.
@@ -41,10 +52,12 @@ type Config struct {
 	Etcd genericoptions.EtcdOptions
 	// Storage wraps the stores of a getter, nil for no wrapping.
 	Storage func(generic.RESTOptionsGetter) generic.RESTOptionsGetter
-	// Host is the Kubernetes whose namespaces, secrets and limits count; Informers
-	// are of it, and started by their owner.
-	Host      kubernetes.Interface
+	// Host configures a client of the Kubernetes whose namespaces, secrets and limits count;
+	// Informers are of it, and started by their owner.
+	Host      *clientrest.Config
 	Informers informers.SharedInformerFactory
+
+	client kubernetes.Interface // of Host
 
 	// DefaultImportMode is stored with tags that name none; "" is Legacy.
 	DefaultImportMode imagev1.ImportModeType
@@ -86,6 +99,10 @@ const importGrace = 10 * time.Second
 
 // New makes the server; what it does not serve goes on to the delegate.
 func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+	var err error
+	if c.client, err = kubernetes.NewForConfig(c.Host); err != nil {
+		return nil, fmt.Errorf("making the image API's client of the host: %w", err)
+	}
 	scheme, codecs := imageapi.NewScheme(c.DefaultImportMode)
 	if err := useStorage(&c.Generic, c.Etcd, scheme, codecs, c.Hosts); err != nil {
 		return nil, err
@@ -103,7 +120,7 @@ func New(c Config, delegate genericapiserver.DelegationTarget) (*genericapiserve
 		time.AfterFunc(importGrace, giveUp)
 		return nil
 	})
-	warnings := newImportWarnings(c.Host)
+	warnings := newImportWarnings(c.client)
 	server.AddPostStartHookOrDie("weir-secret-warnings", warnings.start)
 	resources, streams, err := c.resources(stopping, scheme, warnings)
 	if err != nil {

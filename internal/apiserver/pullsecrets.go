@@ -49,7 +49,7 @@ func (c Config) pullSecrets(ctx context.Context, namespace string) (*corev1.Secr
 }
 
 func (c Config) secretsOf(ctx context.Context, namespace string, secretType corev1.SecretType) (*corev1.SecretList, error) {
-	list, err := c.Host.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{
+	list, err := c.client.CoreV1().Secrets(namespace).List(ctx, metav1.ListOptions{
 		FieldSelector:   fields.OneTermEqualSelector("type", string(secretType)).String(),
 		ResourceVersion: "", // a secret made a moment ago counts
 	})

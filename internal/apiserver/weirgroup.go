@@ -22,11 +22,11 @@ import (
 func (c Config) installWeirGroup(server *genericapiserver.GenericAPIServer, streams *imagestream.Registry) error {
 	scheme, codecs := weirv1alpha1.NewScheme()
 	issuer := tokens.NewIssuer(tokens.NewKeys(tokens.KeyOptions{
-		Secrets:     c.Host.CoreV1().Secrets(cmp.Or(c.RegistryKey.Namespace, tokens.DefaultNamespace)),
+		Secrets:     c.client.CoreV1().Secrets(cmp.Or(c.RegistryKey.Namespace, tokens.DefaultNamespace)),
 		Name:        c.RegistryKey.Name,
 		RotateAfter: c.RegistryKey.MaxAge,
 	}), c.Caches)
-	objects, err := metadata.NewForConfig(c.Generic.LoopbackClientConfig)
+	objects, err := metadata.NewForConfig(c.Host)
 	if err != nil {
 		return fmt.Errorf("making the client of what tokens are bound to: %w", err)
 	}

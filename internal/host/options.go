@@ -34,6 +34,8 @@ import (
 	certsubjectrestriction "k8s.io/kubernetes/plugin/pkg/admission/certificates/subjectrestriction"
 	"k8s.io/kubernetes/plugin/pkg/admission/gc"
 	"k8s.io/kubernetes/plugin/pkg/admission/serviceaccount"
+
+	"weir.dev/weir/internal/etcdroom"
 )
 
 const (
@@ -60,8 +62,11 @@ type Options struct {
 	MaxConnections int
 	// ControlPlane are the flags of a Kubernetes API server, as it documents them.
 	ControlPlane *controlplaneoptions.Options
-	// Room tells whether etcd has room for more.
-	Room Room
+	// Room reports whether etcd has room for more.
+	Room etcdroom.Room
+	// Services are the addresses, host:port, of API servers elsewhere, by NAMESPACE/NAME as
+	// APIServices name their Service: this host has no Services.
+	Services map[string]string
 }
 
 func init() {
@@ -119,6 +124,7 @@ func pluginsOff() sets.Set[string] {
 // AddFlags adds Kubernetes' flags under its own names.
 func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	o.ControlPlane.AddFlags(fss)
+	fss.FlagSet("weir").StringToStringVar(&o.Services, "aggregated-service", o.Services, "Address of an API server elsewhere, NAMESPACE/NAME=HOST:PORT, for APIServices that name this Service. Services are not served here. May be repeated.")
 	serving := fss.FlagSet("secure serving")
 	serving.Lookup("bind-address").Usage = "The IP address on which the API is served. 0.0.0.0 or :: is all interfaces."
 	serving.Lookup("secure-port").Usage = "The port on which the API is served over HTTPS. 0 takes a free one, which " + KubeconfigName + " names."
@@ -136,7 +142,9 @@ type Completed struct {
 	// it gets that anyway.
 	tlsName string
 	serving servingCertificates
-	room    Room
+	room    etcdroom.Room
+	// services are those of the options.
+	services services
 	// maxConnections is that of the options.
 	maxConnections int
 }
@@ -174,6 +182,7 @@ func (o *Options) Complete(ctx context.Context) (*Completed, error) {
 	return &Completed{
 		CompletedOptions: completed,
 		room:             o.Room,
+		services:         services(o.Services),
 		tlsName:          tlsName,
 		dataDir:          o.DataDir,
 		pki:              p,

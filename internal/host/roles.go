@@ -20,6 +20,7 @@ import (
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
 	"weir.dev/weir/internal/auth/roles"
+	"weir.dev/weir/internal/etcdroom"
 )
 
 // SharedNamespace is the namespace whose streams every authenticated user may
@@ -82,7 +83,7 @@ func reconcileWithRoom(ctx context.Context, client kubernetes.Interface) {
 }
 
 func isInsufficient(err error) bool {
-	return apierrors.ReasonForError(err) == ReasonInsufficientStorage
+	return apierrors.ReasonForError(err) == etcdroom.ReasonInsufficient
 }
 
 // reconcileRoles brings all roles and bindings up to date. Bindings do not need their roles,

@@ -29,21 +29,19 @@ import (
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
 
 	"weir.dev/weir/internal/auth/credential"
+	"weir.dev/weir/internal/etcdroom"
 	"weir.dev/weir/internal/inbound"
 	"weir.dev/weir/internal/watchprogress"
 	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
 
-// Extension is another API group in the chain of servers, behind the control
-// plane's own and before custom resources.
+// Extension is another API server in the chain of servers, behind the control
+// plane's own and before custom resources, or in a process elsewhere, for which an APIService is
+// registered.
 type Extension struct {
-	// GroupVersion is served by New; Priority is its place in discovery, as an
+	// GroupVersions are those that it serves, each with its place in discovery, as an
 	// APIService's groupPriorityMinimum.
-	GroupVersion schema.GroupVersion
-	Priority     int32
-	// Besides are further group versions that the same server serves, with their
-	// priorities.
-	Besides map[schema.GroupVersion]int32
+	GroupVersions map[schema.GroupVersion]int32
 	// LongRunning marks requests exempt from the request deadline and from the
 	// count of requests in flight, beside watches and proxies.
 	LongRunning apirequest.LongRunningRequestCheck
@@ -53,8 +51,8 @@ type Extension struct {
 	// Uncollected are resources whose objects are never anybody's dependents, so
 	// that garbage collection need not keep them in memory.
 	Uncollected []schema.GroupResource
-	// New makes the group's server, with requests it does not know going on to
-	// the delegate.
+	// New makes the server, which hands requests for other groups to the delegate. Nil for one that
+	// runs elsewhere.
 	New func(Base, genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error)
 }
 
@@ -67,7 +65,7 @@ type Base struct {
 	// extension's own codec.
 	Etcd genericoptions.EtcdOptions
 	// Room has stores answer 507 when etcd has no room.
-	Room Room
+	Room etcdroom.Room
 	// Informers are the host's, started with it.
 	Informers informers.SharedInformerFactory
 }
@@ -93,7 +91,7 @@ func New(o *Completed, ext Extension) (*Host, error) {
 	generic.RESTOptionsGetter = o.room.Storage(watchprogress.Stores(generic.RESTOptionsGetter))
 	generic.EffectiveVersion = versioned{generic.EffectiveVersion}
 	generic.LongRunningFunc = anyOf(generic.LongRunningFunc, ext.LongRunning)
-	noteCredentials(generic)
+	noteCredentials(generic, ext.New == nil)
 	if o.maxConnections > 0 {
 		limitConnections(generic, o.maxConnections)
 	}
@@ -147,7 +145,7 @@ type chain struct {
 }
 
 func (c *chain) build() (*aggregatorapiserver.APIAggregator, error) {
-	resolver := webhook.NewDefaultServiceResolver()
+	resolver := c.options.services.resolver()
 	quotas, err := quotaInitializer(c.informers, c.storage.APIResourceConfigSource, c.ext.QuotaEvaluators)
 	if err != nil {
 		return nil, err
@@ -168,8 +166,7 @@ func (c *chain) build() (*aggregatorapiserver.APIAggregator, error) {
 		return nil, fmt.Errorf("configuring aggregation: %w", err)
 	}
 	aggregation.GenericConfig.RESTOptionsGetter = c.options.room.Storage(watchprogress.Stores(aggregation.GenericConfig.RESTOptionsGetter))
-	// It would wait for services and endpoints, which this host does not have.
-	aggregation.ExtraConfig.DisableRemoteAvailableConditionController = true
+	c.options.services.addInformers(c.informers)
 	extensionBase := c.base(native.Generic)
 
 	notFound := notfoundhandler.New(native.Generic.Serializer, genericapifilters.NoMuxAndDiscoveryIncompleteKey)
@@ -177,17 +174,18 @@ func (c *chain) build() (*aggregatorapiserver.APIAggregator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the server of custom resources: %w", err)
 	}
-	extension, err := c.ext.New(extensionBase, crdServer.GenericAPIServer)
-	if err != nil {
-		return nil, fmt.Errorf("making the server of %s: %w", c.ext.GroupVersion, err)
+	next := crdServer.GenericAPIServer
+	if c.ext.New != nil {
+		if next, err = c.ext.New(extensionBase, next); err != nil {
+			return nil, fmt.Errorf("making the server of the extension: %w", err)
+		}
 	}
-	nativeServer, err := c.nativeServer(native.Complete(), extension)
+	nativeServer, err := c.nativeServer(native.Complete(), next)
 	if err != nil {
 		return nil, err
 	}
 	priorities := controlplaneapiserver.DefaultGenericAPIServicePriorities()
-	priorities[c.ext.GroupVersion] = controlplaneapiserver.APIServicePriority{Group: c.ext.Priority, Version: 15}
-	for groupVersion, priority := range c.ext.Besides {
+	for groupVersion, priority := range c.ext.GroupVersions {
 		priorities[groupVersion] = controlplaneapiserver.APIServicePriority{Group: priority, Version: 15}
 	}
 	crdsEnabled := crds.GenericConfig.MergedResourceConfig.ResourceEnabled(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions"))
@@ -229,11 +227,15 @@ func (c *chain) nativeServer(config controlplaneapiserver.CompletedConfig, next 
 }
 
 // noteCredentials keeps the credentials of requests to Weir's own group: authentication takes
-// them away, and a password for the registry must not outlive them.
-func noteCredentials(generic *genericapiserver.Config) {
+// them away, and a password for the registry must not outlive them. A server elsewhere gets their end.
+func noteCredentials(generic *genericapiserver.Config, elsewhere bool) {
+	const path = "/apis/" + weirv1alpha1.GroupName + "/"
 	build := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
-		return credential.Note(build(handler, c), "/apis/"+weirv1alpha1.GroupName+"/")
+		if elsewhere {
+			handler = credential.Forward(handler, path)
+		}
+		return credential.Note(build(handler, c), path)
 	}
 }
 

@@ -25,6 +25,7 @@ func (o *Options) Validate() []error {
 		o.validateAudit(),
 		o.validateAuthentication(),
 		o.validateTracing(),
+		services(o.Services).validate(),
 	}
 	transport := cp.Etcd.StorageConfig.Transport
 	errs = append(errs, inbound.CheckCertificate("--etcd-certfile", transport.CertFile, "--etcd-keyfile", transport.KeyFile))

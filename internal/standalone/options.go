@@ -40,6 +40,8 @@ type Options struct {
 	// registry, as seen by workloads and by everybody else.
 	InternalHostname string
 	ExternalHostname string
+	// ImageAPI is false for a control plane whose image API runs in a process of its own.
+	ImageAPI bool
 	// Registry are the flags of the integrated registry.
 	Registry *registryserver.Options
 	// Host are the flags of the control plane.
@@ -48,7 +50,7 @@ type Options struct {
 
 // NewOptions returns the defaults.
 func NewOptions() *Options {
-	return &Options{DataDir: "weir-data", Config: config.Default(), Controllers: manager.Selection{"*"}, Election: manager.DefaultElection(""), Registry: registryserver.NewOptions(), Host: host.NewOptions()}
+	return &Options{DataDir: "weir-data", Config: config.Default(), ImageAPI: true, Controllers: manager.Selection{"*"}, Election: manager.DefaultElection(""), Registry: registryserver.NewOptions(), Host: host.NewOptions()}
 }
 
 // AddFlags adds Weir's own flags first, Kubernetes' after them.
@@ -56,6 +58,7 @@ func (o *Options) AddFlags(fss *cliflag.NamedFlagSets) {
 	fs := fss.FlagSet("weir")
 	fs.StringVar(&o.DataDir, "data-dir", o.DataDir, "Folder for everything this process writes: etcd, keys and certificates, "+host.KubeconfigName+".")
 	fs.StringVar(&o.ConfigFile, "config", o.ConfigFile, "Configuration file (YAML) for what has no flag: see docs/operate/configuration.md.")
+	fs.BoolVar(&o.ImageAPI, "image-api", o.ImageAPI, "Serve the image API. Without it, weir apiserver serves it in a process of its own, with the same --etcd-servers: see --aggregated-service.")
 	o.Outbound.AddFlags(fs)
 	fs.StringSliceVar((*[]string)(&o.Controllers), "controllers", []string(o.Controllers), "Controllers to run: '*' is all, 'NAME' is that one, '-NAME' is all but that one, 'none' is none. They are: "+strings.Join(manager.Names(), ", ")+".")
 	fs.StringVar(&o.InternalHostname, "internal-registry-hostname", o.InternalHostname, "host[:port] of the integrated registry, shown in status.dockerImageRepository; by default the address it is served at.")

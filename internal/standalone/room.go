@@ -12,7 +12,7 @@ import (
 
 	"weir.dev/weir/internal/diskspace"
 	"weir.dev/weir/internal/etcd"
-	"weir.dev/weir/internal/host"
+	"weir.dev/weir/internal/etcdroom"
 )
 
 const (
@@ -32,8 +32,8 @@ func (o *Options) leastReserve(folder string, u diskspace.Usage) int64 {
 }
 
 // hostRoom is the host's view of the room that etcd has.
-func (s *Server) hostRoom() host.Room {
-	room := host.Room{Cause: etcd.Cause}
+func (s *Server) hostRoom() etcdroom.Room {
+	room := etcdroom.Room{Cause: etcd.Cause}
 	if s.etcd != nil {
 		room.Refusal = s.etcd.Refusal
 	}

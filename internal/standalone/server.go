@@ -6,13 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
-	imagev1 "github.com/openshift/api/image/v1"
-	imageclient "github.com/openshift/client-go/image/clientset/versioned"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	quota "k8s.io/apiserver/pkg/quota/v1"
@@ -22,21 +17,16 @@ import (
 	"k8s.io/klog/v2"
 
 	"weir.dev/weir/internal/apiserver"
-	imagequota "weir.dev/weir/internal/apiserver/quota"
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/component"
-	"weir.dev/weir/internal/controller/schedule"
 	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/host"
 	"weir.dev/weir/internal/hostclient"
 	"weir.dev/weir/internal/imageapi"
+	"weir.dev/weir/internal/imageserver"
 	"weir.dev/weir/internal/outbound"
 	"weir.dev/weir/internal/registryserver"
-	weirv1alpha1 "weir.dev/weir/internal/weirapi/v1alpha1"
 )
-
-// discoveryPriority puts the group after Kubernetes' own groups.
-const discoveryPriority = 9900
 
 const (
 	readyInterval = 20 * time.Millisecond
@@ -93,11 +83,7 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 	if s.control, err = o.Host.Complete(ctx); err != nil {
 		return nil, err
 	}
-	extension, err := s.imageAPI()
-	if err != nil {
-		return nil, err
-	}
-	if s.host, err = host.New(s.control, extension); err != nil {
+	if s.host, err = host.New(s.control, s.imageAPI()); err != nil {
 		return nil, err
 	}
 	if err := s.addParts(); err != nil {
@@ -270,64 +256,31 @@ func (s *Server) loopbackFor(part string) *rest.Config {
 	return config
 }
 
-// imageAPI is the image API as part of the control plane.
-func (s *Server) imageAPI() (host.Extension, error) {
-	allowed, err := s.options.Config.AllowedRegistries()
-	if err != nil {
-		return host.Extension{}, fmt.Errorf("--config: %w", err)
-	}
-	return host.Extension{
-		GroupVersion:    imagev1.GroupVersion,
-		Priority:        discoveryPriority,
-		Besides:         map[schema.GroupVersion]int32{weirv1alpha1.GroupVersion: discoveryPriority},
-		LongRunning:     apiserver.LongRunning,
-		Uncollected:     []schema.GroupResource{imageapi.Resource(imageapi.Images)},
-		QuotaEvaluators: s.quotaEvaluators,
-		New: func(base host.Base, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
-			client, err := kubernetes.NewForConfig(base.Config.LoopbackClientConfig)
-			if err != nil {
-				return nil, fmt.Errorf("making the image API's client of the host: %w", err)
-			}
-			return apiserver.New(apiserver.Config{
-				Generic:           base.Config,
-				Etcd:              base.Etcd,
-				Storage:           base.Room.Storage,
-				Host:              client,
-				Informers:         base.Informers,
-				DefaultImportMode: s.options.Config.Imports.Mode,
-				Hosts:             s.hosts(),
-				Allowed:           allowed,
-				Importer:          s.outbound.Importer,
-				ImportIntervals:   s.options.Config.Schedule.Intervals(),
-				CheckedUntil:      s.checkedUntil(client),
-				MaxRepositoryTags: s.options.Config.Imports.MaxImagesBulkImportedPerRepository,
-				NodeCredentials:   s.outbound.Node,
-				Caches:            s.caches,
-				RegistryKey:       apiserver.RegistryKey{MaxAge: s.options.Config.Registry.Tokens.KeyMaxAge.Duration},
-				AccountIssuers:    s.options.Host.AccountIssuers(),
-			}, delegate)
+// imageAPI is the image API as part of the control plane, or what the control plane has to be told of
+// one that runs in a process of its own.
+func (s *Server) imageAPI() host.Extension {
+	extension := host.Extension{
+		GroupVersions: apiserver.GroupVersions(),
+		LongRunning:   apiserver.LongRunning,
+		Uncollected:   []schema.GroupResource{imageapi.Resource(imageapi.Images)},
+		QuotaEvaluators: func(lister quota.ListerForResourceFunc) []quota.Evaluator {
+			return imageserver.QuotaEvaluators(lister, s.host.Loopback)
 		},
-	}, nil
-}
-
-// checkedUntil reads the progress of scheduled imports, nil if none are made. Another process may
-// make them.
-func (s *Server) checkedUntil(host kubernetes.Interface) func(context.Context) (time.Time, error) {
-	if s.options.Config.Schedule.Disabled {
-		return nil
 	}
-	return schedule.NewProgress(host).Load
+	if s.options.ImageAPI {
+		extension.New = s.newImageAPI
+	}
+	return extension
 }
 
-// quotaEvaluators ask the API itself whether a stream is there.
-func (s *Server) quotaEvaluators(lister quota.ListerForResourceFunc) []quota.Evaluator {
-	client := sync.OnceValues(func() (imageclient.Interface, error) { return imageclient.NewForConfig(s.loopbackFor("quota")) })
-	return imagequota.Evaluators(lister, func(ctx context.Context, namespace, name string) bool {
-		c, err := client()
-		if err != nil {
-			return true
-		}
-		_, err = c.ImageV1().ImageStreams(namespace).Get(ctx, name, metav1.GetOptions{})
-		return !apierrors.IsNotFound(err)
-	})
+func (s *Server) newImageAPI(base host.Base, delegate genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error) {
+	config, err := imageserver.Parts{
+		Settings: s.options.Config, Host: base.Config.LoopbackClientConfig, Hosts: s.hosts(), Importer: s.outbound.Importer, Node: s.outbound.Node,
+		Caches: s.caches, AccountIssuers: s.options.Host.AccountIssuers(),
+	}.APIConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.Generic, config.Etcd, config.Storage, config.Informers = base.Config, base.Etcd, base.Room.Storage, base.Informers
+	return apiserver.New(config, delegate)
 }

@@ -11,22 +11,25 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/controller/manager"
+	"weir.dev/weir/internal/etcd"
 	"weir.dev/weir/internal/standalone"
 )
 
-// SeparateVariable names a program weir, of which controllers and registry run in processes of their
-// own: the tests hold for them as for one process.
+// SeparateVariable names a program weir, of which image API, controllers and registry run in processes
+// of their own beside an etcd of their own: the tests hold for them as for one process.
 const SeparateVariable = "WEIR_TEST_SEPARATE"
 
 // separation are the components that run in processes of their own.
@@ -34,6 +37,8 @@ type separation struct {
 	program, config string
 	options         *standalone.Options // as they were asked for
 	registry        string              // host:port, "" for none
+	etcd            *etcd.Server
+	apiPort         int // of the image API
 	running         []*separateProcess
 }
 
@@ -46,9 +51,12 @@ type separateProcess struct {
 	ended     chan error
 }
 
-// separate takes controllers and registry out of the options, for processes of their own. It returns
-// nil if they are to run in this one.
-func separate(o *standalone.Options) (*separation, error) {
+// apiService is the Service of the image API.
+const apiService = "kube-system/weir-apiserver"
+
+// separate takes image API, controllers and registry out of the options, for processes of their own,
+// and starts etcd. It returns nil if all are to run in this process.
+func separate(ctx context.Context, o *standalone.Options) (*separation, error) {
 	program := os.Getenv(SeparateVariable)
 	if program == "" {
 		return nil, nil
@@ -71,7 +79,7 @@ func separate(o *standalone.Options) (*separation, error) {
 			o.Config.Registry.InternalHostname = s.registry
 		}
 	}
-	o.Registry.Enabled, o.Controllers = false, manager.Selection{"none"}
+	o.Registry.Enabled, o.Controllers, o.ImageAPI = false, manager.Selection{"none"}, false
 	o.Config.APIVersion, o.Config.Kind = config.APIVersion, config.Kind
 	text, err := yaml.Marshal(o.Config)
 	if err == nil {
@@ -80,6 +88,14 @@ func separate(o *standalone.Options) (*separation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the configuration of separate processes: %w", err)
 	}
+	if s.apiPort, err = freePort(); err != nil {
+		return nil, err
+	}
+	o.Host.Services = map[string]string{apiService: fmt.Sprintf("127.0.0.1:%d", s.apiPort)}
+	if s.etcd, err = etcd.Start(ctx, etcd.Options{Dir: filepath.Join(o.DataDir, "etcd"), Settings: o.Config.Etcd}); err != nil {
+		return nil, err
+	}
+	o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList = []string{s.etcd.Endpoint()}
 	return s, nil
 }
 
@@ -111,10 +127,18 @@ func freePort() (int, error) {
 }
 
 // start starts the processes over a server that is ready, and waits until they are.
-func (s *separation) start(kubeconfig string) error {
+func (s *separation) start(ctx context.Context, kubeconfig string, client kubernetes.Interface) error {
 	o := s.options
+	err := s.run("apiserver", kubeconfig, s.apiPort, "--etcd-servers="+s.etcd.Endpoint(), "--apiservice="+apiService,
+		"--registries-conf="+o.Outbound.RegistriesConf, "--import-ca-dir="+o.Outbound.CADir)
+	if err == nil {
+		err = waitForAPI(ctx, client)
+	}
+	if err != nil {
+		return err
+	}
 	if names := strings.Join(o.Controllers, ","); names != "none" {
-		if err := s.run("controllers", kubeconfig, "--controllers="+names); err != nil {
+		if err := s.run("controllers", kubeconfig, 0, "--controllers="+names); err != nil {
 			return err
 		}
 	}
@@ -122,20 +146,39 @@ func (s *separation) start(kubeconfig string) error {
 		return nil
 	}
 	r := o.Registry
-	return s.run("registry", kubeconfig, "--data-dir="+o.DataDir, "--registry-bind-address="+r.BindAddress.String(),
+	return s.run("registry", kubeconfig, 0, "--data-dir="+o.DataDir, "--registry-bind-address="+r.BindAddress.String(),
 		"--registry-port="+strconv.Itoa(r.Port), "--registry-tls-cert-file="+r.CertFile, "--registry-tls-private-key-file="+r.KeyFile,
 		"--registries-conf="+o.Outbound.RegistriesConf, "--import-ca-dir="+o.Outbound.CADir,
 		"--registry-access-log-path="+r.AccessLog.Path, "--registry-access-log-format="+r.AccessLog.Format)
 }
 
-func (s *separation) run(component, kubeconfig string, args ...string) error {
-	port, err := freePort()
+// waitForAPI waits until the aggregator passes requests for the image API on.
+func waitForAPI(ctx context.Context, client kubernetes.Interface) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, StartTimeout, true, func(ctx context.Context) (bool, error) {
+		for _, path := range []string{"/apis/image.openshift.io/v1", "/apis/weir.dev/v1alpha1"} {
+			if _, last = client.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx); last != nil {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("waiting for the image API behind the aggregator: %w (last answer: %v)", err, last)
+	}
+	return nil
+}
+
+// run starts a component with its probes at a port, 0 for any.
+func (s *separation) run(component, kubeconfig string, port int, args ...string) (err error) {
+	if port == 0 {
+		if port, err = freePort(); err != nil {
+			return err
+		}
 	}
 	args = append([]string{component, "--kubeconfig=" + kubeconfig, "--config=" + s.config, "--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port)}, args...)
 	p := &separateProcess{component: component, port: port, cmd: exec.Command(s.program, args...), ended: make(chan error, 1)}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = &p.output, &p.output, endWithParent()
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("starting weir %s: %w", component, err)
 	}
@@ -164,16 +207,23 @@ func (p *separateProcess) waitReady() error {
 	return fmt.Errorf("weir %s is not ready after %v", p.component, StartTimeout)
 }
 
-// stop ends the processes, and reports each that did not end well.
+// stop ends the processes, the last one first, and reports each that did not end well.
 func (s *separation) stop() error {
 	var errs []error
-	for _, p := range s.running {
+	for _, p := range slices.Backward(s.running) {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		if err := <-p.ended; err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w\n%s", p.component, err, p.output.String()))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// close ends etcd, which the server needs until it has stopped.
+func (s *separation) close() {
+	if s != nil {
+		s.etcd.Close()
+	}
 }
 
 // ControllerMetrics are the metrics of the process that runs the controllers.

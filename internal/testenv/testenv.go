@@ -74,21 +74,23 @@ func New(dataDir string, change ...func(*standalone.Options)) (*Env, error) {
 	for _, c := range change {
 		c(o)
 	}
-	separation, err := separate(o)
+	ctx, cancel := context.WithCancel(context.Background())
+	separation, err := separate(ctx, o)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	server, err := standalone.New(ctx, o)
 	if err != nil {
 		cancel()
+		separation.close()
 		return nil, err
 	}
 	e := &Env{Server: server, stop: cancel, ended: make(chan error, 1), separation: separation}
 	go func() { e.ended <- server.Run(ctx) }()
 	err = e.connect(ctx)
 	if err == nil && separation != nil {
-		err = separation.start(server.Kubeconfig())
+		err = separation.start(ctx, server.Kubeconfig(), e.Kube)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w; the server ended with: %v", err, e.Stop())
@@ -116,6 +118,7 @@ func (e *Env) Stop() error {
 		}
 		e.stop()
 		e.err = errors.Join(e.err, <-e.ended)
+		e.separation.close()
 	})
 	return e.err
 }

@@ -99,10 +99,11 @@ var errEndless = errors.New("a password expires with the credential of the reque
 
 // issue makes a password that ends with the credentials of the request.
 func (r *REST) issue(ctx context.Context, u user.Info, lifetime time.Duration) (string, tokens.Token, error) {
-	end, ok := credential.FromContext(ctx).End()
+	end, ok := credential.EndOfRequest(ctx, u)
 	if !ok {
 		return "", tokens.Token{}, errEndless
 	}
+	u = credential.WithoutEnd(u)
 	end, err := r.objects.Complete(ctx, u, end)
 	if err != nil {
 		return "", tokens.Token{}, err

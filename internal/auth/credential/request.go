@@ -19,6 +19,8 @@ type Shown struct {
 	token string
 	// others is true for a request that may have a token elsewhere.
 	others bool
+	// proxied is true for a request whose user a front proxy may have named.
+	proxied bool
 	// impersonates is true for a request that may be for another user than the token's.
 	impersonates bool
 }
@@ -78,6 +80,7 @@ func shownBy(r *http.Request) Shown {
 	// A token may be among the protocols, and a front proxy that names the user does not show the
 	// user's own credential.
 	s := Shown{others: r.Header.Get("Sec-WebSocket-Protocol") != "" || r.Header.Get("X-Remote-User") != ""}
+	s.proxied = r.Header.Get("X-Remote-User") != ""
 	_, s.impersonates = r.Header[authenticationv1.ImpersonateUserHeader]
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		s.certificate = r.TLS.PeerCertificates[0].NotAfter

@@ -1,4 +1,6 @@
-package host
+// Package etcdroom provides stores of API objects that answer 507 Insufficient Storage when etcd has
+// no room for more.
+package etcdroom
 
 import (
 	"context"
@@ -15,11 +17,11 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// ReasonInsufficientStorage is the reason of what is refused with 507 because etcd has no
+// ReasonInsufficient is the reason of what is refused with 507 because etcd has no
 // room for it. Kubernetes has no reason of its own for that.
-const ReasonInsufficientStorage metav1.StatusReason = "InsufficientStorage"
+const ReasonInsufficient metav1.StatusReason = "InsufficientStorage"
 
-// Room tells whether etcd has room for more. Both functions return why not, in words for
+// Room reports whether etcd has room for more. Both functions return why not, in words for
 // clients, and "" otherwise. Each may be nil.
 type Room struct {
 	// Refusal is why new objects are refused at the moment.
@@ -102,7 +104,7 @@ func (s roomStorage) insufficient(why string) error {
 	return &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status:  metav1.StatusFailure,
 		Code:    http.StatusInsufficientStorage,
-		Reason:  ReasonInsufficientStorage,
+		Reason:  ReasonInsufficient,
 		Message: why,
 		Details: &metav1.StatusDetails{Group: s.resource.Group, Kind: s.resource.Resource},
 	}}
