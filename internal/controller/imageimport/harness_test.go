@@ -48,7 +48,47 @@ type harness struct {
 	stop   func()
 }
 
-func start(t *testing.T, w *controllertest.World, change ...func(*Options)) *harness {
+func (h *harness) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.c.Run(ctx) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			h.t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// bubble runs f with a controller over a world whose informer runs, under a clock that leaps.
+func bubble(t *testing.T, f func(t *testing.T, h *harness), change ...func(*Options)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := controllertest.New()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Run(ctx)
+		}()
+		defer func() { cancel(); <-ended }()
+		h := newHarness(t, w, change...)
+		h.run()
+		defer func() { h.stop() }()
+		f(t, h)
+	})
+}
+
+// failing is bubble with a stream s whose tag a, from q.io/x:1, has failed a second ago.
+func failing(t *testing.T, u controllertest.Upstream, f func(t *testing.T, h *harness)) {
+	bubble(t, func(t *testing.T, h *harness) {
+		h.SetUpstream(0, u)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		f(t, h)
+	})
+}
+
+func newHarness(t *testing.T, w *controllertest.World, change ...func(*Options)) *harness {
 	o := DefaultOptions()
 	for _, f := range change {
 		f(&o)
@@ -64,35 +104,7 @@ func start(t *testing.T, w *controllertest.World, change ...func(*Options)) *har
 		now:         time.Now,
 		random:      func() float64 { return 0 },
 	}}
-	h.run()
 	return h
-}
-
-func (h *harness) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- h.c.Run(ctx) }()
-	h.stop = func() {
-		cancel()
-		if err := <-ended; err != nil {
-			h.t.Errorf("Run: %v", err)
-		}
-	}
-}
-
-// bubble runs f with a world whose informer runs, under a clock that leaps.
-func bubble(t *testing.T, f func(t *testing.T, w *controllertest.World)) {
-	synctest.Test(t, func(t *testing.T) {
-		w := controllertest.New()
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			w.Run(ctx)
-		}()
-		defer func() { cancel(); <-ended }()
-		f(t, w)
-	})
 }
 
 func pass(d time.Duration) {
@@ -117,6 +129,8 @@ func (h *harness) change(name string, f func(*imagev1.ImageStream)) {
 func unavailable(string) (string, *metav1.Status) {
 	return "", controllertest.Failure(metav1.StatusReasonInternalError, "503 Service Unavailable", 0)
 }
+
+func sound(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil }
 
 func missing(string) (string, *metav1.Status) {
 	return "", controllertest.Failure(metav1.StatusReasonNotFound, "not found", 0)
