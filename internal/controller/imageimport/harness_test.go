@@ -2,16 +2,19 @@ package imageimport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
@@ -46,6 +49,8 @@ type harness struct {
 	events *written
 	c      *Controller
 	stop   func()
+	// readOnly has writes of statuses fail.
+	readOnly atomic.Bool
 }
 
 func (h *harness) run() {
@@ -95,14 +100,19 @@ func newHarness(t *testing.T, w *controllertest.World, change ...func(*Options))
 	}
 	h := &harness{World: w, t: t, events: &written{}}
 	h.c = &Controller{options: o, informer: w.Informer, secrets: []cache.SharedIndexInformer{w.Secrets}, effects: effects{
-		stream:      w.Stream,
-		streams:     w.StreamsOf,
-		live:        w.Live,
-		post:        w.Import,
-		writeStatus: w.WriteStatus,
-		announce:    newAnnouncer(h.events, o.EventsPerSecond),
-		now:         time.Now,
-		random:      func() float64 { return 0 },
+		stream:  w.Stream,
+		streams: w.StreamsOf,
+		live:    w.Live,
+		post:    w.Import,
+		writeStatus: func(ctx context.Context, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
+			if h.readOnly.Load() {
+				return nil, apierrors.NewInternalError(errors.New("no quorum"))
+			}
+			return w.WriteStatus(ctx, s)
+		},
+		announce: newAnnouncer(h.events, o.EventsPerSecond),
+		now:      time.Now,
+		random:   func() float64 { return 0 },
 	}}
 	return h
 }
