@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	imagev1 "github.com/openshift/api/image/v1"
 
@@ -228,7 +229,7 @@ func TestLimits(t *testing.T) {
 	wide, _ := testimage.ListOf(t, types.OCIImageIndex, "linux/a", "linux/b", "linux/c", "linux/d")
 	for _, c := range []struct {
 		name  string
-		what  any
+		what  mutate.Appendable
 		limit func(*importer.Limits)
 		modes []imagev1.ImportModeType
 		want  string // "" for success

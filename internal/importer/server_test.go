@@ -1,7 +1,6 @@
 package importer_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,15 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	digest "github.com/opencontainers/go-digest"
 	"go.uber.org/goleak"
 
 	"weir.dev/weir/internal/importer"
 	"weir.dev/weir/internal/pullsecrets"
+	"weir.dev/weir/internal/testenv/testimage"
 	"weir.dev/weir/internal/upstream"
 )
 
@@ -32,8 +30,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testServer is a real registry in this process. It counts what it is asked and lets a test stand
 // in the way of requests.
 type testServer struct {
-	t    testing.TB
-	host string
+	t       testing.TB
+	host    string
+	content http.Handler
 
 	mu        sync.Mutex
 	requests  map[string]int // "HEAD x manifests"
@@ -46,15 +45,14 @@ var contentPath = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs|tags)/(.+)$`)
 
 func newServer(t testing.TB) *testServer {
 	t.Helper()
-	s := &testServer{t: t, requests: map[string]int{}}
-	content := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	s := &testServer{t: t, requests: map[string]int{}, content: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		intercept, done := s.enter(r)
 		defer done()
 		if intercept != nil && intercept(w, r) {
 			return
 		}
-		content.ServeHTTP(w, r)
+		s.content.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	s.host = strings.TrimPrefix(server.URL, "http://")
@@ -129,48 +127,22 @@ func (s *testServer) reset() {
 
 func (s *testServer) ref(path string) string { return s.host + "/" + path }
 
-func (s *testServer) push(path string, what any) string {
+// push stores an image or an index, as "repository:tag". What was counted before is forgotten.
+func (s *testServer) push(path string, what mutate.Appendable) string {
 	s.t.Helper()
-	ref, err := name.ParseReference(s.ref(path), name.Insecure)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var d v1.Hash
-	switch what := what.(type) {
-	case v1.ImageIndex:
-		err = remote.WriteIndex(ref, what)
-		d, _ = what.Digest()
-	case v1.Image:
-		err = remote.Write(ref, what)
-		d, _ = what.Digest()
-	default:
-		s.t.Fatalf("cannot push %T", what)
-	}
+	d, err := testimage.Put(s.content, path, what)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.reset()
-	return d.String()
+	return d
 }
 
 // put stores manifest bytes as they are and returns their digest.
 func (s *testServer) put(path, tag, contentType string, body []byte) string {
 	s.t.Helper()
-	req, err := http.NewRequest(http.MethodPut, "http://"+s.host+"/v2/"+path+"/manifests/"+tag, bytes.NewReader(body))
-	if err != nil {
+	if err := testimage.PutManifest(s.content, path, tag, contentType, body); err != nil {
 		s.t.Fatal(err)
-	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusCreated {
-		text, _ := io.ReadAll(resp.Body)
-		s.t.Fatalf("PUT %s:%s: %d %s", path, tag, resp.StatusCode, text)
 	}
 	s.reset()
 	return digest.FromBytes(body).String()
@@ -179,14 +151,9 @@ func (s *testServer) put(path, tag, contentType string, body []byte) string {
 // putBlob stores a blob and returns its digest.
 func (s *testServer) putBlob(path string, body []byte) string {
 	s.t.Helper()
-	d := digest.FromBytes(body).String()
-	resp, err := http.Post("http://"+s.host+"/v2/"+path+"/blobs/uploads/?digest="+d, "application/octet-stream", bytes.NewReader(body))
+	d, err := testimage.PutBlob(s.content, path, body)
 	if err != nil {
 		s.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusCreated {
-		s.t.Fatalf("uploading blob: %d", resp.StatusCode)
 	}
 	s.reset()
 	return d
@@ -204,7 +171,6 @@ func newRegistries(t testing.TB) importer.Registries {
 	t.Cleanup(func() {
 		client.Close()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-		remote.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
 	return importer.FromClient(client)
 }

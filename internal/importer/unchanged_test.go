@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	imagev1 "github.com/openshift/api/image/v1"
 
@@ -23,7 +24,7 @@ func TestUnchangedTagCostsOneHead(t *testing.T) {
 	list, _ := testimage.ListOf(t, types.OCIImageIndex, "linux/amd64", "linux/arm64")
 	for _, c := range []struct {
 		name string
-		what any
+		what mutate.Appendable
 		req  importer.ImageRequest
 	}{
 		{"image", testimage.Image(t, "linux/amd64"), importer.ImageRequest{}},

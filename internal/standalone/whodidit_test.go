@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +23,7 @@ import (
 	"weir.dev/weir/internal/ociregistry/accesslog"
 	"weir.dev/weir/internal/standalone"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 const auditPolicy = `{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [
@@ -64,14 +64,8 @@ func TestWhoPushedAndWhoDeleted(t *testing.T) {
 	})
 	ns := e.Namespace(t, "who")
 	user, token := builder(t, e, ns)
-	image, err := random.Image(512, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := testimage.Image(t, "linux/amd64")
+	digest := testimage.Digest(t, image)
 	tag, err := name.NewTag(e.Registry() + "/" + ns + "/app:v1")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +83,7 @@ func TestWhoPushedAndWhoDeleted(t *testing.T) {
 		t.Errorf("the stream was made by %+v", made.ImpersonatedUser)
 	}
 	for event, want := range map[*auditv1.Event]map[string]any{
-		pushed:  {"method": "PUT", "status": 201.0, "digest": digest.String()},
+		pushed:  {"method": "PUT", "status": 201.0, "digest": digest},
 		deleted: {"method": "DELETE", "status": 202.0, "digest": ""},
 	} {
 		want["user"], want["client"], want["route"], want["repository"], want["reference"] = user, "127.0.0.1", "manifest", ns+"/app", "v1"

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // Registry is somebody else's registry: a real one in this process, over plain
@@ -98,50 +98,29 @@ func (r *Registry) Reset() {
 
 // Push stores an image or an index under a path such as "team/app:1", past logins
 // and whoever stands in the way, and returns its digest.
-func (r *Registry) Push(t TB, path string, what remote.Taggable) string {
+func (r *Registry) Push(t TB, path string, what mutate.Appendable) string {
 	t.Helper()
-	ref, err := name.ParseReference(r.Ref(path), name.Insecure)
+	d, err := testimage.Put(r.content, path, what)
 	if err != nil {
-		t.Fatalf("pushing %s: %v", path, err)
+		t.Fatalf("%v", err)
 	}
-	var d v1.Hash
-	switch what := what.(type) {
-	case v1.ImageIndex:
-		if err = remote.WriteIndex(ref, what, remote.WithTransport(backDoor{r.content})); err == nil {
-			d, err = what.Digest()
-		}
-	case v1.Image:
-		if err = remote.Write(ref, what, remote.WithTransport(backDoor{r.content})); err == nil {
-			d, err = what.Digest()
-		}
-	default:
-		err = fmt.Errorf("cannot push a %T", what)
-	}
-	if err != nil {
-		t.Fatalf("pushing %s: %v", path, err)
-	}
-	return d.String()
+	return d
 }
 
 // Put stores the bytes of a manifest as they are under "team/app" and a tag or
 // digest, past logins and whoever stands in the way.
 func (r *Registry) Put(t TB, repository, tagOrDigest, mediaType string, manifest []byte) {
 	t.Helper()
-	w := httptest.NewRecorder()
-	req := httptest.NewRequest(http.MethodPut, "/v2/"+repository+"/manifests/"+tagOrDigest, strings.NewReader(string(manifest)))
-	req.Header.Set("Content-Type", mediaType)
-	if r.content.ServeHTTP(w, req); w.Code != http.StatusCreated {
-		t.Fatalf("putting %s:%s: %d %s", repository, tagOrDigest, w.Code, w.Body)
+	if err := testimage.PutManifest(r.content, repository, tagOrDigest, mediaType, manifest); err != nil {
+		t.Fatalf("putting %s:%s: %v", repository, tagOrDigest, err)
 	}
 }
 
 // PutBlob stores a blob in "team/app".
-func (r *Registry) PutBlob(t TB, repository, digest string, content []byte) {
+func (r *Registry) PutBlob(t TB, repository string, content []byte) {
 	t.Helper()
-	w := httptest.NewRecorder()
-	req := httptest.NewRequest(http.MethodPost, "/v2/"+repository+"/blobs/uploads/?digest="+digest, strings.NewReader(string(content)))
-	if r.content.ServeHTTP(w, req); w.Code != http.StatusCreated {
-		t.Fatalf("putting blob %s into %s: %d %s", digest, repository, w.Code, w.Body)
+	if _, err := testimage.PutBlob(r.content, repository, content); err != nil {
+		t.Fatalf("putting a blob into %s: %v", repository, err)
 	}
 }
 
@@ -157,22 +136,6 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.content.ServeHTTP(w, req)
-}
-
-// backDoor asks a handler without a network.
-type backDoor struct{ handler http.Handler }
-
-// RoundTrip implements http.RoundTripper.
-func (b backDoor) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := httptest.NewRecorder()
-	if req.Body == nil {
-		req.Body = http.NoBody
-	}
-	req.RequestURI = req.URL.RequestURI()
-	b.handler.ServeHTTP(w, req)
-	response := w.Result()
-	response.Request = req
-	return response, nil
 }
 
 // RegistryError answers as a registry does that refuses: a status and a code of

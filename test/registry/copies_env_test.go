@@ -17,6 +17,7 @@ import (
 
 	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // multi is an index of two images for platforms, with everything below it.
@@ -43,15 +44,14 @@ func (w tenant) pushMulti(t *testing.T, stream, tag string) multi {
 	var m multi
 	var children []ocispec.Descriptor
 	for _, architecture := range []string{"amd64", "arm64"} {
-		config := w.blob(t, stream, fmt.Sprintf(`{"architecture":%q,"os":"linux","author":%q}`, architecture, unique("author")))
-		config.MediaType = ocispec.MediaTypeImageConfig
-		layers := []ocispec.Descriptor{w.blob(t, stream, string(unique("layer"))), w.blob(t, stream, string(unique("layer")))}
-		child, content := document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": config, "layers": layers})
-		w.want(t, http.StatusCreated, http.MethodPut, stream+"/manifests/"+child.Digest.String(), content, child.MediaType)
+		image := testimage.NewRawFor(architecture, testimage.Noise(64), testimage.Noise(64))
+		child := w.push(t, stream, image.Digest.String(), image)
 		child.Platform = &ocispec.Platform{OS: "linux", Architecture: architecture}
 		children = append(children, child)
 		m.manifests = append(m.manifests, child.Digest)
-		m.blobs = append(m.blobs, config.Digest, layers[0].Digest, layers[1].Digest)
+		for _, content := range image.Blobs() {
+			m.blobs = append(m.blobs, digest.FromBytes(content))
+		}
 	}
 	index, content := document(t, ocispec.MediaTypeImageIndex, map[string]any{"manifests": children})
 	w.want(t, http.StatusCreated, http.MethodPut, stream+"/manifests/"+tag, content, index.MediaType)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // tenant is somebody with a namespace, who may do with its streams what an editor may.
@@ -78,9 +78,8 @@ func (w tenant) blob(t *testing.T, stream, text string) ocispec.Descriptor {
 func document(t *testing.T, mediaType string, v map[string]any) (ocispec.Descriptor, []byte) {
 	t.Helper()
 	v["schemaVersion"], v["mediaType"] = 2, mediaType
-	content, err := json.Marshal(v)
-	fatal(t, err)
-	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}, content
+	content := testimage.Encode(v)
+	return testimage.Describe(mediaType, content), content
 }
 
 // private is an image in a stream of somebody else's.
@@ -88,13 +87,22 @@ type private struct{ manifest, config, layer ocispec.Descriptor }
 
 func (w tenant) pushPrivate(t *testing.T, stream string) private {
 	t.Helper()
-	p := private{layer: w.blob(t, stream, "a layer of "+string(unique("private")))}
-	p.config = w.blob(t, stream, fmt.Sprintf(`{"architecture":"amd64","os":"linux","author":%q}`, unique("author")))
-	p.config.MediaType = ocispec.MediaTypeImageConfig
-	var content []byte
-	p.manifest, content = document(t, ocispec.MediaTypeImageManifest, map[string]any{"config": p.config, "layers": []ocispec.Descriptor{p.layer}})
-	w.want(t, http.StatusCreated, http.MethodPut, stream+"/manifests/1", content, p.manifest.MediaType)
-	return p
+	image := testimage.NewRaw(testimage.Noise(64))
+	return private{
+		manifest: w.push(t, stream, "1", image),
+		config:   testimage.Describe(ocispec.MediaTypeImageConfig, image.Config),
+		layer:    testimage.Describe(ocispec.MediaTypeImageLayer, image.Layers[0]),
+	}
+}
+
+// push pushes an image and returns the descriptor of its manifest.
+func (w tenant) push(t *testing.T, stream, reference string, image testimage.Raw) ocispec.Descriptor {
+	t.Helper()
+	for _, content := range image.Blobs() {
+		w.blob(t, stream, string(content))
+	}
+	w.want(t, http.StatusCreated, http.MethodPut, stream+"/manifests/"+reference, image.Manifest, ocispec.MediaTypeImageManifest)
+	return testimage.Describe(ocispec.MediaTypeImageManifest, image.Manifest)
 }
 
 // closed makes sure that nothing of a private image can be read from a stream.

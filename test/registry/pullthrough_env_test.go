@@ -12,9 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	digest "github.com/opencontainers/go-digest"
@@ -25,6 +22,7 @@ import (
 
 	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // through is a namespace from which everybody may pull, and nobody's client of it.
@@ -191,20 +189,10 @@ func (p *through) pullAll(t *testing.T, stream, reference string) (blobs []diges
 }
 
 // oneLayer is an image with one layer of random bytes.
-func oneLayer(t *testing.T, size int64) (image v1.Image, layer digest.Digest, content []byte) {
+func oneLayer(t *testing.T, size int) (image v1.Image, layer digest.Digest, content []byte) {
 	t.Helper()
-	l, err := random.Layer(size, types.OCIUncompressedLayer)
-	fatal(t, err)
-	image, err = mutate.AppendLayers(empty.Image, l)
-	fatal(t, err)
-	d, err := l.Digest()
-	fatal(t, err)
-	r, err := l.Compressed()
-	fatal(t, err)
-	defer r.Close()
-	content, err = io.ReadAll(r)
-	fatal(t, err)
-	return image, digest.Digest(d.String()), content
+	content = testimage.Noise(size)
+	return testimage.Of(t, content), digest.FromBytes(content), content
 }
 
 // send writes a part of a blob under a header that promises all of it from its offset

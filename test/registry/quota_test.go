@@ -125,22 +125,11 @@ func (w tenant) ask(method, resource, name, text string) error {
 
 // pushTo pushes an image to a stream of the tenant.
 func (w tenant) pushTo(stream string) error {
-	config := []byte(`{"architecture":"amd64","os":"linux"}`)
-	d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))}
-	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":%d},"layers":[]}`,
-		ocispec.MediaTypeImageManifest, d.MediaType, d.Digest, d.Size)
-	for _, request := range []struct {
-		method, path, mediaType string
-		body                    []byte
-	}{
-		{http.MethodPost, "/blobs/uploads/?digest=" + d.Digest.String(), "application/octet-stream", config},
-		{http.MethodPut, "/manifests/pushed", ocispec.MediaTypeImageManifest, []byte(manifest)},
-	} {
-		if err := w.send(request.method, stream+request.path, request.mediaType, request.body); err != nil {
-			return err
-		}
+	image := testimage.NewRaw()
+	if err := w.send(http.MethodPost, stream+"/blobs/uploads/?digest="+digest.FromBytes(image.Config).String(), "application/octet-stream", image.Config); err != nil {
+		return err
 	}
-	return nil
+	return w.send(http.MethodPut, stream+"/manifests/pushed", ocispec.MediaTypeImageManifest, image.Manifest)
 }
 
 // send sends a request to the registry and returns what is not 201 as an error.

@@ -2,7 +2,6 @@ package registry_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,6 +25,7 @@ import (
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/stream"
 	"weir.dev/weir/internal/testenv"
+	"weir.dev/weir/internal/testenv/testimage"
 )
 
 // replica is a directory of streams of its own, as another process has one.
@@ -154,7 +154,7 @@ func unique(kind string) digest.Digest {
 func newManifest(t testing.TB, layers int) manifest {
 	t.Helper()
 	config := fmt.Appendf(nil, `{"architecture":"arm64","os":"linux","created":"2020-01-02T03:04:05Z","config":{"Labels":{"n":"%d"}}}`, serial.Add(1))
-	doc := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: descriptorOf(ocispec.MediaTypeImageConfig, config)}
+	doc := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: testimage.Describe(ocispec.MediaTypeImageConfig, config)}
 	doc.SchemaVersion = 2
 	m := manifest{config: doc.Config.Digest}
 	for range layers {
@@ -162,13 +162,9 @@ func newManifest(t testing.TB, layers int) manifest {
 		m.layers = append(m.layers, d)
 		doc.Layers = append(doc.Layers, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: 1024})
 	}
-	m.Push = pushOf(t, ocispec.MediaTypeImageManifest, doc)
+	m.Push = pushOf(ocispec.MediaTypeImageManifest, doc)
 	m.Config = config
 	return m
-}
-
-func descriptorOf(mediaType string, content []byte) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
 }
 
 // newIndex is an OCI index of other pushes, without platforms.
@@ -179,13 +175,11 @@ func newIndex(t testing.TB, children ...ociregistry.Push) manifest {
 	for _, c := range children {
 		doc.Manifests = append(doc.Manifests, ocispec.Descriptor{MediaType: c.MediaType, Digest: c.Digest, Size: int64(len(c.Manifest))})
 	}
-	return manifest{Push: pushOf(t, ocispec.MediaTypeImageIndex, doc)}
+	return manifest{Push: pushOf(ocispec.MediaTypeImageIndex, doc)}
 }
 
-func pushOf(t testing.TB, mediaType string, doc any) ociregistry.Push {
-	t.Helper()
-	content, err := json.Marshal(doc)
-	fatal(t, err)
+func pushOf(mediaType string, doc any) ociregistry.Push {
+	content := testimage.Encode(doc)
 	return ociregistry.Push{MediaType: mediaType, Manifest: content, Digest: digest.FromBytes(content)}
 }
 

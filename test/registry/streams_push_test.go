@@ -150,7 +150,7 @@ func TestStreamsImagesAreThoseOfTheContract(t *testing.T) {
 
 	for name, p := range map[string]ociregistry.Push{
 		"oci": newManifest(t, 3).Push, "without layers": newManifest(t, 0).Push, "docker": docker.Push, "untyped": untyped.Push, "sha512": sha512.Push,
-		"index": pushOf(t, ocispec.MediaTypeImageIndex, listed),
+		"index": pushOf(ocispec.MediaTypeImageIndex, listed),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.Repository, p.User, p.Tags = in, admin, []string{"ours"}

@@ -1,12 +1,11 @@
 package imageimport
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +20,7 @@ import (
 )
 
 func TestImportsWhatSpecAsksFor(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
+	bubble(t, func(t *testing.T, h *harness) {
 		reference := controllertest.Tag("r", "q.io/x:r")
 		reference.Reference = true
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1"), controllertest.Tag("b", "q.io/y:1"), reference))
@@ -54,9 +51,7 @@ func TestImportsWhatSpecAsksFor(t *testing.T) {
 }
 
 func TestBacksOffFromErrorsOfTheWhole(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
+	bubble(t, func(t *testing.T, h *harness) {
 		h.Refuse(apierrors.NewConflict(imageapi.Resource("imagestreams"), "s", errors.New("busy")))
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Second)
@@ -71,39 +66,66 @@ func TestBacksOffFromErrorsOfTheWhole(t *testing.T) {
 	})
 }
 
-func TestDropsStreamsThatAreGone(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(time.Minute, unavailable)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Second)
-		h.Delete("ns", "s")
-		pass(time.Hour)
-		if got := len(h.Posts()); got != 1 {
-			t.Errorf("%d imports of a stream that went away during the first, want 1", got)
-		}
-	})
-}
-
-func TestDoesNotInsistOnStreamsThatTheServerHasNot(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.Refuse(apierrors.NewNotFound(imageapi.Resource("imagestreams"), "s"))
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Hour)
-		if got := len(h.Posts()); got != 1 {
-			t.Errorf("%d imports, want 1", got)
-		}
-	})
+// TestNumberOfImports counts the imports of a stream with one tag, after it was created and,
+// a second later, changed.
+func TestNumberOfImports(t *testing.T) {
+	spec := func(change func(*imagev1.ImageStream)) func(*harness) {
+		return func(h *harness) { h.change("s", change) }
+	}
+	throttled := func(string) (string, *metav1.Status) {
+		return "", controllertest.Failure(metav1.StatusReasonInternalError, "toomanyrequests", 600)
+	}
+	for _, test := range []struct {
+		name     string
+		upstream controllertest.Upstream
+		latency  time.Duration
+		refusal  error
+		disabled bool
+		then     func(h *harness)
+		want     map[time.Duration]int // since the creation
+	}{
+		{name: "the server has no such stream", refusal: apierrors.NewNotFound(imageapi.Resource("imagestreams"), "s"), want: map[time.Duration]int{time.Hour: 1}},
+		{name: "deleted during the import", upstream: unavailable, latency: time.Minute, then: func(h *harness) { h.Delete("ns", "s") }, want: map[time.Duration]int{time.Hour: 1}},
+		{name: "retries disabled", upstream: missing, disabled: true, want: map[time.Duration]int{24 * time.Hour: 1}},
+		{name: "the registry asks for a pause", upstream: throttled, want: map[time.Duration]int{599 * time.Second: 1, 602 * time.Second: 2, 1197 * time.Second: 2}},
+		{name: "tag removed", upstream: unavailable, then: spec(func(s *imagev1.ImageStream) { stream.RemoveSpecTag(s, "a") }), want: map[time.Duration]int{24 * time.Hour: 1}},
+		{name: "tag is a reference now", upstream: unavailable, then: spec(func(s *imagev1.ImageStream) { stream.SpecTag(s, "a").Reference = true }), want: map[time.Duration]int{24 * time.Hour: 1}},
+		{name: "tag from elsewhere now", upstream: func(ref string) (string, *metav1.Status) {
+			if ref == "good.io/x:1" {
+				return sound(ref)
+			}
+			return unavailable(ref)
+		}, then: spec(func(s *imagev1.ImageStream) { stream.SpecTag(s, "a").From.Name = "good.io/x:1" }), want: map[time.Duration]int{2 * time.Second: 2, 24 * time.Hour: 2}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, h *harness) {
+				if test.upstream != nil {
+					h.SetUpstream(test.latency, test.upstream)
+				}
+				h.Refuse(test.refusal)
+				begin := time.Now()
+				h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+				pass(time.Second)
+				if test.then != nil {
+					test.then(h)
+				}
+				for _, at := range slices.Sorted(maps.Keys(test.want)) {
+					pass(at - time.Since(begin))
+					if got := len(h.Posts()); got != test.want[at] {
+						t.Errorf("%d imports after %v, want %d", got, at, test.want[at])
+					}
+				}
+				if test.disabled && h.StatusWrites() != 0 {
+					t.Errorf("%d status writes with retries disabled", h.StatusWrites())
+				}
+			}, func(o *Options) { o.Retry.Disabled = test.disabled })
+		})
+	}
 }
 
 func TestRetriesUntilItSucceeds(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
+	bubble(t, func(t *testing.T, h *harness) {
 		pending := gauge(t)
-		h := start(t, w)
-		defer func() { h.stop() }()
 		h.SetUpstream(0, unavailable)
 		begin := time.Now()
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1"), controllertest.Tag("b", "q.io/x:2")))
@@ -127,7 +149,7 @@ func TestRetriesUntilItSucceeds(t *testing.T) {
 		if generation != 2 {
 			t.Errorf("identical failures took the stream to generation %d, want 2", generation)
 		}
-		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		h.SetUpstream(0, sound)
 		pass(2 * time.Minute)
 		s := h.stream("s")
 		if stream.LatestEvent(s, "a") == nil || len(stream.StatusTag(s, "a").Conditions) > 0 {
@@ -150,12 +172,7 @@ func TestRetriesUntilItSucceeds(t *testing.T) {
 }
 
 func TestRetryGoesOnWhenTheFailureChanges(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(0, unavailable)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Second)
+	failing(t, unavailable, func(t *testing.T, h *harness) {
 		h.SetUpstream(0, missing)
 		pass(8 * time.Second)
 		s := h.stream("s")
@@ -171,44 +188,8 @@ func TestRetryGoesOnWhenTheFailureChanges(t *testing.T) {
 	})
 }
 
-func TestRetryStopsWhenSpecMovesOn(t *testing.T) {
-	for name, change := range map[string]func(*imagev1.ImageStream){
-		"removed":   func(s *imagev1.ImageStream) { stream.RemoveSpecTag(s, "a") },
-		"reference": func(s *imagev1.ImageStream) { stream.SpecTag(s, "a").Reference = true },
-		"elsewhere": func(s *imagev1.ImageStream) {
-			stream.SpecTag(s, "a").From.Name = "good.io/x:1"
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *controllertest.World) {
-				h := start(t, w)
-				defer h.stop()
-				h.SetUpstream(0, func(ref string) (string, *metav1.Status) {
-					if strings.HasPrefix(ref, "good.io") {
-						return controllertest.Image(ref), nil
-					}
-					return unavailable(ref)
-				})
-				h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-				pass(time.Second)
-				h.change("s", change)
-				pass(time.Second)
-				posts := len(h.Posts())
-				pass(24 * time.Hour)
-				if got := len(h.Posts()); got != posts {
-					t.Errorf("%d imports after the spec moved on", got-posts)
-				}
-			})
-		})
-	}
-}
-
 func TestRetryBeginsAnewWhenAskedForAgain(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(0, missing)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+	failing(t, missing, func(t *testing.T, h *harness) {
 		pass(10 * time.Minute)
 		if retry, _ := stream.RetryOf(h.stream("s"), "a"); retry.Attempt < 3 {
 			t.Fatalf("attempt %d after ten minutes", retry.Attempt)
@@ -225,40 +206,13 @@ func TestRetryBeginsAnewWhenAskedForAgain(t *testing.T) {
 	})
 }
 
-func TestRetryAfterIsKept(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(0, func(string) (string, *metav1.Status) {
-			return "", controllertest.Failure(metav1.StatusReasonInternalError, "toomanyrequests", 600)
-		})
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(599 * time.Second)
-		if got := len(h.Posts()); got != 1 {
-			t.Errorf("%d imports before the registry's pause was over, want 1", got)
-		}
-		pass(3 * time.Second)
-		if got := len(h.Posts()); got != 2 {
-			t.Errorf("%d imports after the registry's pause, want 2", got)
-		}
-		pass(595 * time.Second)
-		if got := len(h.Posts()); got != 2 {
-			t.Errorf("%d imports in the registry's second pause, want 2", got)
-		}
-	})
-}
-
 func TestRestartGoesOnWhereConditionsSay(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		h.SetUpstream(0, missing)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+	failing(t, missing, func(t *testing.T, h *harness) {
 		pass(time.Hour)
 		h.stop()
 		before, _ := stream.RetryOf(h.stream("s"), "a")
 		posts, events := len(h.Posts()), len(h.events.events)
 		h.run()
-		defer func() { h.stop() }()
 		pass(time.Second)
 		if after, _ := stream.RetryOf(h.stream("s"), "a"); after != before {
 			t.Errorf("retry after a restart: %+v, before: %+v", after, before)
@@ -274,12 +228,7 @@ func TestRestartGoesOnWhereConditionsSay(t *testing.T) {
 }
 
 func TestRetryLeavesImportsAlone(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(0, unavailable)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Second)
+	failing(t, unavailable, func(t *testing.T, h *harness) {
 		// The import of b takes longer than all the pauses of a that come due meanwhile.
 		h.SetUpstream(time.Minute, func(ref string) (string, *metav1.Status) {
 			if ref == "q.io/x:1" {
@@ -303,15 +252,10 @@ func TestRetryLeavesImportsAlone(t *testing.T) {
 }
 
 func TestSlowRetryHoldsUpNoNewTag(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(0, unavailable)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Second)
+	failing(t, unavailable, func(t *testing.T, h *harness) {
 		h.SetUpstream(time.Hour, unavailable)
 		pass(10 * time.Second) // a's retry hangs now
-		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		h.SetUpstream(0, sound)
 		h.change("s", func(s *imagev1.ImageStream) { stream.SetSpecTag(s, controllertest.Tag("b", "q.io/x:2")) })
 		pass(time.Second)
 		if stream.LatestEvent(h.stream("s"), "b") == nil {
@@ -325,27 +269,13 @@ func TestSlowRetryHoldsUpNoNewTag(t *testing.T) {
 }
 
 func TestNotesAreNotLost(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.stop()
-		h.SetUpstream(0, missing)
-		var broken atomic.Bool
-		h.c.effects.writeStatus = func(ctx context.Context, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
-			if broken.Load() {
-				return nil, apierrors.NewInternalError(errors.New("no quorum"))
-			}
-			return w.WriteStatus(ctx, s)
-		}
-		h.run()
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Second)
-		broken.Store(true)
+	failing(t, missing, func(t *testing.T, h *harness) {
+		h.readOnly.Store(true)
 		pass(30 * time.Minute)
 		if got := len(h.Posts()); got != 2 {
 			t.Errorf("%d imports, want 2: upstream must not pay for notes that cannot be written", got)
 		}
-		broken.Store(false)
+		h.readOnly.Store(false)
 		pass(20 * time.Minute)
 		s := h.stream("s")
 		if retry, ok := stream.RetryOf(s, "a"); !ok || retry.Attempt != len(h.Posts()) {
@@ -355,12 +285,7 @@ func TestNotesAreNotLost(t *testing.T) {
 }
 
 func TestRefusedRetryCountsAsFailure(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
-		h.SetUpstream(0, missing)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(time.Second)
+	failing(t, missing, func(t *testing.T, h *harness) {
 		h.Refuse(apierrors.NewInvalid(imageapi.Kind("ImageStream"), "s", nil))
 		pass(5 * time.Minute)
 		if got := len(h.Posts()); got < 3 || got > 5 {
@@ -372,22 +297,8 @@ func TestRefusedRetryCountsAsFailure(t *testing.T) {
 	})
 }
 
-func TestRetriesDisabled(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w, func(o *Options) { o.Retry.Disabled = true })
-		defer func() { h.stop() }()
-		h.SetUpstream(0, missing)
-		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
-		pass(24 * time.Hour)
-		if got := len(h.Posts()); got != 1 || h.StatusWrites() != 0 {
-			t.Errorf("%d imports and %d status writes, want 1 and 0", got, h.StatusWrites())
-		}
-	})
-}
-
 func TestStopGivesUpWhatIsUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
+	bubble(t, func(t *testing.T, h *harness) {
 		h.SetUpstream(time.Hour, missing)
 		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
 		pass(time.Minute)
@@ -396,9 +307,8 @@ func TestStopGivesUpWhatIsUnderWay(t *testing.T) {
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		h.SetUpstream(0, func(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil })
+		h.SetUpstream(0, sound)
 		h.run()
-		defer func() { h.stop() }()
 		pass(time.Second)
 		if stream.LatestEvent(h.stream("s"), "a") == nil {
 			t.Error("the import was not made up for after the restart")
@@ -407,10 +317,8 @@ func TestStopGivesUpWhatIsUnderWay(t *testing.T) {
 }
 
 func TestEventsAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
+	bubble(t, func(t *testing.T, h *harness) {
 		dropped := counter(t)
-		h := start(t, w, func(o *Options) { o.EventsPerSecond = 1 })
-		defer func() { h.stop() }()
 		h.SetUpstream(0, func(string) (string, *metav1.Status) {
 			return "", controllertest.Failure(metav1.StatusReasonNotFound, strings.Repeat("ü", 3000), 0)
 		})
@@ -431,7 +339,7 @@ func TestEventsAreBounded(t *testing.T) {
 				t.Errorf("an event of %d bytes", len(e))
 			}
 		}
-	})
+	}, func(o *Options) { o.EventsPerSecond = 1 })
 }
 
 func refusedBy(secret string) controllertest.Upstream {
@@ -443,9 +351,7 @@ func refusedBy(secret string) controllertest.Upstream {
 // A person who mends a pull secret does not have to wait for the pauses of the tags that
 // failed for it.
 func TestChangedSecretRetriesRefusedTags(t *testing.T) {
-	bubble(t, func(t *testing.T, w *controllertest.World) {
-		h := start(t, w)
-		defer func() { h.stop() }()
+	bubble(t, func(t *testing.T, h *harness) {
 		h.WriteSecret("ns", "pull")
 		h.SetUpstream(0, func(spec string) (string, *metav1.Status) {
 			if spec == "q.io/missing:1" {
@@ -475,7 +381,7 @@ func TestChangedSecretRetriesRefusedTags(t *testing.T) {
 		if retry, _ := stream.RetryOf(h.stream("s"), "a"); retry.Attempt != 2 {
 			t.Errorf("after it: %+v", retry)
 		}
-		h.SetUpstream(0, func(spec string) (string, *metav1.Status) { return controllertest.Image(spec), nil })
+		h.SetUpstream(0, sound)
 		h.WriteSecret("ns", "pull")
 		pass(10 * time.Second)
 		if slices.ContainsFunc(h.Posts()[2:], func(p controllertest.Post) bool { return slices.Contains(p.Tags, "a") }) {

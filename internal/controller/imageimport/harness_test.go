@@ -2,16 +2,19 @@ package imageimport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	imagev1 "github.com/openshift/api/image/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
@@ -46,42 +49,24 @@ type harness struct {
 	events *written
 	c      *Controller
 	stop   func()
-}
-
-func start(t *testing.T, w *controllertest.World, change ...func(*Options)) *harness {
-	o := DefaultOptions()
-	for _, f := range change {
-		f(&o)
-	}
-	h := &harness{World: w, t: t, events: &written{}}
-	h.c = &Controller{options: o, informer: w.Informer, secrets: []cache.SharedIndexInformer{w.Secrets}, effects: effects{
-		stream:      w.Stream,
-		streams:     w.StreamsOf,
-		live:        w.Live,
-		post:        w.Import,
-		writeStatus: w.WriteStatus,
-		announce:    newAnnouncer(h.events, o.EventsPerSecond),
-		now:         time.Now,
-		random:      func() float64 { return 0 },
-	}}
-	h.run()
-	return h
+	// readOnly has writes of statuses fail.
+	readOnly atomic.Bool
 }
 
 func (h *harness) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.c.Run(ctx) }()
-	h.stop = func() {
+	h.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			h.t.Errorf("Run: %v", err)
 		}
-	}
+	})
 }
 
-// bubble runs f with a world whose informer runs, under a clock that leaps.
-func bubble(t *testing.T, f func(t *testing.T, w *controllertest.World)) {
+// bubble runs f with a controller over a world whose informer runs, under a clock that leaps.
+func bubble(t *testing.T, f func(t *testing.T, h *harness), change ...func(*Options)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := controllertest.New()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -91,8 +76,45 @@ func bubble(t *testing.T, f func(t *testing.T, w *controllertest.World)) {
 			w.Run(ctx)
 		}()
 		defer func() { cancel(); <-ended }()
-		f(t, w)
+		h := newHarness(t, w, change...)
+		h.run()
+		defer func() { h.stop() }()
+		f(t, h)
 	})
+}
+
+// failing is bubble with a stream s whose tag a, from q.io/x:1, has failed a second ago.
+func failing(t *testing.T, u controllertest.Upstream, f func(t *testing.T, h *harness)) {
+	bubble(t, func(t *testing.T, h *harness) {
+		h.SetUpstream(0, u)
+		h.Apply(controllertest.ImageStream("s", controllertest.Tag("a", "q.io/x:1")))
+		pass(time.Second)
+		f(t, h)
+	})
+}
+
+func newHarness(t *testing.T, w *controllertest.World, change ...func(*Options)) *harness {
+	o := DefaultOptions()
+	for _, f := range change {
+		f(&o)
+	}
+	h := &harness{World: w, t: t, events: &written{}}
+	h.c = &Controller{options: o, informer: w.Informer, secrets: []cache.SharedIndexInformer{w.Secrets}, effects: effects{
+		stream:  w.Stream,
+		streams: w.StreamsOf,
+		live:    w.Live,
+		post:    w.Import,
+		writeStatus: func(ctx context.Context, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
+			if h.readOnly.Load() {
+				return nil, apierrors.NewInternalError(errors.New("no quorum"))
+			}
+			return w.WriteStatus(ctx, s)
+		},
+		announce: newAnnouncer(h.events, o.EventsPerSecond),
+		now:      time.Now,
+		random:   func() float64 { return 0 },
+	}}
+	return h
 }
 
 func pass(d time.Duration) {
@@ -117,6 +139,8 @@ func (h *harness) change(name string, f func(*imagev1.ImageStream)) {
 func unavailable(string) (string, *metav1.Status) {
 	return "", controllertest.Failure(metav1.StatusReasonInternalError, "503 Service Unavailable", 0)
 }
+
+func sound(ref string) (string, *metav1.Status) { return controllertest.Image(ref), nil }
 
 func missing(string) (string, *metav1.Status) {
 	return "", controllertest.Failure(metav1.StatusReasonNotFound, "not found", 0)

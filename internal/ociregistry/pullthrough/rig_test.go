@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,10 +19,6 @@ import (
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	digest "github.com/opencontainers/go-digest"
 	"go.uber.org/goleak"
 	"k8s.io/klog/v2"
@@ -34,6 +29,7 @@ import (
 	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/reference"
 	"weir.dev/weir/internal/registryrules"
+	"weir.dev/weir/internal/testenv/testimage"
 	"weir.dev/weir/internal/testenv/upstreamregistry"
 	"weir.dev/weir/internal/upstream"
 )
@@ -116,9 +112,7 @@ func in(namespace string, d digest.Digest, w ociregistry.Wanted) ociregistry.Wan
 
 // random is content that looks like nothing else, and its digest.
 func random(size int) ([]byte, digest.Digest) {
-	content := make([]byte, size)
-	source := rand.NewChaCha8([32]byte{byte(size), byte(size >> 8), byte(size >> 16), byte(size >> 24)})
-	source.Read(content)
+	content := testimage.Noise(size)
 	return content, digest.FromBytes(content)
 }
 
@@ -132,14 +126,7 @@ func elsewhere(t *testing.T, layers ...[]byte) *upstreamregistry.Registry {
 
 func putLayers(t *testing.T, r *upstreamregistry.Registry, name string, layers ...[]byte) digest.Digest {
 	t.Helper()
-	image := empty.Image
-	for _, content := range layers {
-		var err error
-		if image, err = mutate.AppendLayers(image, static.NewLayer(content, types.OCIUncompressedLayer)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return digest.Digest(r.Put(t, image, name))
+	return digest.Digest(r.Put(t, testimage.Of(t, layers...), name))
 }
 
 // source is a repository as a stream names it.

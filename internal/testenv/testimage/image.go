@@ -1,5 +1,6 @@
 // Package testimage makes images for tests: as go-containerregistry has them, which pushes and
-// compares them, and as plain bytes for tests that send requests themselves.
+// compares them, and as plain bytes for tests that send requests themselves. Put stores them in a
+// registry of this process, past what stands in front of it.
 package testimage
 
 import (
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -50,6 +52,19 @@ func OCIImage(t TB, platform string) v1.Image {
 // AsOCI is an image with OCI media types.
 func AsOCI(image v1.Image) v1.Image {
 	return mutate.ConfigMediaType(mutate.MediaType(image, types.OCIManifestSchema1), types.OCIConfigJSON)
+}
+
+// Of is an image, the same each time, of layers that are not compressed.
+func Of(t TB, layers ...[]byte) v1.Image {
+	t.Helper()
+	image := empty.Image
+	for _, content := range layers {
+		var err error
+		if image, err = mutate.AppendLayers(image, static.NewLayer(content, types.OCIUncompressedLayer)); err != nil {
+			t.Fatalf("making an image: %v", err)
+		}
+	}
+	return image
 }
 
 // PlatformOf parses "os/architecture[/variant]".

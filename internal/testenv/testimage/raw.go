@@ -18,8 +18,11 @@ type Raw struct {
 }
 
 // NewRaw is an image of layers, for linux/amd64. No other image has its configuration.
-func NewRaw(layers ...[]byte) Raw {
-	config := ocispec.Image{Platform: ocispec.Platform{Architecture: "amd64", OS: "linux"}, Author: rand.Text()}
+func NewRaw(layers ...[]byte) Raw { return NewRawFor("amd64", layers...) }
+
+// NewRawFor is NewRaw for another architecture.
+func NewRawFor(architecture string, layers ...[]byte) Raw {
+	config := ocispec.Image{Platform: ocispec.Platform{Architecture: architecture, OS: "linux"}, Author: rand.Text()}
 	config.RootFS.Type = "layers"
 	m := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
 	for _, layer := range layers {

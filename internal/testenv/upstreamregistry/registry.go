@@ -36,7 +36,6 @@ type Registry struct {
 	ca      []byte
 	content http.Handler
 	front   *front // nil for one without a profile
-	stored  stored
 
 	mu       sync.Mutex
 	requests []Request
@@ -83,7 +82,7 @@ func StartTLS(t TB) *Registry {
 }
 
 func newRegistry() *Registry {
-	return &Registry{content: registry.New(registry.Logger(log.New(io.Discard, "", 0))), stored: stored{blobs: map[string]bool{}}}
+	return &Registry{content: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
 }
 
 // Host is host:port, as a pull spec begins.

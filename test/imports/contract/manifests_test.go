@@ -200,8 +200,8 @@ func TestArtifactsAndNestedIndexes(t *testing.T) {
 	t.Parallel()
 	ns, upstream := env.Namespace(t, "oci"), testenv.NewRegistry(t)
 	const empty, layer = "{}", "some chart"
-	upstream.PutBlob(t, "x", digest.FromString(empty).String(), []byte(empty))
-	upstream.PutBlob(t, "x", digest.FromString(layer).String(), []byte(layer))
+	upstream.PutBlob(t, "x", []byte(empty))
+	upstream.PutBlob(t, "x", []byte(layer))
 	artifact := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.example",
 		"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":%q,"size":2},"layers":[{"mediaType":"application/vnd.example.chart","digest":%q,"size":%d}]}`,
 		digest.FromString(empty), digest.FromString(layer), len(layer))
