@@ -19,8 +19,8 @@ const (
 	registryName = "registry"
 	// markFile marks a folder that is being written.
 	markFile = ".weir-partial"
-	// partial ends the name of a folder that is being written. It gets its own name when it
-	// is complete.
+	// partial is the suffix of a folder that is being written. The folder gets its final name
+	// when it is complete.
 	partial = ".partial"
 	// infoVersion is the version of the layout.
 	infoVersion = 1
@@ -30,41 +30,41 @@ const (
 type info struct {
 	Version int       `json:"version"`
 	Began   time.Time `json:"began"`
-	// Registry is true when the files of the registry are in the backup; in an object store
-	// they are backed up there.
+	// Registry is true if the backup contains the files of the registry; content in an object
+	// store is backed up there.
 	Registry bool `json:"registry"`
 }
 
-// place is a folder that appears under its name once it is complete.
-type place struct {
+// target is a folder that gets its final name once it is complete.
+type target struct {
 	name, building string
-	// lock keeps another process from building the same.
+	// lock prevents another process from building the same folder.
 	lock *os.File
 }
 
-// build makes the folder that becomes name, which must not exist, or be an empty folder.
-// What an attempt that was killed left there is removed.
-func build(name string) (place, error) {
+// build creates the folder that becomes name, which must not exist or be an empty folder. It
+// removes the files of an earlier attempt that was killed.
+func build(name string) (target, error) {
 	switch entries, err := os.ReadDir(name); {
 	case err == nil && len(entries) > 0:
-		return place{}, fmt.Errorf("the folder %s is not empty: name one that does not exist yet", name)
+		return target{}, fmt.Errorf("the folder %s is not empty: name one that does not exist yet", name)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return place{}, fmt.Errorf("looking into the folder %s: %w", name, err)
+		return target{}, fmt.Errorf("reading the folder %s: %w", name, err)
 	}
-	p := place{name: filepath.Clean(name), building: filepath.Clean(name) + partial}
+	p := target{name: filepath.Clean(name), building: filepath.Clean(name) + partial}
 	if err := os.MkdirAll(p.building, 0o700); err != nil {
-		return place{}, fmt.Errorf("creating the folder: %w", err)
+		return target{}, fmt.Errorf("creating the folder: %w", err)
 	}
-	if err := p.take(); err != nil {
+	if err := p.acquire(); err != nil {
 		p.release()
-		return place{}, err
+		return target{}, err
 	}
 	return p, nil
 }
 
-// take locks the folder, which the kernel does until the process ends, and empties it. Only what
-// has the mark of an earlier attempt is removed.
-func (p *place) take() (err error) {
+// acquire locks the folder until the process ends, and empties it. It removes only files of a
+// folder with the mark of an earlier attempt.
+func (p *target) acquire() (err error) {
 	if p.lock, err = os.Open(p.building); err != nil {
 		return fmt.Errorf("locking the folder: %w", err)
 	}
@@ -73,34 +73,34 @@ func (p *place) take() (err error) {
 	}
 	entries, err := os.ReadDir(p.building)
 	if err != nil {
-		return fmt.Errorf("looking into the folder: %w", err)
+		return fmt.Errorf("reading the folder: %w", err)
 	}
 	if len(entries) > 0 && !exists(p.path(markFile)) {
-		return fmt.Errorf("the folder %s is in the way", p.building)
+		return fmt.Errorf("the folder %s exists and is not an incomplete backup: remove it", p.building)
 	}
 	for _, entry := range entries {
 		if entry.Name() == markFile {
 			continue
 		}
 		if err := os.RemoveAll(p.path(entry.Name())); err != nil {
-			return fmt.Errorf("removing files of an earlier attempt: %w", err)
+			return fmt.Errorf("removing the files of an earlier attempt: %w", err)
 		}
 	}
 	return os.WriteFile(p.path(markFile), nil, 0o600)
 }
 
-// path is a file or folder in it.
-func (p place) path(name string) string { return filepath.Join(p.building, name) }
+// path returns the path of a file or folder in the target.
+func (p target) path(name string) string { return filepath.Join(p.building, name) }
 
-// release ends the lock.
-func (p place) release() {
+// release releases the lock.
+func (p target) release() {
 	if p.lock != nil {
 		_ = p.lock.Close() // nothing is written to it
 	}
 }
 
-// done gives the folder its name, after its files are on the disk.
-func (p place) done() error {
+// done syncs the files to disk and gives the folder its final name.
+func (p target) done() error {
 	if err := os.Remove(p.path(markFile)); err != nil {
 		return fmt.Errorf("finishing %s: %w", p.name, err)
 	}
@@ -120,7 +120,7 @@ func writeInfo(path string, i info) error {
 	return os.WriteFile(path, append(content, '\n'), 0o600)
 }
 
-// readInfo reads what a backup has.
+// readInfo reads the description of a backup.
 func readInfo(folder string) (info, error) {
 	var i info
 	content, err := os.ReadFile(filepath.Join(folder, infoFile))

@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 		want string
 	}{
 		"a folder in use":    {Save(ctx, SaveOptions{Folder: path("used"), DataDir: root}), "is not empty"},
-		"no server":          {Save(ctx, SaveOptions{Folder: path("x"), DataDir: root}), "weir serve must be running with data folder " + root},
+		"no server":          {Save(ctx, SaveOptions{Folder: path("x"), DataDir: root}), "Weir must be running over " + root},
 		"no previous backup": {Save(ctx, SaveOptions{Folder: path("x"), Previous: path("used"), DataDir: root}), "is not a backup of Weir"},
 		"no backup":          {Restore(ctx, RestoreOptions{Folder: path("used"), DataDir: path("x")}), "is not a backup of Weir"},
 		"a later version":    {Restore(ctx, RestoreOptions{Folder: path("new"), DataDir: path("x")}), "has version 2"},

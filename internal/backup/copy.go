@@ -10,18 +10,18 @@ import (
 	"path/filepath"
 )
 
-// maxListings bounds how often a folder is listed whose files move while it is copied.
+// maxListings bounds how often a folder is listed again because its files move during the copy.
 const maxListings = 100
 
-// copier copies a folder that others write to. Files have their modes and times afterwards.
+// copier copies a folder that other processes write to. It preserves modes and times of files.
 type copier struct {
-	// previous is an earlier copy, whose files are linked where size and time are the same.
+	// previous is an earlier copy, whose files are hard-linked if size and time are equal.
 	previous string
-	// skip is a folder that is left out, below the one that is copied.
+	// skip is a subfolder to leave out.
 	skip string
 }
 
-// at is the copier of a folder below.
+// at returns the copier of a subfolder.
 func (c copier) at(folder string) copier {
 	if c.previous != "" {
 		c.previous = filepath.Join(c.previous, folder)
@@ -29,14 +29,14 @@ func (c copier) at(folder string) copier {
 	return c
 }
 
-// without is a copier that leaves out a folder.
+// without returns a copier that leaves out a folder.
 func (c copier) without(folder string) copier {
 	c.skip = filepath.FromSlash(folder)
 	return c
 }
 
-// tree copies a folder. A file that is gone before it is copied may have got another name in
-// that folder: it is listed again, until all files of a listing are copied.
+// tree copies a folder. A file that disappears before it is copied may have been renamed within
+// the folder, so tree lists the folder again until all files of a listing are copied.
 func (c copier) tree(ctx context.Context, from, to string) error {
 	stat, err := os.Stat(from)
 	if err != nil {
@@ -54,8 +54,8 @@ func (c copier) tree(ctx context.Context, from, to string) error {
 	return fmt.Errorf("copying %s: its files were renamed or removed each time in %d attempts", from, maxListings)
 }
 
-// folder copies what a listing has and the copy has not. again reports whether something was
-// gone meanwhile.
+// folder copies the files of a listing that the copy lacks. again reports whether a file
+// disappeared meanwhile.
 func (c copier) folder(ctx context.Context, from, to string) (again bool, err error) {
 	entries, err := os.ReadDir(from)
 	if err != nil {
@@ -88,14 +88,14 @@ func (c copier) entry(ctx context.Context, entry fs.DirEntry, from, to string) e
 		}
 		return below.tree(ctx, from, to)
 	case !entry.Type().IsRegular():
-		return nil // a socket, or a link that an operator made
+		return nil // a socket, or an operator's symbolic link
 	case exists(to):
 		return nil
 	}
 	return c.file(entry.Name(), from, to)
 }
 
-// file copies a file, or links the one of the previous copy.
+// file copies a file, or links that of the previous copy.
 func (c copier) file(name, from, to string) (err error) {
 	source, err := os.Open(from)
 	if err != nil {
@@ -120,7 +120,7 @@ func (c copier) file(name, from, to string) (err error) {
 	return os.Chtimes(to, stat.ModTime(), stat.ModTime())
 }
 
-// same reports whether a file has the size and the time of another.
+// same reports whether the file at path has the size and the time of another.
 func same(path string, as fs.FileInfo) bool {
 	stat, err := os.Stat(path)
 	return err == nil && stat.Mode().IsRegular() && stat.Size() == as.Size() && stat.ModTime().Equal(as.ModTime())

@@ -1,3 +1,3 @@
-// Package backup saves what a Weir stores, while it runs or not, and restores it: etcd, the
-// keys and the registry's files, in an order in which nothing refers to what is missing.
+// Package backup saves and restores the data of a Weir: etcd, the keys and the registry's files.
+// It works while Weir runs, in an order that leaves no reference to missing data.
 package backup

@@ -14,25 +14,25 @@ import (
 	"weir.dev/weir/internal/etcd"
 )
 
-// revisionBump is added to etcd's revision at a restore: clients that watch from a revision
-// after the backup must list again, and no revision may stand for two states. It allows for a
-// thousand writes a second during eleven days since the backup.
+// revisionBump is added to etcd's revision on restore, so that clients that watch from a revision
+// after the backup list again, and no revision has two states. It suffices for a thousand writes a
+// second during the eleven days after the backup.
 const revisionBump = 1_000_000_000
 
-// RestoreOptions say what is restored, and where.
+// RestoreOptions configure Restore.
 type RestoreOptions struct {
 	// Folder is the backup.
 	Folder string
-	// DataDir becomes the data folder. It must not exist, or be empty.
+	// DataDir becomes the data folder. It must not exist or be empty.
 	DataDir string
-	// Registry becomes the folder of the registry's storage, "" if that is elsewhere: then it
-	// is restored there.
+	// Registry becomes the folder of the registry's storage; "" if that is an object store,
+	// which is restored separately.
 	Registry string
-	// ExternalEtcd leaves out etcd, which is restored with etcd's own tools.
+	// ExternalEtcd skips etcd, which is restored with etcd's tools.
 	ExternalEtcd bool
 }
 
-// Restore makes a data folder from a backup.
+// Restore creates a data folder from a backup.
 func Restore(ctx context.Context, o RestoreOptions) error {
 	saved, err := readInfo(o.Folder)
 	if err != nil {
@@ -60,7 +60,7 @@ func Restore(ctx context.Context, o RestoreOptions) error {
 	if o.Registry == "" {
 		return to.done()
 	}
-	registry, err := registryPlace(o, to)
+	registry, err := registryTarget(o, to)
 	if err != nil {
 		return fmt.Errorf("restoring the registry's storage: %w", err)
 	}
@@ -76,17 +76,17 @@ func Restore(ctx context.Context, o RestoreOptions) error {
 	return to.done()
 }
 
-// registryPlace is where the registry's files are restored: in the data folder, or in a folder
-// of their own.
-func registryPlace(o RestoreOptions, data place) (place, error) {
+// registryTarget returns the target of the registry's files: in the data folder, or a separate
+// folder.
+func registryTarget(o RestoreOptions, data target) (target, error) {
 	inside, err := filepath.Rel(o.DataDir, o.Registry)
 	if err == nil && filepath.IsLocal(inside) {
-		return place{building: data.path(inside)}, nil
+		return target{building: data.path(inside)}, nil
 	}
 	return build(o.Registry)
 }
 
-// restoreEtcd makes the folder of the embedded etcd from a snapshot.
+// restoreEtcd creates the folder of the embedded etcd from a snapshot.
 func restoreEtcd(file, dir string) error {
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the backup has no file %s", etcdFile)

@@ -17,33 +17,33 @@ import (
 	"weir.dev/weir/internal/etcd"
 )
 
-// dialTimeout bounds the time until etcd answers.
+// dialTimeout bounds the wait for etcd.
 const dialTimeout = 10 * time.Second
 
-// linksFolder has the registry's links. They are copied before the blobs that they are to.
+// linksFolder has the registry's links. They are copied before the blobs that they point to.
 const linksFolder = "docker/registry/v2/repositories"
 
-// SaveOptions say what is saved, and where.
+// SaveOptions configure Save.
 type SaveOptions struct {
-	// Folder is the backup. It must not exist, or be empty.
+	// Folder is the backup. It must not exist or be empty.
 	Folder string
-	// Previous is an earlier backup, whose files are shared by hard links where they have not
-	// changed; "" for none. It must be on the file system of Folder.
+	// Previous is an earlier backup, whose unchanged files are shared by hard links; "" for
+	// none. It must be on the file system of Folder.
 	Previous string
 	// DataDir is the data folder.
 	DataDir string
 	// Registry is the folder of the registry's storage, "" if that is elsewhere.
 	Registry string
-	// Etcd is an external etcd; without endpoint it is the embedded one of DataDir, which
-	// has to run.
+	// Etcd is an external etcd; without an endpoint it is the embedded one of DataDir, which
+	// must be running.
 	Etcd Etcd
 }
 
 // Etcd is an etcd with its client certificate, as in the flags of `weir serve`.
 type Etcd struct{ Endpoint, CAFile, CertFile, KeyFile string }
 
-// Save makes a backup. etcd is first: what the registry gets while the rest is copied does no
-// harm, and what is deleted meanwhile is missing in the backup.
+// Save creates a backup. It saves etcd first: content that the registry receives during the
+// copy does no harm; content that is deleted meanwhile is missing in the backup.
 func Save(ctx context.Context, o SaveOptions) error {
 	if o.Previous != "" {
 		if _, err := readInfo(o.Previous); err != nil {
@@ -80,7 +80,7 @@ func saveEtcd(ctx context.Context, o SaveOptions, file string) error {
 	if o.Etcd.Endpoint == "" {
 		socket, err := etcd.Socket(filepath.Join(o.DataDir, "etcd"))
 		if err != nil {
-			return fmt.Errorf("%w: weir serve must be running with data folder %s; if it is stopped, copy the folder instead", err, o.DataDir)
+			return fmt.Errorf("%w: Weir must be running over %s; if it is stopped, copy the folder instead", err, o.DataDir)
 		}
 		config.Endpoints = []string{socket}
 	}
@@ -98,8 +98,8 @@ func saveEtcd(ctx context.Context, o SaveOptions, file string) error {
 	return nil
 }
 
-// saveRegistry copies the registry's folder, links first: the data of a link is stored before
-// the link is made.
+// saveRegistry copies the registry's folder, links first: Weir stores data before it creates the
+// link to it.
 func saveRegistry(ctx context.Context, o SaveOptions, to string) error {
 	root, err := filepath.EvalSymlinks(o.Registry)
 	if err != nil {
@@ -112,8 +112,8 @@ func saveRegistry(ctx context.Context, o SaveOptions, to string) error {
 	if err := os.MkdirAll(filepath.Join(to, linksFolder), 0o700); err != nil {
 		return err
 	}
-	// Twice: before the links of a deleted stream are removed, those with copies of its images get
-	// links of their own, perhaps in folders that were copied already.
+	// Twice: before the links of a deleted stream are removed, streams with copies of its images
+	// get links of their own, perhaps in folders that were copied already.
 	for range 2 {
 		if err := c.at(linksFolder).tree(ctx, filepath.Join(root, linksFolder), filepath.Join(to, linksFolder)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err // without any link there is no folder of them

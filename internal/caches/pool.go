@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// SweepEvery is the time between two sweeps.
-const SweepEvery = 30 * time.Second
+// sweepEvery is the time between two sweeps.
+const sweepEvery = 30 * time.Second
 
 // Pool bounds the bytes of its caches together. A nil pool bounds nothing.
 type Pool struct {
@@ -40,7 +40,7 @@ func (p *Pool) Bound() int64 { return p.bound }
 
 // Run sweeps the caches until ctx ends.
 func (p *Pool) Run(ctx context.Context) error {
-	tick := time.NewTicker(SweepEvery)
+	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		select {

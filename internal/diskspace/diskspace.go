@@ -1,5 +1,5 @@
-// Package diskspace provides reserves of disk space: what is kept free on the file system
-// of a folder, so that what must go on can go on when the disk fills up.
+// Package diskspace provides reserves of disk space: bytes kept free on the file system of a
+// folder, so that essential writes still succeed when the disk fills up.
 package diskspace
 
 import (
@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// trustedFor is how long a measurement counts, less what was admitted since.
+	// trustedFor is how long a measurement is used, minus the bytes admitted since.
 	trustedFor = 100 * time.Millisecond
-	// A file system with less than a hundredth of its inodes is full as well; on a large
+	// A file system with less than a hundredth of its inodes free is full as well; on a large
 	// one some thousands are enough.
 	inodeShare = 100
 	maxInodes  = 4096
 )
 
-// Usage is the space of a file system, in bytes and inodes. TotalInodes is 0 where the number of
+// Usage is the space of a file system, in bytes and inodes. TotalInodes is 0 if the number of
 // files is not limited.
 type Usage struct {
 	Free, Total             int64
 	FreeInodes, TotalInodes int64
 }
 
-// LowError is a disk with less space than its reserve.
+// LowError means that a disk has less free space than its reserve.
 type LowError struct {
 	Folder string
 	Usage  Usage
@@ -33,15 +33,15 @@ type LowError struct {
 	Reserve int64
 }
 
-// Error names the folder, what is free and what is kept.
+// Error names the folder, the free space and the reserve.
 func (e *LowError) Error() string {
 	if e.Usage.Free < e.Reserve || !lowOnInodes(e.Usage) {
-		return fmt.Sprintf("the disk of %s has %s free, and %s are kept in reserve", e.Folder, Bytes(e.Usage.Free), Bytes(e.Reserve))
+		return fmt.Sprintf("the disk of %s has %s free, and its reserve is %s", e.Folder, Bytes(e.Usage.Free), Bytes(e.Reserve))
 	}
 	return fmt.Sprintf("the disk of %s has %d of %d inodes free", e.Folder, e.Usage.FreeInodes, e.Usage.TotalInodes)
 }
 
-// Bytes is a size in words, such as 1.5Gi.
+// Bytes formats a size, such as 1.5Gi.
 func Bytes(n int64) string {
 	const unit = 1 << 10
 	switch {
@@ -57,7 +57,7 @@ func Bytes(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// Share is a percentage of a file system's size within bounds, all but the percentage in bytes.
+// Share returns a percentage of a file system's size within bounds, in bytes.
 func Share(u Usage, percent, least, most int64) int64 {
 	return min(max(u.Total/100*percent, least), most)
 }
@@ -75,19 +75,20 @@ type Reserve struct {
 	admitted int64 // since then
 }
 
-// NewReserve keeps so many bytes free on the disk of a folder, which exists.
+// NewReserve returns a Reserve of bytes on the disk of a folder, which must exist.
 func NewReserve(folder string, bytes int64) *Reserve {
 	return &Reserve{folder: folder, reserve: bytes, measure: Measure, now: time.Now}
 }
 
-// Folder is the folder, and Bytes how much of its disk is kept free.
+// Folder returns the folder.
 func (r *Reserve) Folder() string { return r.folder }
 
-// Bytes is how much is kept free.
+// Bytes returns the size of the reserve.
 func (r *Reserve) Bytes() int64 { return r.reserve }
 
-// Admit is a *LowError when so many more bytes would leave less than the reserve, or there are
-// hardly any inodes. A disk that cannot be measured has room: writing then tells.
+// Admit returns a *LowError if that many more bytes would leave less than the reserve, or there
+// are hardly any inodes. If the disk cannot be measured it returns nil: a full disk fails the
+// write itself.
 func (r *Reserve) Admit(bytes int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +104,7 @@ func (r *Reserve) Admit(bytes int64) error {
 	return nil
 }
 
-// Check measures the disk and is a *LowError when it has less than the reserve.
+// Check measures the disk and returns a *LowError if it has less than the reserve.
 func (r *Reserve) Check() (Usage, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -125,7 +126,7 @@ func (r *Reserve) update() error {
 	return nil
 }
 
-// short reports whether so many more bytes are too many by the last measurement.
+// short reports whether that many more bytes exceed the last measurement.
 func (r *Reserve) short(bytes int64) bool {
 	return r.last.Free-r.admitted-bytes < r.reserve || lowOnInodes(r.last)
 }

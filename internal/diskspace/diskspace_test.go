@@ -36,7 +36,7 @@ func TestAdmit(t *testing.T) {
 		want  string
 	}{
 		{"room", Usage{Free: 200, Total: 1000}, 100, ""},
-		{"one byte too many", Usage{Free: 200, Total: 1000}, 101, "200 free, and 100 are kept in reserve"},
+		{"one byte too many", Usage{Free: 200, Total: 1000}, 101, "200 free, and its reserve is 100"},
 		{"less than the reserve", Usage{Free: 99, Total: 1000}, 0, "the disk of /data has 99 free"},
 		{"inodes are not limited", Usage{Free: 200}, 0, ""},
 		{"hardly any inodes", Usage{Free: 200, FreeInodes: 9, TotalInodes: 1000}, 0, "9 of 1000 inodes"},

@@ -2,8 +2,8 @@ package diskspace
 
 import "syscall"
 
-// Measure tells what the file system of a folder has for this process. The errors are the
-// operating system's.
+// Measure returns the space of a folder's file system that this process can use. The errors are
+// the operating system's.
 func Measure(folder string) (Usage, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(folder, &s); err != nil {
@@ -16,8 +16,8 @@ func Measure(folder string) (Usage, error) {
 	}, nil
 }
 
-// SameDisk reports whether two folders are on one file system. It is false if one of them
-// cannot be looked at.
+// SameDisk reports whether two folders are on one file system. It returns false if one of them
+// cannot be read.
 func SameDisk(a, b string) bool {
 	var one, other syscall.Stat_t
 	return syscall.Stat(a, &one) == nil && syscall.Stat(b, &other) == nil && one.Dev == other.Dev

@@ -1,10 +1,10 @@
 // Package foreignjson decodes JSON that other programs wrote.
 //
-// encoding/json fails as a whole when one value has another type than its field: an image whose
-// Entrypoint is a text where a list is due could not be described at all. Here such a value counts
+// encoding/json fails as a whole if one value has another type than its field: an image whose
+// Entrypoint is a string instead of a list could not be described at all. Here such a value counts
 // as absent and everything around it is kept, unless the field is tagged as required.
 //
-// The package is pure: bytes in, values out. It bounds nothing; callers bound size and depth.
+// The package is pure: bytes in, values out. Callers must bound size and depth.
 package foreignjson
 
 import (
@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// Unmarshal decodes data into the value that into points at, as json.Unmarshal does, except that a
-// value that its field cannot take is left out together with its key or its place in a list.
+// Unmarshal decodes data into the value that into points to, as json.Unmarshal does, except that it
+// omits a value of the wrong type together with its key or its element of a list.
 //
 // A field with the tag `foreign:"required"` takes no other type, nor do the elements of a list in
 // it: these are a *json.UnmarshalTypeError, as is a document that is not of into's type at all.
@@ -53,7 +53,7 @@ func decode(raw json.RawMessage, into reflect.Value, path string) error {
 	return whole(raw, into, path)
 }
 
-// whole decodes a value that is taken as it is or not at all.
+// whole decodes a value completely or not at all.
 func whole(raw json.RawMessage, into reflect.Value, path string) error {
 	value := reflect.New(into.Type())
 	if err := json.Unmarshal(raw, value.Interface()); err != nil {
@@ -150,7 +150,7 @@ func decodeMap(raw json.RawMessage, into reflect.Value, path string) error {
 	return nil
 }
 
-// decodeList leaves out what is no element, or fails for it where all are required.
+// decodeList omits elements of the wrong type, or fails if elements are required.
 func decodeList(raw json.RawMessage, into reflect.Value, path string, required bool) error {
 	var elements []json.RawMessage
 	if err := json.Unmarshal(raw, &elements); err != nil {

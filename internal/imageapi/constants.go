@@ -34,8 +34,8 @@ const (
 	SingularImageStreamTag = "imagestreamtag"
 	// SingularImageStreamImage labels the NotFound of an id that no image of the stream matches.
 	SingularImageStreamImage = "imagestreamimage"
-	// SingularImageStreamMapping is the resource that the right to tag unlisted registries is
-	// asked for, beside the plural spelling.
+	// SingularImageStreamMapping is the resource of the right to tag images of unlisted
+	// registries, in addition to the plural spelling.
 	SingularImageStreamMapping = "imagestreammapping"
 	// MixedCaseImageSignatures labels AlreadyExists of signatures.
 	MixedCaseImageSignatures = "imageSignatures"
@@ -53,24 +53,24 @@ const (
 
 // Annotations on image streams, images, secrets and spec tags.
 const (
-	// AnnotationRepository on a stream that a push made: the path below the namespace
-	// that was pushed to, where that is not the stream's name.
+	// AnnotationRepository on a stream that a push created: the repository path below the
+	// namespace, if it differs from the stream's name.
 	AnnotationRepository = "weir.dev/repository"
 	// AnnotationRepositoryCheck on a stream: RFC 3339 UTC time of the last import attempt.
 	AnnotationRepositoryCheck = imagev1.DockerImageRepositoryCheckAnnotation
 	// AnnotationInsecureRepository = "true" on a stream: insecure transport for all its tags.
 	AnnotationInsecureRepository = imagev1.InsecureRepositoryAnnotation
-	// AnnotationImportCause on an ImageStreamImport: what a controller makes it for ("schedule",
-	// "retry", "spec"). It goes into the Events of tags that the import moves, and nowhere else.
+	// AnnotationImportCause on an ImageStreamImport: why a controller created it ("schedule",
+	// "retry", "spec"). It is used only in the Events of tags that the import moves.
 	AnnotationImportCause = "weir.dev/import-cause"
 	// AnnotationManaged = "true" on an Image: it was pushed to the integrated registry.
 	AnnotationManaged = imagev1.ManagedByOpenShiftAnnotation
-	// AnnotationExcludeSecret = "true" on a Secret: imagestreams/secrets leaves it out.
+	// AnnotationExcludeSecret = "true" on a Secret: imagestreams/secrets omits it.
 	AnnotationExcludeSecret = imagev1.ExcludeImageSecretAnnotation
 	// AnnotationLayersOrder on an Image: "ascending" (base first) or "descending".
 	AnnotationLayersOrder = imagev1.DockerImageLayersOrderAnnotation
-	// AnnotationManifestBlobStored = "true" on an Image: manifest and config are kept by the
-	// registry, the API blanks them.
+	// AnnotationManifestBlobStored = "true" on an Image: the registry stores manifest and config,
+	// and the API blanks them.
 	AnnotationManifestBlobStored = imagev1.ImageManifestBlobStoredAnnotation
 	// AnnotationPreferArch and AnnotationPreferOS on a spec tag choose the platform of a Legacy
 	// import of a manifest list.
@@ -92,8 +92,8 @@ const (
 	AnnotationIgnoreRules = "alpha.image.policy.openshift.io/ignore-rules"
 	// AnnotationPullSecretRef on a ServiceAccount: name of its managed pull secret.
 	AnnotationPullSecretRef = "openshift.io/internal-registry-pull-secret-ref"
-	// AnnotationTokenServiceAccount and AnnotationTokenBinding are the book-keeping of managed
-	// pull secrets; the binding is BindingBound or BindingLegacy.
+	// AnnotationTokenServiceAccount and AnnotationTokenBinding record the token of a managed
+	// pull secret; the binding is BindingBound or BindingLegacy.
 	AnnotationTokenServiceAccount = "openshift.io/internal-registry-auth-token.service-account"
 	AnnotationTokenBinding        = "openshift.io/internal-registry-auth-token.binding"
 	BindingBound                  = "bound"
@@ -112,7 +112,7 @@ const (
 	TagConditionImportDone = imagev1.ImportSuccess
 )
 
-// InternalGroupVersion is the version the server works with. Its types are those of v1.
+// InternalGroupVersion is the server's internal version. Its types are those of v1.
 var InternalGroupVersion = schema.GroupVersion{Group: imagev1.GroupName, Version: "__internal"}
 
 // Resource qualifies a resource name with the group.

@@ -9,8 +9,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// defaulter fills what a client may leave out. It runs on every decoded object: request bodies,
-// results of patches, and reads from storage, where it finds everything filled already.
+// defaulter sets defaults of optional fields. It runs on every decoded object: request bodies,
+// results of patches, and reads from storage, where everything is set already.
 type defaulter struct{ importMode imagev1.ImportModeType }
 
 func addDefaults(scheme *runtime.Scheme, mode imagev1.ImportModeType) {
@@ -31,7 +31,7 @@ func addDefaults(scheme *runtime.Scheme, mode imagev1.ImportModeType) {
 	}
 }
 
-// object is the defaulting function of every kind. Kinds that hold others hand down.
+// object is the defaulting function of every kind, including objects nested in others.
 func (d defaulter) object(obj any) {
 	switch o := obj.(type) {
 	case *imagev1.ImageList:
@@ -66,7 +66,7 @@ func each[T any](items []T, do func(*T)) {
 func (d defaulter) stream(s *imagev1.ImageStream) {
 	each(s.Spec.Tags, d.specTag)
 	streamTimes(s)
-	NormalizeStream(s)
+	normalizeStream(s)
 }
 
 func (d defaulter) streamTag(t *imagev1.ImageStreamTag) {
@@ -109,8 +109,8 @@ func (d defaulter) streamImport(isi *imagev1.ImageStreamImport) {
 	}
 }
 
-// impliedTarget names the tag that an import without "to" goes to: the one spelled out in its
-// source. A source without a tag, be it with a digest or not, implies none.
+// impliedTarget returns the target tag of an import without "to": the explicit tag of its source.
+// A source without a tag, with or without a digest, implies none.
 func impliedTarget(from corev1.ObjectReference) *corev1.LocalObjectReference {
 	spec, err := reference.Parse(from.Name)
 	if err != nil || spec.Tag == "" {

@@ -1,13 +1,13 @@
-// Package imageapi describes the API group image.openshift.io/v1 to machines: which Go types
-// stand behind which kinds (NewScheme), what an absent field means (defaulting), how a request
-// body is checked while it is decoded and an answer is completed while it is encoded
-// (NewSerializer), and which fields a list can be selected by.
+// Package imageapi defines the API group image.openshift.io/v1 for servers and clients: the Go
+// types of its kinds (NewScheme), the defaults of absent fields, the checks during the decoding of
+// a request and the completion during the encoding of a response (NewSerializer), and the field
+// selectors of lists.
 //
 // There is one Go type per kind. The types of github.com/openshift/api/image/v1 are registered
 // both as the group's v1 and as its internal version, so that no conversion code exists; the
 // price is that spec.tags and status.tags stay lists inside the server, which is why decoding
-// normalises them (see NormalizeStream).
+// normalises them (see normalizeStream).
 //
-// What is done with images lives below: dockerimage reads manifests and configurations,
-// validation holds the rules that make a request 422, table prints, openapi publishes schemas.
+// Its subpackages process images: dockerimage parses manifests and configurations, validation has
+// the rules whose violation is answered 422, table prints tables, openapi publishes schemas.
 package imageapi

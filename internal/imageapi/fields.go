@@ -32,10 +32,9 @@ func addFieldLabels(scheme *runtime.Scheme) error {
 		})
 }
 
-// SelectableFields returns the values an object of the group is matched by under a field
-// selector. status.dockerImageRepository is taken as it stands in the object, so the caller
-// computes it before.
-func SelectableFields(obj runtime.Object) (fields.Set, error) {
+// selectableFields returns the values of an object's selectable fields. The caller must compute
+// status.dockerImageRepository first.
+func selectableFields(obj runtime.Object) (fields.Set, error) {
 	meta, ok := obj.(metav1.ObjectMetaAccessor)
 	if !ok {
 		return nil, fmt.Errorf("selecting fields of %T: it has no object metadata", obj)
@@ -49,10 +48,9 @@ func SelectableFields(obj runtime.Object) (fields.Set, error) {
 	return set, nil
 }
 
-// Attributes returns labels and fields of an object: the function that a generic storage takes
-// for its selection predicate.
+// Attributes returns labels and fields of an object, as a generic store's AttrFunc.
 func Attributes(obj runtime.Object) (labels.Set, fields.Set, error) {
-	set, err := SelectableFields(obj)
+	set, err := selectableFields(obj)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,8 +17,8 @@ const AnnotationFurtherTags = "weir.dev/further-tags"
 // MaxMappingTags is how many tags one mapping can move.
 const MaxMappingTags = 100
 
-// MappingTags returns the tags that a mapping moves, sorted, each once. The error says what is
-// wrong with AnnotationFurtherTags.
+// MappingTags returns the tags that a mapping moves, sorted and without duplicates. The error is
+// about AnnotationFurtherTags.
 func MappingTags(m *imagev1.ImageStreamMapping) ([]string, error) {
 	tags := []string{m.Tag}
 	if text, found := m.Annotations[AnnotationFurtherTags]; found {
@@ -38,7 +38,7 @@ func MappingTags(m *imagev1.ImageStreamMapping) ([]string, error) {
 	return tags, nil
 }
 
-// SetMappingTags has a mapping move tags, of which there is one at least.
+// SetMappingTags sets the tags that a mapping moves, at least one.
 func SetMappingTags(m *imagev1.ImageStreamMapping, tags []string) error {
 	m.Tag = tags[0]
 	if len(tags) == 1 {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// SplitSignatureName takes the name of an ImageSignature apart: image@signature, with exactly
-// one "@" and neither half empty.
+// SplitSignatureName splits the name of an ImageSignature, image@signature, at its only "@".
+// Neither half may be empty.
 func SplitSignatureName(name string) (image, signature string, err error) {
 	image, signature, found := strings.Cut(name, "@")
 	if !found || image == "" || signature == "" || strings.Contains(signature, "@") {
@@ -15,5 +15,5 @@ func SplitSignatureName(name string) (image, signature string, err error) {
 	return image, signature, nil
 }
 
-// JoinSignatureName is the inverse of SplitSignatureName.
-func JoinSignatureName(image, signature string) string { return image + "@" + signature }
+// joinSignatureName is the inverse of SplitSignatureName.
+func joinSignatureName(image, signature string) string { return image + "@" + signature }

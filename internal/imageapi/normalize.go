@@ -7,16 +7,16 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 )
 
-// NormalizeStream gives spec.tags and status.tags the one shape they have inside the server:
-// sorted by tag name in byte order, each name once. Of several entries with one name the last
-// wins, because that is what reading the list into a map would keep.
-func NormalizeStream(s *imagev1.ImageStream) {
+// normalizeStream sorts spec.tags and status.tags by tag name in byte order and removes duplicates,
+// as all code of the server expects. Of several entries with one name the last wins, as when the
+// list is read into a map.
+func normalizeStream(s *imagev1.ImageStream) {
 	s.Spec.Tags = normalize(s.Spec.Tags, func(t *imagev1.TagReference) string { return t.Name })
 	s.Status.Tags = normalize(s.Status.Tags, func(t *imagev1.NamedTagEventList) string { return t.Tag })
 }
 
-// normalize returns list itself when it is in order, which is the case for all stored streams;
-// otherwise a new slice, so that a list shared with another object is not disturbed.
+// normalize returns list itself if it is in order, as for all stored streams; otherwise a new
+// slice, so that it does not modify a list shared with another object.
 func normalize[T any](list []T, name func(*T) string) []T {
 	if ordered(list, name) {
 		return list

@@ -10,16 +10,16 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 )
 
-// coreV1 is where generic servers look up their options and error types.
+// coreV1 is the version in which generic servers look up their options and error types.
 var coreV1 = schema.GroupVersion{Group: "", Version: "v1"}
 
 // NewScheme returns the types of the group with their defaults, and codecs over them.
 //
 // defaultImportMode is stored with every spec tag that is written without an import mode; ""
-// means Legacy. Tags that are stored keep the mode they have: changing the default changes
-// nothing that exists. The scheme also knows what a delegated API server needs besides its
-// group: the options and status types of v1 and the kinds of meta.k8s.io. The codecs write a list
-// item by item, so that an answer is never in memory as a whole.
+// means Legacy. Stored tags keep their mode: changing the default does not affect them. The
+// scheme also has the types that a delegated API server needs besides its group: the options and
+// status types of v1 and the kinds of meta.k8s.io. The codecs write a list item by item, so that
+// a response is never in memory as a whole.
 func NewScheme(defaultImportMode imagev1.ImportModeType) (*runtime.Scheme, serializer.CodecFactory) {
 	scheme := runtime.NewScheme()
 	addGroup(scheme, imagev1.GroupVersion, InternalGroupVersion)
@@ -40,8 +40,8 @@ func NewPublishedScheme() *runtime.Scheme {
 	return scheme
 }
 
-// addGroup registers every kind in the versions given, v1 first: code that takes the first kind
-// of an object finds the one clients know.
+// addGroup registers every kind in the given versions, v1 first, so that the first kind of an
+// object is the public one.
 func addGroup(scheme *runtime.Scheme, versions ...schema.GroupVersion) {
 	for _, gv := range versions {
 		scheme.AddKnownTypes(gv,

@@ -212,7 +212,7 @@ func TestLastDuplicateWins(t *testing.T) {
 func TestNormalizeLeavesSharedListsAlone(t *testing.T) {
 	shared := []imagev1.TagReference{{Name: "b"}, {Name: "a"}}
 	s := &imagev1.ImageStream{Spec: imagev1.ImageStreamSpec{Tags: shared}}
-	NormalizeStream(s)
+	normalizeStream(s)
 	if shared[0].Name != "b" {
 		t.Error("the list given was sorted in place")
 	}

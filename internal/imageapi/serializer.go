@@ -17,20 +17,20 @@ import (
 	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
-// NewSerializer returns what the API server reads requests and writes answers with: codecs,
-// plus the two things about Image.dockerImageMetadata that a Go type cannot say.
-// Objects that were read have neither kind nor apiVersion, see ClearKind.
+// NewSerializer returns the serializer of the API server: codecs, plus two rules about
+// Image.dockerImageMetadata that a Go type cannot express. Decoded objects have neither kind nor
+// apiVersion, see ClearKind.
 //
 //   - Reading: metadata of a foreign kind or version is a decoding error (the server answers
 //     400, or 422 on "patch" for JSON and merge patches), unknown keys in it are dropped, the
 //     rest is put into canonical form.
-//   - Writing: an image without metadata gets the minimal document. The object given to the
-//     encoder is not changed; it may be shared with the watch cache.
+//   - Writing: an image without metadata gets the minimal document. The encoder does not modify
+//     the object, which may be shared with the watch cache.
 //
 // Strategic merge patches and server-side apply build their result without a decoder. Their
 // images are checked by validation.Image, which answers 422 on dockerImageMetadata.
 //
-// Storage wants the plain codecs: what is stored has been through here.
+// Storage uses the plain codecs: stored objects have passed through this serializer.
 func NewSerializer(codecs serializer.CodecFactory) runtime.NegotiatedSerializer {
 	return metadataSerializer{codecs}
 }
@@ -47,8 +47,8 @@ func (s metadataSerializer) EncoderForVersion(e runtime.Encoder, gv runtime.Grou
 
 type metadataDecoder struct{ inner runtime.Decoder }
 
-// Decode implements runtime.Decoder. A strict decoding error comes together with an object that
-// the caller goes on with when it only warns, so that object is checked as well.
+// Decode implements runtime.Decoder. With a strict decoding error it also returns an object, which
+// callers that only warn use, so it checks that object as well.
 func (d metadataDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	obj, gvk, err := d.inner.Decode(data, defaults, into)
 	if runtime.IsNotRegisteredError(err) && gvk != nil && gvk.Group == "" {
@@ -64,9 +64,8 @@ func (d metadataDecoder) Decode(data []byte, defaults *schema.GroupVersionKind, 
 	return obj, gvk, err
 }
 
-// ClearKind removes kind and apiVersion from an object of the group that was decoded. Inside the
-// server an object has neither: what was sent, what was patched and what was stored are equal
-// when they say the same.
+// ClearKind removes kind and apiVersion from a decoded object of the group. Inside the server an
+// object has neither, so that sent, patched and stored objects with the same content are equal.
 //
 // Decoders leave both in place here, because the internal version of the group has the Go types
 // of v1 and nothing is converted. Encoders write those of the version they encode to.
@@ -76,8 +75,8 @@ func ClearKind(obj runtime.Object) {
 	}
 }
 
-// legacyVersionError is about an object whose apiVersion has no group. Templates of the time
-// before the group are still around, so the error names the one to use.
+// legacyVersionError is the error for an object whose apiVersion has no group. Templates from
+// before the group are still in use, so the error names the version to use.
 type legacyVersionError struct{ error }
 
 func (e *legacyVersionError) Error() string {
@@ -96,34 +95,34 @@ func canonicalize(obj runtime.Object) error {
 	return first
 }
 
-// metadataEncoder keeps the identifier of what it wraps: for equal objects both write equal
-// bytes, except for objects that the watch cache never holds.
+// metadataEncoder keeps the identifier of the wrapped encoder: for equal objects both write equal
+// bytes, except for objects that are never in the watch cache.
 type metadataEncoder struct{ runtime.Encoder }
 
 // Encode implements runtime.Encoder.
 func (e metadataEncoder) Encode(obj runtime.Object, w io.Writer) error {
-	return gathered(obj, w, func(w io.Writer) error { return e.Encoder.Encode(WithMetadata(obj), w) })
+	return buffered(obj, w, func(w io.Writer) error { return e.Encoder.Encode(WithMetadata(obj), w) })
 }
 
 // EncodeWithAllocator implements runtime.EncoderWithAllocator, which the server prefers for large
-// answers and watches.
+// responses and watches.
 func (e metadataEncoder) EncodeWithAllocator(obj runtime.Object, w io.Writer, memory runtime.MemoryAllocator) error {
 	inner, ok := e.Encoder.(runtime.EncoderWithAllocator)
 	if !ok {
 		return e.Encode(obj, w)
 	}
-	return gathered(obj, w, func(w io.Writer) error { return inner.EncodeWithAllocator(WithMetadata(obj), w, memory) })
+	return buffered(obj, w, func(w io.Writer) error { return inner.EncodeWithAllocator(WithMetadata(obj), w, memory) })
 }
 
-// listBuffer is the number of bytes of a list that are gathered before they are written.
+// listBuffer is the size of the write buffer for lists, in bytes.
 const listBuffer = 256 << 10
 
 var listBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, listBuffer) }}
 
-// gathered has a list written in large pieces. The codecs write each item by itself, and a small
-// write to an HTTP/2 response costs a frame and two switches between goroutines: with them a list
-// of 50,000 Images takes twice as long.
-func gathered(obj runtime.Object, w io.Writer, encode func(io.Writer) error) error {
+// buffered encodes a list in large writes. The codecs write each item separately, and a small write
+// to an HTTP/2 response costs a frame and two goroutine switches, which doubles the time for a list
+// of 50,000 Images.
+func buffered(obj runtime.Object, w io.Writer, encode func(io.Writer) error) error {
 	if !meta.IsListType(obj) {
 		return encode(w)
 	}
@@ -137,8 +136,8 @@ func gathered(obj runtime.Object, w io.Writer, encode func(io.Writer) error) err
 	return buffer.Flush()
 }
 
-// WithMetadata returns obj with all images in it carrying dockerImageMetadata: obj itself when
-// they do, else a completed copy.
+// WithMetadata returns obj with dockerImageMetadata in all of its images: obj itself if they have
+// it, otherwise a completed copy.
 func WithMetadata(obj runtime.Object) runtime.Object {
 	missing := false
 	forEachImage(obj, func(img *imagev1.Image) { missing = missing || dockerimage.LacksMetadata(img) })

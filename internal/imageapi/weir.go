@@ -2,13 +2,13 @@ package imageapi
 
 import "weir.dev/weir/internal/imageapi/dockerimage"
 
-// Annotations of Weir's own, beyond the reference. Clients that know nothing of
-// them lose nothing.
+// Annotations that Weir adds to OpenShift's API. Clients can ignore
+// them.
 const (
-	// AnnotationImportSource on an Image: the host and repository it was first
-	// imported from, when a mirror answered for the one its reference names.
+	// AnnotationImportSource on an Image: the host and repository of the mirror it was
+	// first imported from, if that is not the registry in its reference.
 	AnnotationImportSource = "weir.dev/import-source"
-	// AnnotationClaimedBy on an Image: the "namespace/stream" whose client described it,
-	// while nothing has verified that description. The server owns it.
+	// AnnotationClaimedBy on an Image: the "namespace/stream" whose client described it, as
+	// long as the description is not verified. Only the server writes it.
 	AnnotationClaimedBy = dockerimage.AnnotationClaimedBy
 )

@@ -8,8 +8,8 @@ import (
 	"weir.dev/weir/internal/caches"
 )
 
-// The bounds of the process-wide caches in bytes, and how long is kept what is not used: a scheduled
-// tag is looked at again after an interval.
+// The bounds of the process-wide caches in bytes, and how long unused entries stay: long enough for
+// the next check of a scheduled tag.
 const (
 	blobSizesBytes = 1 << 20
 	choicesBytes   = 16 << 20
@@ -17,37 +17,37 @@ const (
 	choiceIdle     = 24 * time.Hour
 )
 
-// repositoryKey is a repository, with defaults filled in, and how it is spoken to.
+// repositoryKey identifies a repository, with defaults filled in, and its transport.
 type repositoryKey struct {
 	byTag      bool // opened for tags: mirrors may differ from those for digests
 	host, path string
 	insecure   bool
 }
 
-// contentKey names content within a repository. The repository is part of it for the sake of who
-// may see what: see the package comment.
+// contentKey identifies content within a repository. The repository is part of the key because of
+// access control: see the package comment.
 type contentKey struct {
 	repository repositoryKey
 	digest     digest.Digest
 }
 
-// choiceKey is a question that has one answer for ever: which image does a Legacy import for this
-// platform take from the manifest with this digest? (Other imports take the manifest itself.)
+// choiceKey is the immutable input of the choice of an image: the digest of a manifest, and the
+// platform of a Legacy import. (Other imports use the manifest itself.)
 type choiceKey struct {
 	content  contentKey
 	platform Platform
 }
 
-// remembered outlives a request. Everything in it was verified against a digest. The tenants
-// of its caches are repositories: the images of one do not drive out those of all others.
+// remembered has the caches that outlive a request. All content was verified against its digest.
+// The tenants of the caches are repositories, so that one does not evict the images of all others.
 type remembered struct {
 	content   *caches.Cache[contentKey, content]
 	blobSizes *caches.Cache[contentKey, int64]
 	choices   *caches.Cache[choiceKey, digest.Digest]
 }
 
-// newRemembered makes the caches. Content of more than a sixteenth of its cache is not kept: one
-// image must not drive out everything else.
+// newRemembered creates the caches. They do not store content larger than a sixteenth of the cache,
+// so that one image does not evict everything else.
 func newRemembered(p *caches.Pool, contentBytes int64) *remembered {
 	return &remembered{
 		content: caches.New(p, caches.Options[contentKey, content]{
@@ -76,7 +76,7 @@ func (k contentKey) size() int {
 
 func (k contentKey) tenant() string { return k.repository.host + "/" + k.repository.path }
 
-// content is a manifest, with its media type and the source that answered, or a config, without.
+// content is a manifest, with its media type and its source, or a config, without these.
 type content struct {
 	mediaType string
 	source    string

@@ -16,7 +16,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// documentKind is what a manifest is to the importer.
+// documentKind is the kind of a manifest.
 type documentKind int
 
 const (
@@ -35,19 +35,19 @@ type document struct {
 	metadata  docker10.DockerImage // kindSchema1
 }
 
-// descriptor points at a blob. Digest is valid and Size not negative once parsed.
+// descriptor refers to a blob. Digest is valid and Size not negative once parsed.
 type descriptor struct {
 	MediaType string
 	Digest    digest.Digest
 	Size      int64
 }
 
-// foreign is the descriptor as it stands in a manifest.
+// foreign returns the descriptor as in a manifest.
 func (d descriptor) foreign() manifest.Descriptor {
 	return manifest.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 }
 
-// listEntry is what a list says of one of its manifests.
+// listEntry is an entry of a manifest list.
 type listEntry struct {
 	descriptor
 	Platform    Platform
@@ -55,8 +55,8 @@ type listEntry struct {
 	annotations map[string]string
 }
 
-// attestation tells entries that run nowhere: build tools mark them with an unknown platform, an
-// annotation, or both.
+// attestation reports whether an entry is an attestation: build tools mark them with an unknown
+// platform, an annotation, or both.
 func (e listEntry) attestation() bool {
 	return e.Platform == Platform{Architecture: unknownPart, OS: unknownPart} ||
 		e.annotations["vnd.docker.reference.type"] == "attestation-manifest"
@@ -64,14 +64,14 @@ func (e listEntry) attestation() bool {
 
 func (e listEntry) isList() bool { return dockerimage.IsList(e.MediaType) }
 
-// isSingle tells media types of manifests that are one image each.
+// isSingle reports whether a media type is that of a single image.
 func isSingle(mediaType string) bool {
 	return dockerimage.IsImageManifest(mediaType) || dockerimage.IsSchema1(mediaType)
 }
 
-// parseDocument reads a manifest of any supported format. contentType is what the registry said it
-// is, "" or a generic type when it did not. A manifest that can be read as two things is refused: one
-// that was verified as one of them must not be run as the other.
+// parseDocument parses a manifest of any supported format. contentType is the registry's header, ""
+// or a generic type without one. It rejects a manifest that can be parsed as two formats: one that
+// was verified as one of them must not run as the other.
 func parseDocument(contentType string, body []byte) (document, error) {
 	m, err := manifest.Read(body)
 	if invalid := (*manifest.InvalidError)(nil); errors.As(err, &invalid) {
@@ -96,7 +96,7 @@ func parseDocument(contentType string, body []byte) (document, error) {
 	return parseImage(mediaType, m)
 }
 
-// normalizeType drops parameters, and types that say nothing.
+// normalizeType drops parameters and generic types.
 func normalizeType(contentType string) string {
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil {
@@ -111,7 +111,7 @@ func normalizeType(contentType string) string {
 	return mediaType
 }
 
-// documentType settles what a manifest is: by its header, its own word, or its shape.
+// documentType returns the type of a manifest: by the header, its mediaType, or its keys.
 func documentType(header string, m *manifest.Manifest) (string, error) {
 	own := normalizeType(m.MediaType)
 	if header != "" && own != "" && header != own {
@@ -127,7 +127,7 @@ func documentType(header string, m *manifest.Manifest) (string, error) {
 	return mediaType, nil
 }
 
-// shapeOf is the media type that the keys of a manifest stand for, "" for none.
+// shapeOf returns the media type that the keys of a manifest imply, "" for none.
 func shapeOf(m *manifest.Manifest) string {
 	switch {
 	case m.SchemaVersion == 1:
@@ -140,7 +140,7 @@ func shapeOf(m *manifest.Manifest) string {
 	return ""
 }
 
-// checkType refuses manifests whose content is not of the type they claim.
+// checkType rejects manifests whose content does not match their declared type.
 func checkType(mediaType string, m *manifest.Manifest) error {
 	version := 2
 	if mediaType == dockerimage.MediaTypeSchema1 {
@@ -192,7 +192,7 @@ func parseImage(mediaType string, m *manifest.Manifest) (document, error) {
 	return doc, nil
 }
 
-// checked is a descriptor whose digest is valid and whose size is not negative.
+// checked returns a descriptor after checking its digest and size.
 func checked(d manifest.Descriptor) (descriptor, error) {
 	if !reference.ValidDigest(d.Digest.String()) {
 		return descriptor{}, contentErrorf("%q is no digest", foreignText(d.Digest.String()))
@@ -203,5 +203,5 @@ func checked(d manifest.Descriptor) (descriptor, error) {
 	return descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, nil
 }
 
-// mediaTypeGrammar is what RFC 6838 allows as type/subtype.
+// mediaTypeGrammar matches the type/subtype of RFC 6838.
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)

@@ -8,18 +8,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// reasonBlocked is the reason of images that configuration forbids to contact.
+// reasonBlocked is the reason of images whose registry is blocked by configuration.
 const reasonBlocked = metav1.StatusReasonForbidden
 
-// AnonymousFallback is implemented by Registries that themselves ask again without credentials
-// when the ones they were given are refused. Import then makes no such attempt of its own.
-type AnonymousFallback interface{ FallsBackToAnonymous() bool }
+// anonymousFallback is implemented by Registries that retry without credentials after theirs are
+// rejected. Import then makes no such retry.
+type anonymousFallback interface{ FallsBackToAnonymous() bool }
 
-// retryWithFallback gives the images whose credentials were called wrong a second try without
-// those of the namespace: a stale pull secret must not keep anybody from a public image. Only
-// those are tried; what is refused again keeps its first status, which tells of the wrong secret.
+// retryWithFallback retries images whose credentials were rejected without those of the namespace:
+// a stale pull secret must not prevent the import of a public image. An image that fails again
+// keeps its first status, which names the wrong secret.
 func (i *Importer) retryWithFallback(ctx context.Context, first *session, req Request, results []ImageResult) {
-	if f, ok := i.options.Registries.(AnonymousFallback); ok && f.FallsBackToAnonymous() && req.FallbackCredentials == nil {
+	if f, ok := i.options.Registries.(anonymousFallback); ok && f.FallsBackToAnonymous() && req.FallbackCredentials == nil {
 		return
 	}
 	if req.Credentials == nil {
@@ -42,13 +42,14 @@ func (i *Importer) retryWithFallback(ctx context.Context, first *session, req Re
 	}
 }
 
-// wrongCredentials tells by the words by which clients know it.
+// wrongCredentials reports whether a status is about rejected credentials, by the text that
+// clients also match.
 func wrongCredentials(status metav1.Status) bool {
 	return status.Reason == metav1.StatusReasonUnauthorized &&
 		strings.Contains(strings.ToLower(status.Message), "username or password")
 }
 
-// preserves says whether a mode keeps lists; everything else is Legacy.
+// preserves reports whether a mode keeps lists; everything else is Legacy.
 func preserves(mode imagev1.ImportModeType) bool {
 	return mode == imagev1.ImportModePreserveOriginal
 }

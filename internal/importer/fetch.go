@@ -12,8 +12,8 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// repository is one upstream repository within a session. Each call is made once per session,
-// whoever asks.
+// repository is one upstream repository within a session. All parts of the session share its
+// calls.
 type repository struct {
 	*session
 	key    repositoryKey
@@ -24,12 +24,12 @@ type repository struct {
 	configs   memo[digest.Digest, []byte]
 	sizes     memo[digest.Digest, int64]
 
-	// readable says that this session has read from the repository with its own credentials, and
-	// may be given what others have fetched from it.
+	// readable is true once this session has read from the repository with its own credentials,
+	// so that it may use cached content of the repository.
 	readable atomic.Bool
 }
 
-// fetched is a manifest whose bytes have its digest.
+// fetched is a manifest whose digest is verified.
 type fetched struct {
 	digest    digest.Digest
 	mediaType string
@@ -39,11 +39,11 @@ type fetched struct {
 
 func (r *repository) content(d digest.Digest) contentKey {
 	key := r.key
-	key.byTag = false // the content of a digest is the same wherever it is from
+	key.byTag = false // content is the same for both kinds of mirrors
 	return contentKey{repository: key, digest: d}
 }
 
-// cached looks into the process-wide cache, as far as this session may.
+// cached looks up content in the process-wide cache, if this session may use it.
 func (r *repository) cached(d digest.Digest) (content, bool) {
 	if !r.readable.Load() {
 		return content{}, false
@@ -51,7 +51,7 @@ func (r *repository) cached(d digest.Digest) (content, bool) {
 	return r.remembered.content.Get(r.content(d))
 }
 
-// call waits for room and makes one upstream call. Success proves that the repository is readable.
+// call waits for a slot and makes one upstream call. Success proves that the repository is readable.
 func call[V any](ctx context.Context, r *repository, do func(context.Context) (V, error)) (V, error) {
 	release, err := r.slots.acquire(ctx, r.key.host)
 	if err != nil {
@@ -66,7 +66,7 @@ func call[V any](ctx context.Context, r *repository, do func(context.Context) (V
 	return v, err
 }
 
-// head asks for the digest of a tag.
+// head requests the digest of a tag.
 func (r *repository) head(ctx context.Context, tagOrDigest string) (upstream.Descriptor, error) {
 	return r.heads.do(ctx, tagOrDigest, func() (upstream.Descriptor, error) {
 		return call(ctx, r, func(ctx context.Context) (upstream.Descriptor, error) {
@@ -75,7 +75,7 @@ func (r *repository) head(ctx context.Context, tagOrDigest string) (upstream.Des
 	})
 }
 
-// manifestOf reads the manifest of a tag. It always asks upstream.
+// manifestOf reads the manifest of a tag. It bypasses the cache.
 func (r *repository) manifestOf(ctx context.Context, tag string) (fetched, error) {
 	return r.fetchManifest(ctx, tag, "")
 }
@@ -109,8 +109,8 @@ func (r *repository) fetchManifest(ctx context.Context, tagOrDigest string, want
 	})
 }
 
-// emptyConfig is the config of artifacts that have none. Its content is part of the OCI format, so
-// it needs no fetching.
+// emptyConfig is the config of artifacts without one. The OCI format defines its content, so it is
+// not fetched.
 var emptyConfig = ocispec.DescriptorEmptyJSON
 
 // config reads a config blob.
@@ -143,7 +143,7 @@ func (r *repository) config(ctx context.Context, d descriptor) ([]byte, error) {
 	})
 }
 
-// blobSize asks how large a blob is.
+// blobSize requests the size of a blob.
 func (r *repository) blobSize(ctx context.Context, d digest.Digest) (int64, error) {
 	key := r.content(d)
 	if r.readable.Load() {
@@ -164,8 +164,8 @@ func (r *repository) blobSize(ctx context.Context, d digest.Digest) (int64, erro
 	})
 }
 
-// verify compares content with its digest. The client has done so; an image is named by its digest,
-// so it is not taken on trust here.
+// verify compares content with its digest, independently of the client, because the digest becomes
+// the name of the Image.
 func verify(want digest.Digest, body []byte) error {
 	if !reference.ValidDigest(string(want)) {
 		return contentErrorf("%q is no digest", foreignText(string(want)))

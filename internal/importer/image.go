@@ -13,15 +13,15 @@ import (
 	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
-// builtImage is an Image with what a list needs to know of it beside.
+// builtImage is an Image with the data that a list needs of it.
 type builtImage struct {
 	image     *imagev1.Image
 	mediaType string
 	config    []byte // of an image other than schema 1; nil for lists
 }
 
-// newImage is what the Images of all manifests have in common. A list has no layers and hence no
-// order of layers.
+// newImage returns an Image with the fields common to all manifests. A list has no layers and hence
+// no order of layers.
 func (t *tagImport) newImage(m fetched, doc document) *imagev1.Image {
 	return &imagev1.Image{
 		ObjectMeta:                   metav1.ObjectMeta{Name: m.digest.String()},
@@ -31,7 +31,7 @@ func (t *tagImport) newImage(m fetched, doc document) *imagev1.Image {
 	}
 }
 
-// imageOf makes the Image of a manifest that is no list.
+// imageOf returns the Image of a manifest that is not a list.
 func (t *tagImport) imageOf(ctx context.Context, m fetched, doc document) (builtImage, error) {
 	ref := t.name(m.digest)
 	image := t.newImage(m, doc)
@@ -47,9 +47,9 @@ func (t *tagImport) imageOf(ctx context.Context, m fetched, doc document) (built
 		}
 		metadata = dockerimage.Describe(doc.config.foreign(), config, layers)
 	}
-	if metadata.Size == 0 && len(layers) > 0 { // the manifest does not say
+	if metadata.Size == 0 && len(layers) > 0 { // the manifest has no sizes
 		var err error
-		if layers, err = t.askSizes(ctx, ref, layers); err != nil {
+		if layers, err = t.requestSizes(ctx, ref, layers); err != nil {
 			return builtImage{}, err
 		}
 		metadata.Size = dockerimage.Size(doc.config.Digest.String(), int64(len(config)), layers)
@@ -80,8 +80,8 @@ func (t *tagImport) config(ctx context.Context, ref string, d descriptor) ([]byt
 	return body, nil
 }
 
-// askSizes returns layers with the sizes that the registry gives, each distinct one asked for once.
-func (t *tagImport) askSizes(ctx context.Context, ref string, layers []imagev1.ImageLayer) ([]imagev1.ImageLayer, error) {
+// requestSizes returns layers with sizes from the registry, with one request for each distinct layer.
+func (t *tagImport) requestSizes(ctx context.Context, ref string, layers []imagev1.ImageLayer) ([]imagev1.ImageLayer, error) {
 	sizes := map[string]int64{}
 	var names []string
 	for _, l := range layers {
@@ -116,8 +116,8 @@ func (t *tagImport) askSizes(ctx context.Context, ref string, layers []imagev1.I
 // maxSizedLayers bounds the HEADs that one image may cost.
 const maxSizedLayers = maxSchema1Layers
 
-// checkSize refuses an Image that the store could not take. It is asked before text is added, for
-// stored images have none.
+// checkSize rejects an Image that is too large for the store. It must be called before text is
+// added, since stored images have none.
 func (t *tagImport) checkSize(image *imagev1.Image, ref string) error {
 	if size, limit := image.Size(), int(t.options.Limits.ImageSize); size > limit {
 		return &refError{
@@ -128,8 +128,7 @@ func (t *tagImport) checkSize(image *imagev1.Image, ref string) error {
 	return nil
 }
 
-// setText adds manifest and config. A config that is no text (artifacts may have such) has no
-// place in a string field.
+// setText adds manifest and config. It omits a config that is not valid text, as of some artifacts.
 func (t *tagImport) setText(image *imagev1.Image, manifest, config []byte) {
 	if t.withoutText {
 		return

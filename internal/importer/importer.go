@@ -14,35 +14,35 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// Registries opens repositories upstream. It is what the importer needs of an upstream client:
-// [FromClient] makes one. Errors are *upstream.Error where a status depends on the kind.
+// Registries opens upstream repositories. [FromClient] returns the implementation over an upstream
+// client. Errors are *upstream.Error if a status depends on their kind.
 type Registries interface {
-	// Repository opens the repository that ref names. CodeBlocked when configuration forbids
-	// contact, CodeName when ref names no repository. It makes no call.
+	// Repository opens the repository that ref names. It returns CodeBlocked if configuration
+	// forbids contact, CodeName if ref names no repository. It makes no request.
 	Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (Repository, error)
 }
 
-// Repository reads one repository, as *upstream.Repository does. The content of Manifest and Blob is
-// verified against a digest that was asked for; the importer verifies once more.
+// Repository reads one repository, like *upstream.Repository. It verifies the content of Manifest
+// and Blob against a requested digest; the importer verifies it again.
 type Repository interface {
-	// Head tells the digest of a manifest without fetching it.
+	// Head returns the digest of a manifest without fetching it.
 	Head(ctx context.Context, tagOrDigest string) (upstream.Descriptor, error)
 	// Manifest fetches a manifest. Its Digest is that of its Bytes.
 	Manifest(ctx context.Context, tagOrDigest string) (upstream.Manifest, error)
 	// Blob fetches a blob of at most maxBytes bytes.
 	Blob(ctx context.Context, d digest.Digest, maxBytes int64) ([]byte, error)
-	// BlobSize tells the size of a blob in bytes.
+	// BlobSize returns the size of a blob in bytes.
 	BlobSize(ctx context.Context, d digest.Digest) (int64, error)
 	// Tags lists the tags, in any order, an empty name included.
 	Tags(ctx context.Context) ([]string, error)
 }
 
-// FromClient lets an upstream client serve as Registries.
+// FromClient returns Registries over an upstream client.
 func FromClient(c *upstream.Client) Registries { return clientRegistries{c} }
 
 type clientRegistries struct{ client *upstream.Client }
 
-// FallsBackToAnonymous is true: the client asks anonymously after every credential was refused.
+// FallsBackToAnonymous returns true: the client tries anonymous access after all credentials.
 func (clientRegistries) FallsBackToAnonymous() bool { return true }
 
 func (c clientRegistries) Repository(ref reference.PullSpec, insecure bool, creds pullsecrets.Credentials) (Repository, error) {
@@ -53,8 +53,8 @@ func (c clientRegistries) Repository(ref reference.PullSpec, insecure bool, cred
 	return r, nil
 }
 
-// Importer imports. It is safe for concurrent use and meant to be shared by the process, for its
-// caches' sake.
+// Importer imports images. It is safe for concurrent use; a process should share one because of
+// its caches.
 type Importer struct {
 	options    Options
 	remembered *remembered
@@ -70,8 +70,8 @@ func New(options Options) *Importer {
 // errOutOfTime is the cause of the context that Options.Timeout ends.
 var errOutOfTime = errors.New("the import ran out of time")
 
-// Import reads everything that req asks for and reports on each part. It returns when all is
-// done, the time is up or ctx ends.
+// Import reads the requested images and returns a result for each. It returns when all are done,
+// after the time-out, or when ctx ends.
 func (i *Importer) Import(ctx context.Context, req Request) Result {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.options.Timeout.Duration, errOutOfTime)
 	defer cancel()

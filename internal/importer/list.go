@@ -11,7 +11,7 @@ import (
 	"weir.dev/weir/internal/imageapi/dockerimage"
 )
 
-// read makes the images of a manifest: one in Legacy mode, the list and everything in it in
+// read returns the images of a manifest: one in Legacy mode, the list and all of its entries in
 // PreserveOriginal mode.
 func (t *tagImport) read(ctx context.Context, top fetched, mode imagev1.ImportModeType) (*imagev1.Image, []imagev1.Image, error) {
 	if preserves(mode) {
@@ -33,8 +33,8 @@ func (t *tagImport) read(ctx context.Context, top fetched, mode imagev1.ImportMo
 	return built.image, nil, nil
 }
 
-// choose goes from a manifest down to the one image that a Legacy import takes. What a list says
-// of an entry decides; an entry that turns out to be a list is descended into.
+// choose selects the one image of a Legacy import. It decides by the platforms in the list, and
+// descends into an entry that is a list.
 func (t *tagImport) choose(ctx context.Context, m fetched) (fetched, document, error) {
 	doc, err := t.parse(m)
 	for depth := 0; err == nil && doc.kind == kindList; depth++ {
@@ -53,8 +53,8 @@ func (t *tagImport) choose(ctx context.Context, m fetched) (fetched, document, e
 	return m, doc, err
 }
 
-// flatten replaces lists within a list by their entries, where they stand, unless the list itself
-// has an image of the platform that is wanted: then it spares the calls and leaves them out.
+// flatten replaces nested lists by their entries, in place. If the list itself has an image of the
+// wanted platform, it omits nested lists to save the calls.
 func (t *tagImport) flatten(ctx context.Context, m fetched, entries []listEntry, depth int) ([]listEntry, error) {
 	if depth > maxListDepth {
 		return nil, t.tooDeep(m)
@@ -97,13 +97,13 @@ func (t *tagImport) tooDeep(m fetched) error {
 	}
 }
 
-// tree is an image and, when it is a list, what it holds.
+// tree is an image and, if it is a list, its members.
 type tree struct {
 	builtImage
 	members []imagev1.Image // in list order, those of a list within before the list itself
 }
 
-// distinctMembers leaves out repetitions: a list may name one manifest for several platforms.
+// distinctMembers removes duplicates: a list may name one manifest for several platforms.
 func (t tree) distinctMembers() []imagev1.Image {
 	seen := map[string]bool{t.image.Name: true}
 	var distinct []imagev1.Image
@@ -116,8 +116,8 @@ func (t tree) distinctMembers() []imagev1.Image {
 	return distinct
 }
 
-// preserve makes the image of a manifest and of every manifest below it. One that fails fails the
-// tag: a list with holes would pass for whole.
+// preserve returns the images of a manifest and of every manifest below it. The failure of one
+// fails the tag, since an incomplete list would look complete.
 func (t *tagImport) preserve(ctx context.Context, m fetched, depth int) (tree, error) {
 	doc, err := t.parse(m)
 	if err != nil {
@@ -149,7 +149,7 @@ func (t *tagImport) preserve(ctx context.Context, m fetched, depth int) (tree, e
 	return t.listOf(m, doc, children, index)
 }
 
-// distinctDigests are the digests of entries, each once, and where in that list each entry's is.
+// distinctDigests returns the distinct digests of entries, and the index of each entry's digest.
 func distinctDigests(entries []listEntry) (distinct []digest.Digest, index []int) {
 	at := make(map[digest.Digest]int, len(entries))
 	for _, e := range entries {
@@ -164,7 +164,7 @@ func distinctDigests(entries []listEntry) (distinct []digest.Digest, index []int
 	return distinct, index
 }
 
-// listOf makes the image of a list from those of its children; index says which child an entry is.
+// listOf returns the image of a list from those of its children; index maps entries to children.
 func (t *tagImport) listOf(m fetched, doc document, children []tree, index []int) (tree, error) {
 	image := t.newImage(m, doc)
 	for i, entry := range doc.entries {
@@ -185,9 +185,9 @@ func (t *tagImport) listOf(m fetched, doc document, children []tree, index []int
 	return out, nil
 }
 
-// imageManifest records an entry of a list. The API wants architecture and operating system of
-// each; an entry that does not say (lists within a list and artifacts need not) gets those of its
-// config, and "unknown" where there is none, which is what build tools write for what runs nowhere.
+// imageManifest returns the API form of a list's entry. The API requires architecture and operating
+// system of each; an entry without (as nested lists and artifacts) gets those of its config, or
+// "unknown", which build tools write for entries that are not runnable.
 func imageManifest(entry listEntry, child builtImage) imagev1.ImageManifest {
 	platform := entry.Platform
 	if platform.Architecture == "" || platform.OS == "" {

@@ -351,7 +351,7 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-// plainRegistries does not fall back by itself, as the AnonymousFallback of a client would say.
+// plainRegistries does not fall back by itself, as the anonymousFallback of a client would say.
 type plainRegistries struct{ importer.Registries }
 
 // TestOnlyFailingEntriesRunAgain is O33: what succeeded is not fetched again.

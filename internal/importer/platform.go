@@ -2,7 +2,7 @@ package importer
 
 import "slices"
 
-// Platform is an operating system and an architecture, in Go's names.
+// Platform is the platform of an entry in a manifest list.
 type Platform struct {
 	// Architecture is a processor architecture such as "arm64". Default "": that of this process.
 	Architecture string `json:"architecture"`
@@ -10,14 +10,14 @@ type Platform struct {
 	OS string `json:"os"`
 }
 
-// fallbackPlatform is tried when a list has nothing for the platform looked for.
+// fallbackPlatform is tried if a list has no entry for the wanted platform.
 var fallbackPlatform = Platform{Architecture: "amd64", OS: "linux"}
 
-// unknownPart is how build tools fill the platform of entries that run nowhere, such as
-// attestations, and what an Image records of an entry that does not say.
+// unknownPart is what build tools write as platform of entries that are not runnable, such as
+// attestations. Images also record it for an entry without a platform.
 const unknownPart = "unknown"
 
-// orElse fills empty parts.
+// orElse returns p with empty parts replaced by those of other.
 func (p Platform) orElse(other Platform) Platform {
 	if p.Architecture == "" {
 		p.Architecture = other.Architecture
@@ -28,9 +28,9 @@ func (p Platform) orElse(other Platform) Platform {
 	return p
 }
 
-// choosePlatform says which of the entries a Legacy import takes: the first that is for want, else
-// the first for linux/amd64, else the first. Attestations are taken only when there is nothing
-// else. -1 for no entries.
+// choosePlatform returns the index of the entry that a Legacy import uses: the first for want, else
+// the first for linux/amd64, else the first. It uses attestations only if there is nothing else.
+// It returns -1 without entries.
 func choosePlatform(entries []listEntry, want Platform) int {
 	for _, platform := range []Platform{want, fallbackPlatform} {
 		if i := slices.IndexFunc(entries, func(e listEntry) bool { return e.Platform == platform && !e.attestation() }); i >= 0 {
@@ -43,7 +43,7 @@ func choosePlatform(entries []listEntry, want Platform) int {
 	return min(len(entries), 1) - 1
 }
 
-// hasPlatform tells that an image (not a list) for exactly this platform is among the entries.
+// hasPlatform reports whether entries has an image (not a list) for exactly this platform.
 func hasPlatform(entries []listEntry, want Platform) bool {
 	return slices.ContainsFunc(entries, func(e listEntry) bool {
 		return e.Platform == want && !e.isList() && !e.attestation()

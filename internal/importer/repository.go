@@ -9,7 +9,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// listedTags is what reading a repository gave, before the single images of the request are known.
+// listedTags is the result of importing a repository, without the single images of the request.
 type listedTags struct {
 	failure    *outcome
 	images     []ImageResult
@@ -71,8 +71,8 @@ func (s *session) listTags(ctx context.Context, spec reference.PullSpec, insecur
 	return tags[:min(len(tags), s.options.Limits.TagsPerRepository)], nil
 }
 
-// repositoryResult reports on a repository. Tags beyond the limit that were imported anyhow, as
-// single images of the same request, are reported among the images.
+// repositoryResult returns the result of a repository. It includes tags beyond the limit that were
+// imported as single images of the same request.
 func repositoryResult(req RepositoryRequest, listed listedTags, requests []ImageRequest, results []ImageResult) *RepositoryResult {
 	if o := listed.failure; o != nil {
 		return &RepositoryResult{Status: o.status, Retry: o.retry, Retryable: o.retry != RetryNever, RetryAfter: o.retryAfter}
@@ -111,8 +111,8 @@ func repositoryStatus(images []ImageResult) metav1.Status {
 	}
 }
 
-// importedTags finds the single images that are what an import of the repository would have made of
-// their tags, and spells their references as the repository's.
+// importedTags returns the single images that equal an import of their tags with the repository,
+// with references in the repository's spelling.
 func importedTags(req RepositoryRequest, requests []ImageRequest, results []ImageResult) map[string]ImageResult {
 	imported := map[string]ImageResult{}
 	repo, err := pullSpec(req.Ref)

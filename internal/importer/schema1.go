@@ -8,12 +8,12 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// maxSchema1Layers is more than any graph driver could mount; each may cost a HEAD.
+// maxSchema1Layers is more than any graph driver can mount; each layer may cost a HEAD.
 const maxSchema1Layers = 1000
 
-// parseSchema1 reads a docker schema 1 manifest: the format of registries before 2016, in which the
-// configuration of every layer stands inside the manifest. It is read, never written; signatures
-// in it are not verified, the digest is. Layers are base first, with size 0 where it does not say.
+// parseSchema1 parses a docker schema 1 manifest: the format of registries before 2016, which
+// contains the configuration of every layer. Weir reads and never writes it; it verifies the digest
+// but not the signatures. Layers are base first, with size 0 if not known.
 func parseSchema1(m *manifest.Manifest) (document, error) {
 	image, err := dockerimage.FromManifest(m)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// session is what the parts of one request share: the repositories they opened, the calls they may
-// have in flight, and how much they may read. It lives as long as the request.
+// session is the state that the parts of one request share: open repositories, slots for calls, and
+// the bytes read. It lives as long as the request.
 type session struct {
 	*Importer
 	creds       pullsecrets.Credentials
@@ -37,16 +37,16 @@ func (i *Importer) newSession(creds pullsecrets.Credentials, withoutText bool) *
 	}
 }
 
-// withCredentials is a session with other credentials. It shares bounds with s, but nothing that
-// was learned with the credentials of s.
+// withCredentials returns a session with other credentials. It shares the bounds of s, but no
+// content that was read with the credentials of s.
 func (s *session) withCredentials(creds pullsecrets.Credentials) *session {
 	other := s.newSession(creds, s.withoutText)
 	other.slots, other.read = s.slots, s.read
 	return other
 }
 
-// open finds or opens the repository of a pull spec. Spellings that differ in defaults only share
-// it; the several names of Docker Hub do not, for rules and credentials may tell them apart.
+// open returns the repository of a pull spec. Spellings that differ only in defaults share it; the
+// names of Docker Hub do not, because rules and credentials may distinguish them.
 func (s *session) open(spec reference.PullSpec, insecure bool) (*repository, error) {
 	full := spec.WithDefaults()
 	if full.Name == "" {
@@ -67,8 +67,8 @@ func (s *session) open(spec reference.PullSpec, insecure bool) (*repository, err
 	return r, nil
 }
 
-// slots bound the calls in flight, per registry host and over all. Waiting for one host holds no
-// room that another could use.
+// slots bound the calls in flight, per registry host and in total. Waiting for one host occupies no
+// slot of another.
 type slots struct {
 	perHost int
 	all     chan struct{}
@@ -88,7 +88,7 @@ func newSlots(perHost int) *slots {
 	}
 }
 
-// acquire waits for room for one call to host and returns what gives it back.
+// acquire waits for a slot for one call to host and returns the function that frees it.
 func (s *slots) acquire(ctx context.Context, host string) (release func(), err error) {
 	s.mu.Lock()
 	slot, ok := s.hosts[host]
@@ -110,8 +110,8 @@ func (s *slots) acquire(ctx context.Context, host string) (release func(), err e
 	return func() { <-s.all; <-slot }, nil
 }
 
-// memo does each piece of work once and hands its outcome, failure included, to everybody who
-// asks, also while it is under way.
+// memo runs work once per key and returns its result, including errors, to all callers, also to
+// concurrent ones.
 type memo[K comparable, V any] struct {
 	mu      sync.Mutex
 	entries map[K]*memoEntry[V]
@@ -148,8 +148,8 @@ func (m *memo[K, V]) do(ctx context.Context, key K, work func() (V, error)) (V, 
 	}
 }
 
-// guard runs work and turns a panic into an error: a defect that one manifest brings out must not
-// take the process, or the other images of the request, with it.
+// guard runs work and converts a panic to an error: a defect triggered by one manifest must not end
+// the process, or fail the other images of the request.
 func guard(ctx context.Context, ref string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -174,7 +174,7 @@ func forEach(ctx context.Context, n, limit int, ref string, work func(i int) err
 				if failed.Load() {
 					return
 				}
-				// What has an index runs: a failure at a higher one must not hide its own.
+				// Every assigned index runs: a failure at a higher one must not hide its own.
 				i := int(next.Add(1) - 1)
 				if i >= n {
 					return

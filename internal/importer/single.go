@@ -14,8 +14,8 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// importImages imports single images: hosts side by side, so that one that hangs uses up nobody
-// else's turn. What images have in common is fetched once, see repository.
+// importImages imports single images: hosts in parallel, so that one that hangs does not delay
+// others. Content that images share is fetched once, see repository.
 func (s *session) importImages(ctx context.Context, requests []ImageRequest) []ImageResult {
 	results := make([]ImageResult, len(requests))
 	var wait sync.WaitGroup
@@ -31,18 +31,18 @@ func (s *session) importImages(ctx context.Context, requests []ImageRequest) []I
 	return results
 }
 
-// byHost sorts the indexes of requests by the registry host that they go to.
+// byHost groups the indexes of requests by registry host.
 func byHost(requests []ImageRequest) map[string][]int {
 	hosts := map[string][]int{}
 	for i, req := range requests {
-		spec, _ := reference.Parse(req.Ref) // whatever host unparsable ones are put down to
+		spec, _ := reference.Parse(req.Ref) // invalid ones may be in any group
 		host := spec.ContactHost()
 		hosts[host] = append(hosts[host], i)
 	}
 	return hosts
 }
 
-// deepCopy shares nothing with r.
+// deepCopy returns a copy that shares nothing with r.
 func (r ImageResult) deepCopy() ImageResult {
 	r.Status = *r.Status.DeepCopy()
 	r.Image = r.Image.DeepCopy()
@@ -54,7 +54,7 @@ func (r ImageResult) deepCopy() ImageResult {
 	return r
 }
 
-// importOne imports one image. Nothing that goes wrong leaves it except as a status.
+// importOne imports one image. It returns every failure as a status.
 func (s *session) importOne(ctx context.Context, req ImageRequest) ImageResult {
 	spec, err := pullSpec(req.Ref)
 	ref := req.Ref
@@ -77,7 +77,7 @@ func (s *session) importOne(ctx context.Context, req ImageRequest) ImageResult {
 	return failedImage(outcomeOf(ctx, ref, err), spec.Tag)
 }
 
-// logFailure has the log say what a status leaves out.
+// logFailure logs the details that a status omits.
 func logFailure(ctx context.Context, ref string, err error) {
 	if up := (*upstream.Error)(nil); errors.As(err, &up) {
 		err = up.InFull()
@@ -99,8 +99,8 @@ func failedImage(o outcome, tag string) ImageResult {
 	}
 }
 
-// pullSpec reads what a request asks for: a digest, else a tag, else the tag latest. What is no
-// pull spec counts as a tag import of nothing.
+// pullSpec parses the reference of a request: a digest, else a tag, else the tag latest. An invalid
+// pull spec counts as a tag import.
 func pullSpec(ref string) (reference.PullSpec, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {
@@ -116,7 +116,7 @@ func pullSpec(ref string) (reference.PullSpec, error) {
 	return spec, nil
 }
 
-// tagImport is the import of one tag or digest: everything it consists of counts against its
+// tagImport is the import of one tag or digest. All of its manifests and configs count against its
 // bounds.
 type tagImport struct {
 	*session
@@ -158,7 +158,7 @@ func (s *session) importSpec(ctx context.Context, spec reference.PullSpec, req I
 	return result, nil
 }
 
-// stripText takes away what IncludeManifest did not ask for.
+// stripText removes manifest and config text.
 func stripText(image *imagev1.Image) {
 	image.DockerImageManifest, image.DockerImageConfig = "", ""
 }
@@ -177,8 +177,8 @@ func (t *tagImport) unchanged(ctx context.Context, known KnownImage, mode imagev
 	return head.Source, ok && image.String() == known.Image, nil
 }
 
-// imageBehind says which image an import takes from a manifest that it has not read, if that is
-// known.
+// imageBehind returns the image that an import selects from a manifest that it has not read, if
+// that is cached.
 func (t *tagImport) imageBehind(d digest.Digest, mediaType string, mode imagev1.ImportModeType) (digest.Digest, bool) {
 	if d == "" {
 		return "", false
@@ -193,7 +193,7 @@ func (t *tagImport) choice(d digest.Digest) choiceKey {
 	return choiceKey{content: t.repository.content(d), platform: t.platform}
 }
 
-// version is the tag or digest that is fetched.
+// version returns the tag or digest to fetch.
 func (t *tagImport) version() string {
 	if t.spec.ID != "" {
 		return t.spec.ID
@@ -201,11 +201,11 @@ func (t *tagImport) version() string {
 	return t.spec.Tag
 }
 
-// refTo is the pull spec of an image of the repository, in the spelling of the request.
+// refTo returns the pull spec of an image of the repository, in the spelling of the request.
 func (t *tagImport) refTo(image string) string { return t.spec.WithID(image).String() }
 
-// name is what messages call a manifest: the request's own words for the one it names,
-// repository@digest for what is below.
+// name returns the name of a manifest in messages: the request's reference for the requested one,
+// repository@digest for those below.
 func (t *tagImport) name(d digest.Digest) string {
 	if d == t.first {
 		return t.spec.String()
@@ -244,7 +244,7 @@ func tooManyManifests(most int) error {
 	return contentErrorf("it consists of more than %d manifests", most)
 }
 
-// charge counts what the tag consists of against the bounds of a tag and of the request.
+// charge counts manifests and bytes against the bounds of the tag and of the request.
 func (t *tagImport) charge(manifests, bytes int) error {
 	limits := t.options.Limits
 	if t.manifests.Add(int64(manifests)) > int64(limits.ManifestsPerTag) {

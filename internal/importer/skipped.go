@@ -7,7 +7,7 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// Skipped is a source that failed before another one answered.
+// Skipped is a source that failed before another one responded.
 type Skipped struct {
 	// Source is its host and repository.
 	Source string
@@ -15,7 +15,7 @@ type Skipped struct {
 	Text string
 }
 
-// skipped collects what the calls for one image skip, each source once.
+// skipped collects the distinct sources that the calls for one image skipped.
 type skipped struct {
 	mu   sync.Mutex
 	list []Skipped

@@ -18,17 +18,17 @@ import (
 	"weir.dev/weir/internal/upstream"
 )
 
-// ReasonImportFailed is the reason of a repository's status when some of its tags failed.
+// ReasonImportFailed is the reason of a repository's status if some of its tags failed.
 const ReasonImportFailed metav1.StatusReason = "ImportFailed"
 
-// dockerImage is what a status calls the thing that was not found.
+// dockerImage is the resource in a NotFound status of an image.
 var dockerImage = schema.GroupResource{Group: imagev1.GroupName, Resource: "dockerimage"}
 
-// refError is a failure at one reference: the one asked for, or a part of it (a child of a list).
+// refError is a failure at one reference: the requested one, or a part of it (a child of a list).
 type refError struct {
 	ref string
-	// part names what was being read when it is not the manifest of ref ("config sha256:…").
-	// A missing part does not make ref a thing that is not found.
+	// part names the content that was read if it is not the manifest of ref ("config sha256:…").
+	// A missing part does not make the status of ref NotFound.
 	part string
 	err  error
 }
@@ -42,7 +42,7 @@ func (e *refError) Error() string {
 
 func (e *refError) Unwrap() error { return e.err }
 
-// contentError says what is wrong with content that was read.
+// contentError means that content is invalid.
 type contentError struct{ text string }
 
 func (e *contentError) Error() string { return e.text }
@@ -52,25 +52,25 @@ func contentErrorf(format string, args ...any) error {
 }
 
 var (
-	// errNoReference is the failure of a name that passes for a pull spec and is none.
+	// errNoReference is the failure of a name that looks like a pull spec and is invalid.
 	errNoReference = errors.New("unable to parse docker reference")
-	// errDefect stands for a panic. Its value may hold foreign bytes; it goes to the log only.
+	// errDefect replaces a panic, whose value may contain untrusted bytes and is only logged.
 	errDefect = errors.New("the importer failed unexpectedly on this image; see the server's log")
 )
 
-// outcome is what a failure means to a client and to whoever tries again.
+// outcome is a failure as a status, with its class for retries.
 type outcome struct {
 	status     metav1.Status
-	source     string // that gave the answer, "" when none did
+	source     string // that responded, "" for none
 	retry      Retry
 	retryAfter time.Duration
 }
 
-// success is a Status with nothing but its status, as clients know it.
+// success returns a Status with only its status field, as clients expect.
 func success() metav1.Status { return metav1.Status{Status: metav1.StatusSuccess} }
 
-// outcomeOf is the one place where failures become statuses. ref is what the status names when
-// err does not say more precisely.
+// outcomeOf converts failures to statuses; no other code does. The status names ref unless err has
+// a more precise reference.
 func outcomeOf(ctx context.Context, ref string, err error) outcome {
 	var at *refError
 	part := ""
@@ -92,8 +92,8 @@ func outcomeOf(ctx context.Context, ref string, err error) outcome {
 	}
 }
 
-// outOfTime tells a failure that came of the import's end. Calls that are cut off then may also look
-// like trouble of the network.
+// outOfTime reports whether the time-out of the import caused a failure. Canceled calls may look
+// like network failures.
 func outOfTime(ctx context.Context, err error) bool {
 	if ctx.Err() == nil {
 		return false
@@ -125,11 +125,11 @@ func upstreamStatus(ref, part string, err *upstream.Error) metav1.Status {
 	return internalError(ref, part, upstreamText(err)+refusedText(err))
 }
 
-// Refused begins what a status says of a pull secret that was refused, behind its first
-// sentence.
+// Refused is the beginning of the second sentence of a status about a rejected pull
+// secret.
 const Refused = "; the registry refused "
 
-// refusedText names the credential that was refused, and what to do.
+// refusedText names the rejected credential and the remedy.
 func refusedText(err *upstream.Error) string {
 	if err.Refused == "" {
 		return ""
@@ -137,8 +137,8 @@ func refusedText(err *upstream.Error) string {
 	return Refused + foreignText(err.Refused) + ": correct them, and the import is tried again"
 }
 
-// repositoryOutcome differs from outcomeOf in what a refusal means: only a registry that says
-// UNAUTHORIZED makes the status so, missing or wrong credentials are an InternalError.
+// repositoryOutcome differs from outcomeOf in denied access: only a registry's code UNAUTHORIZED
+// makes the status Unauthorized; missing or wrong credentials are an InternalError.
 func repositoryOutcome(ctx context.Context, ref string, err error) outcome {
 	o := outcomeOf(ctx, ref, err)
 	var up *upstream.Error
@@ -150,12 +150,12 @@ func repositoryOutcome(ctx context.Context, ref string, err error) outcome {
 	return o
 }
 
-// blocked has empty details, as clients know it.
+// blocked returns the status of a blocked registry, with empty details, as clients expect.
 func blocked(err *upstream.Error) metav1.Status {
 	return apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(foreignText(upstreamText(err)))).ErrStatus
 }
 
-// internalError names ref first, then what was wrong.
+// internalError returns a status whose message has ref, then the error.
 func internalError(ref, part, text string) metav1.Status {
 	text = foreignText(text)
 	if part != "" {
@@ -191,12 +191,12 @@ func retryOfLocal(err error) Retry {
 	return RetryLater
 }
 
-// maxForeignText is as much of somebody else's words as a status repeats, in bytes.
+// maxForeignText is the maximum of foreign text in a status, in bytes.
 const maxForeignText = 1024
 
-// secrets matches what must never be repeated, should a registry or a URL in an error hold it. The
-// upstream client blanks such things itself; statuses are stored and shown widely, so they are
-// looked at again here.
+// secrets matches credentials in texts of registries and in URLs of errors. The upstream client
+// redacts them already; statuses are stored and widely visible, so they are checked again
+// here.
 var secrets = []struct {
 	pattern *regexp.Regexp
 	blanked string
@@ -206,8 +206,8 @@ var secrets = []struct {
 	{regexp.MustCompile(`(?i)\b(access_token|refresh_token|id_token|token|password|passwd|secret|signature|sig|x-amz-[a-z-]+)(["']?\s*[=:]\s*["']?)[^\s&"',}]+`), "${1}${2}…"},
 }
 
-// foreignText makes text that may come from elsewhere fit for a status: valid, one line, bounded,
-// without credentials.
+// foreignText sanitizes foreign text for a status: valid UTF-8, one line, bounded, without
+// credentials.
 func foreignText(text string) string {
 	if len(text) > 4*maxForeignText {
 		text = text[:4*maxForeignText]

@@ -8,17 +8,17 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// prioritizeTags puts the tags of a repository into the order in which they are imported:
+// prioritizeTags sorts the tags of a repository in the order of their import:
 //
 //  1. latest
 //  2. minor versions (5.1, v5.1, 5.1-rc1), newest first
 //  3. full versions (5.1.3, v5.1.3-x), newest first
 //  4. everything else, in byte order
 //
-// Versions compare as semantic versions do, so a pre-release comes after its release. Equal
-// versions: the one without v first. An empty name is latest, repetitions count once, and names
-// that are no tags are left out, for nothing could be fetched by them. A number with a leading
-// zero is no version number (04 in 20.04): such tags are among the rest.
+// Versions compare as semantic versions, so a pre-release comes after its release. Of equal
+// versions the one without v is first. An empty name is latest; duplicates and names that are not
+// valid tags are removed. A number with a leading zero is not a version number (04 in 20.04): such
+// tags belong to the last group.
 func prioritizeTags(listed []string) []string {
 	tags := make([]rankedTag, 0, len(listed))
 	seen := make(map[string]bool, len(listed))

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// CheckCertificate reports a certificate without its key, or one that cannot be used. Both
+// CheckCertificate returns an error for a certificate without its key, or an unusable pair. Both
 // are files, or both "".
 func CheckCertificate(certFlag, cert, keyFlag, key string) error {
 	if cert == "" && key == "" {

@@ -1,5 +1,4 @@
-// Package inbound provides listeners that accept no more connections than the process has
-// files for. A listener that is full makes room: it closes a connection that serves no request,
-// of the address that has the most of them. Clients that only hold connections so take them from
-// each other, not from the rest, and not from the storage.
+// Package inbound provides listeners that bound connections by the process's limit of open files. A
+// full listener closes an idle connection of the address with the most connections, so that clients
+// that only hold connections displace each other, and not other clients or the storage.
 package inbound

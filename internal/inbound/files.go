@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	// reserved are the files that the process needs beside connections of clients: embedded
-	// etcd and its clients take 90, the rest are lists of streams, logs and imports.
+	// reserved is the number of files that the process needs besides client connections: embedded
+	// etcd and its clients use 90, the rest are for lists of streams, logs and imports.
 	reserved = 128
-	// filesPerConnection are a connection and what serves it: a blob, or a connection to
-	// another registry.
+	// filesPerConnection counts a connection and the file that serves it: a blob, or a
+	// connection to another registry.
 	filesPerConnection = 2
-	// minConnections is the least for each listener.
+	// minConnections is the minimum for each listener.
 	minConnections = 16
-	// maxConnections bounds the memory of connections where files are not limited.
+	// maxConnections bounds the memory of connections if files are not limited.
 	maxConnections = 10000
 
-	// EnoughFiles is a limit of open files at which nothing has to be said.
+	// EnoughFiles is a limit of open files that needs no warning.
 	EnoughFiles = 4096
 )
 
@@ -31,8 +31,8 @@ func Files() (uint64, error) {
 	return uint64(limit.Cur), nil //nolint:unconvert // it has a sign elsewhere
 }
 
-// PerListener is how many connections each of some listeners may accept in a process with that
-// limit of open files.
+// PerListener returns how many connections each of several listeners may accept in a process with
+// that limit of open files.
 func PerListener(files uint64, listeners int) int {
 	if files <= reserved {
 		return minConnections

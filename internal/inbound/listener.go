@@ -22,7 +22,7 @@ type Listener struct {
 	accepted uint64
 }
 
-// conn is an accepted connection. It is a *net.TCPConn, so that files are sent by the kernel.
+// conn is an accepted connection. It embeds *net.TCPConn, so that the kernel sends files.
 type conn struct {
 	*net.TCPConn
 	listener     *Listener
@@ -30,7 +30,7 @@ type conn struct {
 	// The rest is guarded by the listener's lock.
 	number   uint64 // in the order of acceptance
 	running  int    // requests that are served
-	answered bool   // one was
+	answered bool   // a request was answered
 }
 
 // Limit bounds the connections of a listener to max. Its server must have the handler that
@@ -41,7 +41,7 @@ func Limit(l net.Listener, name string, limit int) *Listener {
 	return &Listener{Listener: l, name: name, max: limit, conns: map[string]*conn{}, hosts: map[string]int{}}
 }
 
-// Accept waits for the next connection, and makes room for it.
+// Accept waits for the next connection, and closes another one for it if necessary.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
@@ -55,7 +55,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c := &conn{TCPConn: tcp, listener: l, remote: tcp.RemoteAddr().String(), host: hostOf(tcp.RemoteAddr())}
 		closed, ok := l.admit(c)
 		if closed != nil {
-			_ = closed.TCPConn.Close() // its server finds out
+			_ = closed.TCPConn.Close() // the server gets a read error
 			connectionsClosed.WithLabelValues(l.name).Inc()
 		}
 		if ok {
@@ -64,8 +64,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close stops accepting, and closes connections on which no request ever came. A server that shuts
-// down gives them five seconds for their first one.
+// Close stops accepting, and closes connections without a first request, for which a server that
+// shuts down would wait five seconds.
 func (l *Listener) Close() error {
 	err := l.Listener.Close()
 	l.mu.Lock()
@@ -73,13 +73,14 @@ func (l *Listener) Close() error {
 	for _, c := range l.conns {
 		if !c.answered && c.running == 0 {
 			l.forget(c)
-			_ = c.TCPConn.Close() // its server finds out
+			_ = c.TCPConn.Close() // the server gets a read error
 		}
 	}
 	return err
 }
 
-// admit takes a connection. The one that has to be closed for it is another, itself, or nil.
+// admit registers a connection. It returns the connection to close for it: another, c itself, or
+// nil.
 func (l *Listener) admit(c *conn) (closed *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,9 +98,9 @@ func (l *Listener) admit(c *conn) (closed *conn, ok bool) {
 	return closed, true
 }
 
-// leastNeeded is the connection to close first: of the host with the most connections, one that
-// never had an answer before one that rests between requests, the oldest. It is nil if all serve
-// a request.
+// leastNeeded returns the connection to close first: of the host with the most connections, one
+// without an answered request before one that is idle between requests, the oldest. It returns nil
+// if all serve a request.
 func (l *Listener) leastNeeded() *conn {
 	var least *conn
 	for _, c := range l.conns {
@@ -124,9 +125,9 @@ func compareFlags(a, b bool) int {
 	return 1
 }
 
-// crowding is the oldest connection of the host with the most, all of which serve, if that host has
-// more than twice as many as another one would have with one more. The machine itself is never
-// crowded out by others.
+// crowding returns the oldest connection of the host with the most connections, all of which serve
+// requests, if that host has more than twice as many as newcomer would have with one more. Loopback
+// connections are never closed for others.
 func (l *Listener) crowding(newcomer string) *conn {
 	var oldest *conn
 	for _, c := range l.conns {
@@ -145,7 +146,7 @@ func isLoopback(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-// forget takes a connection off the books; it may be off already. The caller holds the lock.
+// forget removes a connection, if it is registered. The caller holds the lock.
 func (l *Listener) forget(c *conn) {
 	if l.conns[c.remote] != c {
 		return
@@ -157,7 +158,7 @@ func (l *Listener) forget(c *conn) {
 	connections.WithLabelValues(l.name).Set(float64(len(l.conns)))
 }
 
-// Close closes the connection and makes its place free.
+// Close closes the connection and frees its slot.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
 	c.listener.forget(c)
@@ -165,7 +166,7 @@ func (c *conn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// Handler has the listener tell connections that serve requests from others.
+// Handler wraps next so that the listener can distinguish busy connections from idle ones.
 func (l *Listener) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c := l.begin(r.RemoteAddr); c != nil {
@@ -175,10 +176,10 @@ func (l *Listener) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// begin counts a request. It returns the connection for end, nil for one that is off the books: a
-// handler of HTTP/2 can outlive its connection, and another client can have its address by then.
-// http.Server.ConnContext would hand over the connection too, but the generic API server makes its
-// http.Server itself.
+// begin counts a request. It returns the connection for end, nil for an unregistered one: an HTTP/2
+// handler can outlive its connection, and another client can have its address by then.
+// http.Server.ConnContext would provide the connection too, but the generic API server creates its
+// own http.Server.
 func (l *Listener) begin(remote string) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,7 +197,7 @@ func (l *Listener) end(c *conn) {
 	c.running--
 }
 
-// hostOf is the host that an address belongs to: of IPv6, the network that one host has.
+// hostOf returns the host of an address; for IPv6, the network of a host.
 func hostOf(a net.Addr) string {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -15,12 +15,12 @@ var (
 	}, []string{"listener"})
 	connectionsMax = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Namespace: "weir", Subsystem: "connections", Name: "max",
-		Help:           "Maximum number of connections of a listener, from the limit of open files.",
+		Help:           "Maximum number of connections of a listener, which follows from the limit of open files.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"listener"})
 	connectionsClosed = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace: "weir", Subsystem: "connections", Name: "closed_for_room_total",
-		Help:           "Idle connections closed, or new ones refused, because a listener was full.",
+		Help:           "Idle connections that were closed for others, or rejected, because a listener was full.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"listener"})
 	registerMetrics = sync.OnceFunc(func() {

@@ -99,7 +99,7 @@ func (x *exchange) admit() (err error) {
 	}
 	needs := x.route.needs
 	if needs.writes() {
-		x.r = x.r.WithContext(WithOrigin(x.context(), Origin{User: x.caller.User.GetName(), Client: x.client(), Request: x.requestName()}))
+		x.r = x.r.WithContext(withOrigin(x.context(), Origin{User: x.caller.User.GetName(), Client: x.client(), Request: x.requestName()}))
 	}
 	if needs.action != "" {
 		if err := x.Access.Allow(x.context(), x.caller, x.repo, needs.action); err != nil {

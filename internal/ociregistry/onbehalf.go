@@ -14,8 +14,8 @@ type Origin struct {
 
 type originKey struct{}
 
-// WithOrigin returns a context with an Origin.
-func WithOrigin(ctx context.Context, o Origin) context.Context {
+// withOrigin returns a context with an Origin.
+func withOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }
 

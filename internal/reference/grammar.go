@@ -17,7 +17,7 @@ var digestLengths = map[string]int{
 	"sha512": 128,
 }
 
-// ValidTag reports whether tag fits the tag grammar of the OCI distribution
+// ValidTag reports whether tag matches the tag grammar of the OCI distribution
 // specification: a word character and up to 127 of [A-Za-z0-9_.-].
 func ValidTag(tag string) bool {
 	if tag == "" || len(tag) > maxTagLength {
@@ -33,8 +33,8 @@ func ValidTag(tag string) bool {
 	return true
 }
 
-// ValidDigest reports whether id is a digest of a known algorithm with exactly
-// the number of lower-case hexadecimal characters that the algorithm yields.
+// ValidDigest reports whether id is a digest of a known algorithm with the algorithm's number
+// of lower-case hexadecimal characters.
 func ValidDigest(id string) bool {
 	algorithm, encoded, found := strings.Cut(id, ":")
 	if !found || len(encoded) != digestLengths[algorithm] || encoded == "" {
@@ -83,16 +83,16 @@ func validSeparator(c byte, run int) bool {
 	return false
 }
 
-// looksLikeRegistry decides whether the first of several path components names
-// a registry. Only the form counts; validRegistry judges the content.
+// looksLikeRegistry reports whether the first of several path components names
+// a registry. Only the form counts; validRegistry checks the content.
 func looksLikeRegistry(component string) bool {
 	return component == "localhost" || strings.ContainsAny(component, ".:")
 }
 
 // validRegistry reports whether r is "host" or "host:port". Host names of DNS
-// may be written in upper case. A host that is no DNS name but a valid path
-// component (an underscore in it) is accepted without a port: such references
-// parse in the reference implementation, so they are stored in clusters.
+// may be in upper case. A host that is not a DNS name but a valid path
+// component (with an underscore) is accepted without a port: OpenShift accepts
+// such references, so clusters have them stored.
 func validRegistry(r string) bool {
 	host, port, hasPort := strings.Cut(r, ":")
 	if hasPort {

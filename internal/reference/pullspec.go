@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Names by which clients know the default registry and what they leave out.
+// Names of the default registry, and the defaults of clients.
 const (
 	DefaultRegistry  = "docker.io" // as users write it
 	DefaultNamespace = "library"   // of official images there
@@ -17,8 +17,8 @@ const (
 	hubIndexHost   = "index.docker.io"
 )
 
-// PullSpec is the location of an image or of a repository, in its parts, as
-// somebody wrote it. Parts left out are empty. The zero PullSpec is no location.
+// PullSpec is the parsed location of an image or of a repository, as it was
+// written. Absent parts are empty. The zero PullSpec is not a location.
 //
 // A spec without a Name names a registry only ("quay.io"); Parse accepts it,
 // nothing can be pulled from it.
@@ -30,19 +30,19 @@ type PullSpec struct {
 	ID        string // digest, algorithm:hex
 }
 
-// SyntaxError says that a text is not a name of the wanted form.
+// SyntaxError means that a text does not have the expected form.
 type SyntaxError struct {
-	Form   string // what was wanted: "pull spec", "image stream tag name", …
-	Text   string // what was given
+	Form   string // the expected form: "pull spec", "image stream tag name", …
+	Text   string // the input
 	Reason string
 }
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%q is %s", e.Text, e.Fault()) }
 
-// Fault is the error without the text, for messages that quote it already.
+// Fault returns the error without the text, for messages that quote it already.
 func (e *SyntaxError) Fault() string { return fmt.Sprintf("not a valid %s: %s", e.Form, e.Reason) }
 
-// Parse reads [registry/][namespace/]name[:tag][@digest].
+// Parse parses [registry/][namespace/]name[:tag][@digest].
 //
 // The first component is the registry only if it holds "." or ":" or is
 // "localhost"; a single component that holds "." or starts with "localhost" is a
@@ -80,8 +80,8 @@ func Parse(s string) (PullSpec, error) {
 	return spec, nil
 }
 
-// splitPath distributes [registry/]path over the fields of p and returns why that
-// is impossible, or "".
+// splitPath splits [registry/]path into the fields of p and returns an error text,
+// or "".
 func (p *PullSpec) splitPath(path string) string {
 	first, rest, several := strings.Cut(path, "/")
 	switch {
@@ -136,8 +136,8 @@ func (p PullSpec) String() string {
 	return b.String()
 }
 
-// WithDefaults adds what clients add: registry docker.io, there the namespace
-// library, and the tag latest unless a digest says which image is meant.
+// WithDefaults adds the defaults of clients: registry docker.io, there the namespace
+// library, and the tag latest unless there is a digest.
 func (p PullSpec) WithDefaults() PullSpec {
 	if p.Registry == "" {
 		p.Registry = DefaultRegistry
@@ -151,7 +151,7 @@ func (p PullSpec) WithDefaults() PullSpec {
 	return p
 }
 
-// MostSpecific drops the tag when a digest is present.
+// MostSpecific drops the tag if there is a digest.
 func (p PullSpec) MostSpecific() PullSpec {
 	if p.ID != "" {
 		p.Tag = ""
@@ -165,19 +165,19 @@ func (p PullSpec) AsRepository() PullSpec {
 	return p
 }
 
-// WithTag names another tag of the same repository.
+// WithTag returns the pull spec of another tag in the same repository.
 func (p PullSpec) WithTag(tag string) PullSpec {
 	p.Tag, p.ID = tag, ""
 	return p
 }
 
-// WithID names an image of the same repository by its digest.
+// WithID returns the pull spec of an image in the same repository by its digest.
 func (p PullSpec) WithID(id string) PullSpec {
 	p.Tag, p.ID = "", id
 	return p
 }
 
-// RepositoryName is the path within the registry: "namespace/name" or "name",
+// RepositoryName returns the path within the registry: "namespace/name" or "name",
 // as written.
 func (p PullSpec) RepositoryName() string {
 	if p.Namespace == "" {
@@ -186,8 +186,8 @@ func (p PullSpec) RepositoryName() string {
 	return p.Namespace + "/" + p.Name
 }
 
-// ContactHost is the host[:port] that serves the registry: docker.io (also when
-// left out) and index.docker.io are served by registry-1.docker.io.
+// ContactHost returns the host[:port] that serves the registry: docker.io (also as
+// default) and index.docker.io are served by registry-1.docker.io.
 func (p PullSpec) ContactHost() string {
 	switch p.Registry {
 	case "", DefaultRegistry, hubIndexHost:
@@ -196,9 +196,9 @@ func (p PullSpec) ContactHost() string {
 	return p.Registry
 }
 
-// Identity is a text that two pull specs share when clients would fetch the same
-// thing for both: defaults are added, the names of docker.io become one, and then
-// docker.io, library and latest are left out again.
+// Identity returns a text that is equal for two pull specs of the same content: with
+// defaults added, the names of docker.io unified, and then docker.io, library and
+// latest removed again.
 func (p PullSpec) Identity() string {
 	p = p.WithDefaults()
 	if isHub(p.Registry) {
@@ -211,8 +211,8 @@ func (p PullSpec) Identity() string {
 	return p.String()
 }
 
-// withoutHub leaves out docker.io and library where what remains cannot be taken
-// for another registry.
+// withoutHub removes docker.io and library, unless the rest would parse as another
+// registry.
 func (p PullSpec) withoutHub() PullSpec {
 	short := PullSpec{Namespace: p.Namespace, Name: p.Name}
 	if p.Namespace == DefaultNamespace && !strings.Contains(p.Name, "/") {

@@ -6,7 +6,7 @@ import (
 )
 
 // Repository is the name of a repository of the integrated registry: a namespace and
-// what stands below it, which is one stream.
+// a path, which maps to one stream.
 type Repository struct {
 	Namespace string
 	// Path is the name below the namespace, as clients write it: one component or more.
@@ -15,14 +15,14 @@ type Repository struct {
 	Stream string
 }
 
-// String is namespace/path.
+// String returns namespace/path.
 func (r Repository) String() string { return r.Namespace + "/" + r.Path }
 
-// Key is namespace/stream, the same for all spellings of a repository.
+// Key returns namespace/stream, which is equal for all spellings of a repository.
 func (r Repository) Key() string { return r.Namespace + "/" + r.Stream }
 
-// RepositoryOf is the repository of a stream with a path as it was once spelled, if that leads to the
-// stream; else the path is the stream's name.
+// RepositoryOf returns the repository of a stream with a recorded path, if that maps to the stream;
+// otherwise the path is the stream's name.
 func RepositoryOf(namespace, stream, spelled string) Repository {
 	if spelled != "" {
 		if r, err := ParseRepository(namespace + "/" + spelled); err == nil && r.Stream == stream {
@@ -32,8 +32,8 @@ func RepositoryOf(namespace, stream, spelled string) Repository {
 	return Repository{Namespace: namespace, Path: stream, Stream: stream}
 }
 
-// NoRepositoryError says that a name is well formed, and that no repository can ever have
-// it: asking for it is asking for what is not there, not a mistake in the request.
+// NoRepositoryError means that a name is well formed but no repository can have it. A request
+// with such a name is not malformed; its repository does not exist.
 type NoRepositoryError struct {
 	Name   string
 	Reason string
@@ -46,14 +46,14 @@ func (e *NoRepositoryError) Error() string {
 // maxNamespaceLength is that of a DNS label.
 const maxNamespaceLength = 63
 
-// ParseRepository reads the name of a repository as the OCI distribution specification
-// has it, with two components or more: the namespace, and the path that StreamName makes
-// a stream of.
+// ParseRepository parses the name of a repository by the grammar of the OCI distribution
+// specification, with two components or more: the namespace, and the path, which StreamName
+// maps to a stream.
 //
-// The error is a *SyntaxError for what is no such name, and a *NoRepositoryError for a
-// name that the specification allows and that nothing can have here: its first component
-// is no name of a namespace, or its stream's name would be too long. The repository is
-// filled in with the latter too.
+// The error is a *SyntaxError for an invalid name, and a *NoRepositoryError for a name that
+// the specification permits and no repository can have: its first component is not a valid
+// namespace, or its stream's name would be too long. With the latter the repository is
+// set, too.
 func ParseRepository(name string) (Repository, error) {
 	fail := func(reason string) (Repository, error) {
 		return Repository{}, &SyntaxError{Form: "repository name", Text: name, Reason: reason}
@@ -80,9 +80,9 @@ func ParseRepository(name string) (Repository, error) {
 	return r, nil
 }
 
-// StreamRepository is the repository of a stream, spelled as RepositoryPath spells it
-// where that name is short enough for a repository, as the stream's own name otherwise.
-func StreamRepository(namespace, stream string) Repository {
+// streamRepository returns the repository of a stream, with the path of RepositoryPath if
+// that is short enough for a repository, otherwise with the stream's name.
+func streamRepository(namespace, stream string) Repository {
 	r := Repository{Namespace: namespace, Path: RepositoryPath(stream), Stream: stream}
 	if len(namespace)+1+len(r.Path) > maxNameLength {
 		r.Path = stream

@@ -97,15 +97,15 @@ func TestParseRepositoryRefuses(t *testing.T) {
 }
 
 func TestStreamRepository(t *testing.T) {
-	if got := StreamRepository("ns", "a.x2f.b"); got != (Repository{"ns", "a/b", "a.x2f.b"}) {
+	if got := streamRepository("ns", "a.x2f.b"); got != (Repository{"ns", "a/b", "a.x2f.b"}) {
 		t.Errorf("got %+v", got)
 	}
 	// Such a stream can be made by hand only; it is reached by its own name.
 	wide := "a.x2d250.b"
-	if got := StreamRepository(strings.Repeat("n", 60), wide); got.Path != wide {
+	if got := streamRepository(strings.Repeat("n", 60), wide); got.Path != wide {
 		t.Errorf("the path is %s", got.Path)
 	}
-	if got := StreamRepository("ns", wide); got.Path != "a"+strings.Repeat("-", 250)+"b" {
+	if got := streamRepository("ns", wide); got.Path != "a"+strings.Repeat("-", 250)+"b" {
 		t.Errorf("the path is %s", got.Path)
 	}
 }

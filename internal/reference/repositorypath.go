@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// A stream's name is stricter than a repository's path: one component, and only single
-// separators in it. A path that is such a name is its own stream. Of any other path, what
-// streams cannot have is written as a token that stands between two dots:
+// The name of a stream is more restricted than the path of a repository: one component, with
+// only single separators. A path that is a valid name is its own stream. In any other path,
+// a separator that streams cannot have is escaped as a token between two dots:
 //
 //	/              .x2f.
 //	__             .x5f2.
 //	---            .x2d3.     a run of two dashes or more, with its length
-//	.x2f. itself   .x2e.x2f.  whatever reads like a token and is none
+//	.x2f. itself   .x2e.x2f.  a label that looks like a token
 //
-// so charts/web--ui is the stream charts.x2f.web.x2d2.ui. No other path leads to it but for
-// its own name, which may be used as well.
+// so charts/web--ui is the stream charts.x2f.web.x2d2.ui. The only other path of that stream
+// is its own name.
 const (
 	tokenSlash       = "x2f"
 	tokenUnderscores = "x5f2"
@@ -23,10 +23,10 @@ const (
 	tokenLiteral     = "x2e"
 )
 
-// StreamName is the name of the stream that a repository's path (what stands below the
-// namespace) leads to. Distinct paths lead to distinct streams, except that the name of an
-// escaped stream is a path of it too: RepositoryPath(StreamName(p)) is p, unless p is
-// itself a name that streams can have, which is returned as it is.
+// StreamName returns the stream of a repository's path below the namespace. Distinct paths
+// have distinct streams, except that the name of an escaped stream is also a path of it:
+// RepositoryPath(StreamName(p)) is p, unless p is itself a valid stream name, which is
+// returned unchanged.
 func StreamName(path string) string {
 	if validStreamName(path) {
 		return path
@@ -34,14 +34,14 @@ func StreamName(path string) string {
 	return escapePath(path)
 }
 
-// RepositoryPath is the path whose stream that is: the one that was escaped into its name,
-// or the name itself. StreamName(RepositoryPath(s)) is s for every name s of a stream.
+// RepositoryPath returns the path of a stream: the unescaped name, or the name itself.
+// StreamName(RepositoryPath(s)) is s for every name s of a stream.
 func RepositoryPath(stream string) string {
 	if !strings.Contains(stream, ".x") {
 		return stream
 	}
-	// Somebody may have given a stream a name that merely looks escaped; only what
-	// escaping would have made is undone.
+	// A stream's name may merely look escaped: unescape only if escaping yields the name
+	// again.
 	path := unescapePath(stream)
 	if len(path) > maxNameLength || path == stream || StreamName(path) != stream {
 		return stream
@@ -63,8 +63,8 @@ func validStreamName(s string) bool {
 	return letter
 }
 
-// escapePath writes the labels of a path, which are what stands between its separators,
-// with a dot or a token between each two.
+// escapePath joins the labels of a path, the parts between its separators, with a dot or a
+// token between each two.
 func escapePath(path string) string {
 	var b strings.Builder
 	b.Grow(len(path) + 8)
@@ -91,8 +91,8 @@ func escapePath(path string) string {
 	return b.String()
 }
 
-// separatorAt tells how the separator at the beginning of s is written in a stream's name,
-// and how long it is in s: 0 when there is none that divides labels.
+// separatorAt returns the form, in a stream's name, of the separator at the beginning of s, and
+// its length in s: 0 if there is no separator.
 func separatorAt(s string) (written string, length int) {
 	switch {
 	case strings.HasPrefix(s, "."):
@@ -108,8 +108,8 @@ func separatorAt(s string) (written string, length int) {
 	return "", 0
 }
 
-// unescapePath is the inverse of escapePath for what that made; of other texts it makes
-// another text.
+// unescapePath is the inverse of escapePath for its results. For other texts the result is
+// not meaningful.
 func unescapePath(stream string) string {
 	labels := strings.Split(stream, ".")
 	last := len(labels) - 1
@@ -130,7 +130,7 @@ func unescapePath(stream string) string {
 	return b.String()
 }
 
-// separatorOf is what a token stands for, "" when the label is no token for a separator.
+// separatorOf returns the separator of a token, "" if the label is not a token of a separator.
 func separatorOf(label string) string {
 	switch label {
 	case tokenSlash:

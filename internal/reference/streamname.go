@@ -2,13 +2,13 @@ package reference
 
 import "strings"
 
-// JoinStreamTag is the name of an ImageStreamTag or ImageTag: "stream:tag".
+// JoinStreamTag returns the name of an ImageStreamTag or ImageTag: "stream:tag".
 func JoinStreamTag(stream, tag string) string { return stream + ":" + tag }
 
-// JoinStreamImage is the name of an ImageStreamImage: "stream@id".
+// JoinStreamImage returns the name of an ImageStreamImage: "stream@id".
 func JoinStreamImage(stream, id string) string { return stream + "@" + id }
 
-// SplitStreamTag takes apart the name of an ImageStreamTag or ImageTag. It needs
+// SplitStreamTag splits the name of an ImageStreamTag or ImageTag. It must have
 // exactly one colon, two non-empty halves and no "@"; the error is a *SyntaxError.
 func SplitStreamTag(name string) (stream, tag string, err error) {
 	stream, tag, found := strings.Cut(name, ":")
@@ -18,7 +18,7 @@ func SplitStreamTag(name string) (stream, tag string, err error) {
 	return stream, tag, nil
 }
 
-// SplitStreamImage takes apart the name of an ImageStreamImage. It needs exactly
+// SplitStreamImage splits the name of an ImageStreamImage. It must have exactly
 // one "@" and two non-empty halves; the error is a *SyntaxError.
 func SplitStreamImage(name string) (stream, id string, err error) {
 	stream, id, found := strings.Cut(name, "@")
@@ -28,14 +28,14 @@ func SplitStreamImage(name string) (stream, id string, err error) {
 	return stream, id, nil
 }
 
-// ParseTagFrom reads the from.name of a tag that refers to an ImageStreamTag:
+// ParseTagFrom parses the from.name of a tag that refers to an ImageStreamTag:
 // "tag" of the same stream (stream is ""), or "stream:tag". The error is a
 // *SyntaxError.
 func ParseTagFrom(name string) (stream, tag string, err error) {
 	return parseFrom(name, ":", "image stream tag reference", "it must be TAG or STREAM:TAG")
 }
 
-// ParseImageFrom reads the from.name of a tag that refers to an
+// ParseImageFrom parses the from.name of a tag that refers to an
 // ImageStreamImage: "id" of the same stream (stream is ""), or "stream@id". The
 // id may be shortened, see MatchesImage. The error is a *SyntaxError.
 func ParseImageFrom(name string) (stream, id string, err error) {
@@ -53,9 +53,9 @@ func parseFrom(name, separator, form, reason string) (stream, part string, err e
 	return stream, part, nil
 }
 
-// MatchesImage reports whether id is a beginning of the image's name or of the
-// part behind its algorithm: both "sha256:ab" and "ab" match "sha256:abcd…". An
-// empty id matches nothing.
+// MatchesImage reports whether id is a prefix of the image's name or of the part
+// after its algorithm: both "sha256:ab" and "ab" match "sha256:abcd…". An empty id
+// matches nothing.
 func MatchesImage(image, id string) bool {
 	if id == "" {
 		return false

@@ -4,9 +4,9 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 )
 
-// ChangedHeads are the tags whose head in s points to something else than in old,
+// changedHeads are the tags whose head in s points to something else than in old,
 // sorted. Tags that lost their history are not among them. A nil old had no tags.
-func ChangedHeads(s, old *imagev1.ImageStream) []string {
+func changedHeads(s, old *imagev1.ImageStream) []string {
 	var changed []string
 	for i := range s.Status.Tags {
 		tag := &s.Status.Tags[i]
@@ -18,7 +18,7 @@ func ChangedHeads(s, old *imagev1.ImageStream) []string {
 	return changed
 }
 
-// Follow copies the heads of the changed tags to the tags that track them: spec
+// follow copies the heads of the changed tags to the tags that track them: spec
 // tags of the same stream whose from is an ImageStreamTag of this stream. Tags that
 // track those follow in turn. It reports whether anything changed.
 //
@@ -26,7 +26,7 @@ func ChangedHeads(s, old *imagev1.ImageStream) []string {
 // leads into one ring. A changed tag that itself tracks another changed one is
 // reached from there; in a ring of changed tags the first by name leads. Every tag
 // is written at most once, so the outcome does not depend on an order and rings end.
-func Follow(s *imagev1.ImageStream, changed []string) bool {
+func follow(s *imagev1.ImageStream, changed []string) bool {
 	tracked := trackedTags(s)
 	if len(tracked) == 0 || len(changed) == 0 {
 		return false

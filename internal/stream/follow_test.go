@@ -83,14 +83,14 @@ func TestFollow(t *testing.T) {
 			for tag, image := range test.push {
 				AddEvent(s, tag, event("q.io/x@"+image, image, 3, at(1)))
 			}
-			Follow(s, ChangedHeads(s, old))
+			follow(s, changedHeads(s, old))
 			equal(t, "heads", test.want, heads(s))
 			for tag := range test.want {
 				if newest := LatestEvent(s, tag); newest.Generation != 3 || !newest.Created.Equal(new(at(1))) {
 					t.Errorf("%s has %+v, not the same event", tag, newest)
 				}
 			}
-			if Follow(s, ChangedHeads(s, old)) && len(test.push) == 1 {
+			if follow(s, changedHeads(s, old)) && len(test.push) == 1 {
 				t.Error("following again writes again")
 			}
 		})
@@ -99,7 +99,7 @@ func TestFollow(t *testing.T) {
 
 func TestFollowWithoutHistory(t *testing.T) {
 	s := streamOf(tracking("b", "a"))
-	if Follow(s, []string{"a"}) || Follow(s, nil) || len(s.Status.Tags) > 0 {
+	if follow(s, []string{"a"}) || follow(s, nil) || len(s.Status.Tags) > 0 {
 		t.Error("there was nothing to follow")
 	}
 }
@@ -122,7 +122,7 @@ func TestFollowOnAnyGraph(t *testing.T) {
 			}
 		}
 		pushed := heads(s)
-		Follow(s, ChangedHeads(s, old))
+		follow(s, changedHeads(s, old))
 		followed := heads(s)
 		for tag, source := range trackedTags(s) {
 			if image, found := followed[source]; found && followed[tag] != image {

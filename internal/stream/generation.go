@@ -29,7 +29,7 @@ func PrepareCreateWithStatus(s *imagev1.ImageStream) {
 // the old one, and the generations of the stream and of its tags are counted on.
 //
 // metadata.generation rises with every change of spec. A spec tag gets the new
-// number when it is new, when TagChanged says that it points elsewhere, or when the
+// number when it is new, when tagChanged says that it points elsewhere, or when the
 // writer reset it to 0 to have it imported again; any other number is ignored.
 func PrepareUpdate(s, old *imagev1.ImageStream) {
 	old.Status.DeepCopyInto(&s.Status)
@@ -55,7 +55,7 @@ func PrepareUpdateWithStatus(s, old *imagev1.ImageStream) {
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
 		before := SpecTag(old, tag.Name)
-		if before == nil || tag.Generation == nil || *tag.Generation == 0 || TagChanged(before, tag, s.Namespace) {
+		if before == nil || tag.Generation == nil || *tag.Generation == 0 || tagChanged(before, tag, s.Namespace) {
 			tag.Generation = generationOf(s.Generation)
 		}
 	}
@@ -91,12 +91,12 @@ func headGeneration(s, old *imagev1.ImageStream, tag string, newest *imagev1.Tag
 	return s.Generation
 }
 
-// TagChanged reports whether a spec tag of a stream in namespace points elsewhere
+// tagChanged reports whether a spec tag of a stream in namespace points elsewhere
 // than before, so that it has to be resolved or imported again. A tag without from
 // points nowhere and never counts as changed. Annotations, referencePolicy and
 // importPolicy's scheduled and insecure say how, not where, and are not compared.
 // A nil before is a tag that is new.
-func TagChanged(before, after *imagev1.TagReference, namespace string) bool {
+func tagChanged(before, after *imagev1.TagReference, namespace string) bool {
 	from := after.From
 	if from == nil || (from.Kind == "" && from.Name == "") {
 		return false

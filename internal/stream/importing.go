@@ -248,7 +248,7 @@ func RecordRefusal(s, attempted *imagev1.ImageStream, refusal metav1.Status, mov
 		}
 	}
 	if moved {
-		names = append(names, ChangedHeads(attempted, s)...)
+		names = append(names, changedHeads(attempted, s)...)
 	}
 	changed := false
 	for _, name := range names {

@@ -18,8 +18,8 @@ type Usage struct {
 	Tags   map[string]struct{} // distinct references in spec.tags: openshift.io/image-tags
 }
 
-// UsageOf counts a stream; a nil stream counts nothing.
-func UsageOf(s *imagev1.ImageStream) Usage {
+// usageOf counts a stream; a nil stream counts nothing.
+func usageOf(s *imagev1.ImageStream) Usage {
 	usage := Usage{Images: map[string]struct{}{}, Tags: map[string]struct{}{}}
 	if s == nil {
 		return usage
@@ -140,8 +140,8 @@ func CheckLimits(s, old *imagev1.ImageStream, limits Limits) []*LimitError {
 	if limits.Images == nil && limits.Tags == nil {
 		return nil
 	}
-	usage := UsageOf(s)
-	if usage.exceedsNothing(UsageOf(old)) {
+	usage := usageOf(s)
+	if usage.exceedsNothing(usageOf(old)) {
 		return nil
 	}
 	var exceeded []*LimitError

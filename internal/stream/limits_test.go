@@ -32,8 +32,8 @@ func TestUsageOf(t *testing.T) {
 	equal(t, "usage", Usage{
 		Images: set("0", "1"),
 		Tags:   set("busybox", "q.io/x:1", "p/s:d1", "p/other:d1", "q/other:d1", "p/other@sha256:a", "p/s@sha256:a"),
-	}, UsageOf(s))
-	equal(t, "usage of no stream", Usage{Images: set(), Tags: set()}, UsageOf(nil))
+	}, usageOf(s))
+	equal(t, "usage of no stream", Usage{Images: set(), Tags: set()}, usageOf(nil))
 }
 
 func limitRange(limitType corev1.LimitType, maxima map[corev1.ResourceName]string) *corev1.LimitRange {

@@ -33,7 +33,7 @@ func ApplyMapping(s *imagev1.ImageStream, tags []string, ref, image string, now 
 			changed = append(changed, tag)
 		}
 	}
-	Follow(s, changed)
+	follow(s, changed)
 	return len(changed) > 0
 }
 

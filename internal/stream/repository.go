@@ -82,11 +82,11 @@ func trimRepository(repository string) string {
 	return spec.AsRepository().String()
 }
 
-// ResolveReference is where a client pulls what a tag points to: the reference of
+// resolveReference is where a client pulls what a tag points to: the reference of
 // its head or, if the spec tag's policy is Local, the image in the stream's own
 // repository. It is not ok when the tag has no head. Images that were never
 // imported, and streams without a repository, have no local place.
-func ResolveReference(s *imagev1.ImageStream, tag string) (ref string, ok bool) {
+func resolveReference(s *imagev1.ImageStream, tag string) (ref string, ok bool) {
 	event := LatestEvent(s, tag)
 	if event == nil {
 		return "", false
@@ -94,7 +94,7 @@ func ResolveReference(s *imagev1.ImageStream, tag string) (ref string, ok bool) 
 	return ResolveEvent(s, SpecTag(s, tag), event), true
 }
 
-// ResolveEvent is ResolveReference for one event of the history of specTag, which
+// ResolveEvent is resolveReference for one event of the history of specTag, which
 // may be nil.
 func ResolveEvent(s *imagev1.ImageStream, specTag *imagev1.TagReference, event *imagev1.TagEvent) string {
 	local := specTag != nil && specTag.ReferencePolicy.Type == imagev1.LocalTagReferencePolicy

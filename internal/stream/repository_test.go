@@ -102,12 +102,12 @@ func TestResolveReference(t *testing.T) {
 	} {
 		s.Status.DockerImageRepository = repository
 		for tag, want := range wants {
-			if got, ok := ResolveReference(s, tag); !ok || got != want {
+			if got, ok := resolveReference(s, tag); !ok || got != want {
 				t.Errorf("in %q, %s is pulled from %q, %t; want %q", repository, tag, got, ok, want)
 			}
 		}
 		for _, tag := range []string{"pending", "missing"} {
-			if got, ok := ResolveReference(s, tag); ok {
+			if got, ok := resolveReference(s, tag); ok {
 				t.Errorf("%s is pulled from %q", tag, got)
 			}
 		}

@@ -39,7 +39,7 @@ func (r Resolver) Resolve(s, old *imagev1.ImageStream) field.ErrorList {
 	sources := sourceCache{load: r.Source}
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
-		if !TagChanged(SpecTag(old, tag.Name), tag, s.Namespace) {
+		if !tagChanged(SpecTag(old, tag.Name), tag, s.Namespace) {
 			continue
 		}
 		event, err := r.event(s, old, tag, &sources)
@@ -50,7 +50,7 @@ func (r Resolver) Resolve(s, old *imagev1.ImageStream) field.ErrorList {
 		}
 	}
 	RecordCopies(s, sources.copied...)
-	Follow(s, ChangedHeads(s, old))
+	follow(s, changedHeads(s, old))
 	return errs
 }
 
@@ -219,7 +219,7 @@ func CrossNamespaceSources(s, old *imagev1.ImageStream) []CrossNamespaceSource {
 	index := map[types.NamespacedName]int{}
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
-		if !namesOtherNamespace(s, tag.From) || !TagChanged(SpecTag(old, tag.Name), tag, s.Namespace) {
+		if !namesOtherNamespace(s, tag.From) || !tagChanged(SpecTag(old, tag.Name), tag, s.Namespace) {
 			continue
 		}
 		source, ok := sourceOf(s, tag.From)

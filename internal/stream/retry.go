@@ -106,9 +106,9 @@ func SetRetry(s *imagev1.ImageStream, tag string, retry Retry, now metav1.Time) 
 	return true
 }
 
-// ClearRetry ends the tag's series of attempts and reports whether there was one,
+// clearRetry ends the tag's series of attempts and reports whether there was one,
 // current or not.
-func ClearRetry(s *imagev1.ImageStream, tag string) bool {
+func clearRetry(s *imagev1.ImageStream, tag string) bool {
 	status := StatusTag(s, tag)
 	if status == nil {
 		return false
@@ -148,7 +148,7 @@ func failedAt(t *imagev1.NamedTagEventList, generation int64) bool {
 
 func dropStaleRetry(s *imagev1.ImageStream, tag string) {
 	if currentRetry(s, tag) == nil {
-		ClearRetry(s, tag)
+		clearRetry(s, tag)
 	}
 }
 

@@ -51,7 +51,7 @@ func TestSetRetry(t *testing.T) {
 		t.Errorf("a new series begins anew: %v", StatusTag(s, "a").Conditions)
 	}
 
-	if !ClearRetry(s, "a") || ClearRetry(s, "a") {
+	if !clearRetry(s, "a") || clearRetry(s, "a") {
 		t.Error("the retry is cleared once")
 	}
 	equal(t, "conditions", []imagev1.TagEventCondition{failed("NotFound", "gone", 4, at(1))}, StatusTag(s, "a").Conditions)
@@ -71,7 +71,7 @@ func TestSetRetryNeedsAFailure(t *testing.T) {
 			t.Errorf("%s: noted", name)
 		}
 		equal(t, name, before, s)
-		if got, ok := RetryOf(s, "a"); ok || ClearRetry(s, "a") {
+		if got, ok := RetryOf(s, "a"); ok || clearRetry(s, "a") {
 			t.Errorf("%s: read back %v", name, got)
 		}
 	}
@@ -85,7 +85,7 @@ func TestClearRetryLeavesNoEmptyList(t *testing.T) {
 	s := failingStream(3, 3)
 	SetRetry(s, "a", Retry{Attempt: 1, Next: at(6).Time}, at(5))
 	StatusTag(s, "a").Conditions = StatusTag(s, "a").Conditions[1:]
-	if !ClearRetry(s, "a") || StatusTag(s, "a").Conditions != nil {
+	if !clearRetry(s, "a") || StatusTag(s, "a").Conditions != nil {
 		t.Errorf("left: %v", StatusTag(s, "a").Conditions)
 	}
 }

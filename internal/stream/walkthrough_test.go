@@ -240,7 +240,7 @@ func TestLocalPolicyWalkThrough(t *testing.T) {
 	before.G++
 	equal(t, "setting a policy raises only the generation of the stream", before, rowOf(v.stored))
 	SetRepositories(v.stored, Registries{Internal: "reg.svc:5000"})
-	if got, ok := ResolveReference(v.stored, "a"); !ok || got != "reg.svc:5000/p/s@"+image("1") {
+	if got, ok := resolveReference(v.stored, "a"); !ok || got != "reg.svc:5000/p/s@"+image("1") {
 		t.Errorf("pulled from %q, %t", got, ok)
 	}
 	if got := LatestEvent(v.stored, "a").DockerImageReference; got != "q.io/x@"+image("1") {

@@ -161,7 +161,7 @@ func wantRoomCheck(t *testing.T, p *process, why string) {
 // wantRefusals checks what a process on a full disk refuses, and what it goes on to do.
 func wantRefusals(t *testing.T, p *process, stored testimage.Raw) {
 	t.Helper()
-	wantRoomCheck(t, p, "are kept in reserve")
+	wantRoomCheck(t, p, "and its reserve is")
 	for n := range 20 {
 		err := writeFiller(t, p, fmt.Sprint("full-", n))
 		var status apierrors.APIStatus

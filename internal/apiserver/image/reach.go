@@ -40,7 +40,7 @@ func (r *Registry) Reach(ctx context.Context, s *imagev1.ImageStream, names []st
 			if err != nil {
 				return nil, err
 			}
-			return SeenFrom(img, s), nil
+			return seenFrom(img, s), nil
 		}
 	})
 }

@@ -55,7 +55,7 @@ func TestSeenFrom(t *testing.T) {
 		"another tenant's claim": {full(true), in("other", "s", false), bare},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, SeenFrom(test.image, test.stream)); diff != "" {
+			if diff := cmp.Diff(test.want, seenFrom(test.image, test.stream)); diff != "" {
 				t.Errorf("seen (-want +got):\n%s", diff)
 			}
 		})

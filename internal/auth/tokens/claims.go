@@ -108,7 +108,7 @@ func (c *claims) Validate() error {
 		return errIncomplete
 	case c.Kind != Access && c.Kind != Password, c.Kind == Password && c.Grants != nil:
 		return errIncomplete
-	case c.ExpiresAt.Sub(c.IssuedAt.Time) > MaxLifetime, !bindsAccount(c.Subject, c.Bound, c.From):
+	case c.ExpiresAt.Sub(c.IssuedAt.Time) > maxLifetime, !bindsAccount(c.Subject, c.Bound, c.From):
 		return errIncomplete
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestRotation(t *testing.T) {
 	one, other := replica(s, c), replica(s, c)
 	first := issue(t, one)
 	verifies(t, other, first)
-	password, _, err := one.Issue(context.Background(), Password, alice, nil, MaxLifetime, End{})
+	password, _, err := one.Issue(context.Background(), Password, alice, nil, maxLifetime, End{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestRotation(t *testing.T) {
 func TestKeysThatAreReplacedOften(t *testing.T) {
 	s, c := &store{}, newClock()
 	i := NewIssuer(NewKeys(KeyOptions{Secrets: s, Now: c.now, RotateAfter: time.Hour}), nil)
-	password, _, err := i.Issue(context.Background(), Password, alice, nil, MaxLifetime, End{})
+	password, _, err := i.Issue(context.Background(), Password, alice, nil, maxLifetime, End{})
 	if err != nil {
 		t.Fatal(err)
 	}

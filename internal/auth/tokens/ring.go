@@ -80,7 +80,7 @@ func (r ring) rotated(now time.Time) ring {
 	next := ring{Keys: []key{newKey(now)}}
 	retired := next.Keys[0].Created
 	for _, k := range r.Keys {
-		if now.Sub(retired) > MaxLifetime+leeway {
+		if now.Sub(retired) > maxLifetime+leeway {
 			break
 		}
 		next.Keys = append(next.Keys, k)

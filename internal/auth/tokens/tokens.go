@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// MaxLifetime bounds every token.
-	MaxLifetime = 12 * time.Hour
+	// maxLifetime bounds every token.
+	maxLifetime = 12 * time.Hour
 	// MaxBytes bounds a token: proxies take 8 KiB of headers, and there are others than this.
 	MaxBytes = 7 << 10
 
@@ -96,7 +96,7 @@ func NewIssuer(keys *Keys, p *caches.Pool) *Issuer {
 // *InvalidError where end is now, or tells that the key cannot be had.
 func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Grant, lifetime time.Duration, end End) (string, Token, error) {
 	now := i.now().Truncate(time.Second)
-	t := Token{Kind: kind, User: u, Grants: grants, Bound: end.Bound, Issuer: end.Issuer, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, MaxLifetime))}
+	t := Token{Kind: kind, User: u, Grants: grants, Bound: end.Bound, Issuer: end.Issuer, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, maxLifetime))}
 	if !end.At.IsZero() && end.At.Before(t.ExpiresAt) {
 		t.ExpiresAt = end.At.Truncate(time.Second)
 	}

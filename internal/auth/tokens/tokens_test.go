@@ -64,7 +64,7 @@ func TestLifetimes(t *testing.T) {
 		want     time.Duration
 	}{
 		"as asked":             {time.Minute, time.Time{}, time.Minute},
-		"never too long":       {100 * time.Hour, time.Time{}, MaxLifetime},
+		"never too long":       {100 * time.Hour, time.Time{}, maxLifetime},
 		"what it is for ends":  {5 * time.Minute, c.now().Add(90*time.Second + time.Millisecond), 90 * time.Second},
 		"what it is for lasts": {5 * time.Minute, c.now().Add(time.Hour), 5 * time.Minute},
 	} {
@@ -231,7 +231,7 @@ func TestForgeries(t *testing.T) {
 		"issued in the future":     set("iat", now+60),
 		"valid in the future":      set("nbf", now+60),
 		"expired":                  set("exp", now-60),
-		"longer than any":          set("exp", now+int64(MaxLifetime/time.Second)+60),
+		"longer than any":          set("exp", now+int64(maxLifetime/time.Second)+60),
 		"no kind":                  set("kind", nil),
 		"kind unknown":             set("kind", "refresh"),
 		"password with grants":     set("kind", "password"),

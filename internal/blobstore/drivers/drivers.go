@@ -23,9 +23,9 @@ import (
 	"weir.dev/weir/internal/blobstore/disk"
 )
 
-// ParameterError is a parameter that cannot be used. It never holds the value of a
+// parameterError is a parameter that cannot be used. It never holds the value of a
 // secret.
-type ParameterError struct {
+type parameterError struct {
 	// Driver is the driver's name as it was given.
 	Driver string
 	// Parameter is the parameter's name, "credentials.type" for one inside another.
@@ -35,7 +35,7 @@ type ParameterError struct {
 }
 
 // Error names the driver, the parameter and the reason.
-func (e *ParameterError) Error() string {
+func (e *parameterError) Error() string {
 	return fmt.Sprintf("storage %s: parameter %s %s", e.Driver, e.Parameter, e.Reason)
 }
 
@@ -44,7 +44,7 @@ type kind struct {
 	parameters []parameter
 	// check looks at parameters together, after each was checked by itself. It may set
 	// defaults.
-	check func(values map[string]any) []ParameterError
+	check func(values map[string]any) []parameterError
 	// open makes the driver; nil for distribution's factory of that name.
 	open func(values map[string]any, dataDir string) (storagedriver.StorageDriver, error)
 }

@@ -156,9 +156,9 @@ func TestWrongParameters(t *testing.T) {
 		var got []string
 		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, err := range joined.Unwrap() {
-				var e *ParameterError
+				var e *parameterError
 				if !errors.As(err, &e) || e.Driver != test.name {
-					t.Errorf("%s: %v is no ParameterError of it", test.name, err)
+					t.Errorf("%s: %v is no parameterError of it", test.name, err)
 					continue
 				}
 				got = append(got, strings.ReplaceAll(e.Parameter, "credentials.credentials", ""))

@@ -56,9 +56,9 @@ var s3Parameters = []parameter{
 }
 
 // checkS3 finds what the driver would silently do something else with.
-func checkS3(values map[string]any) (wrong []ParameterError) {
+func checkS3(values map[string]any) (wrong []parameterError) {
 	complain := func(name, reason string) {
-		wrong = append(wrong, ParameterError{Parameter: name, Reason: reason})
+		wrong = append(wrong, parameterError{Parameter: name, Reason: reason})
 	}
 	if (textOf(values, "accesskey") == "") != (textOf(values, "secretkey") == "") {
 		complain("accesskey", "and secretkey belong together: with one alone, the driver would take other credentials from the environment")
@@ -108,13 +108,13 @@ var gcsParameters = []parameter{
 	{name: "useragent"},
 }
 
-func checkGCS(values map[string]any) (wrong []ParameterError) {
+func checkGCS(values map[string]any) (wrong []parameterError) {
 	credentials, ok := values["credentials"].(map[string]any)
 	if !ok {
 		return nil
 	}
 	if textOf(values, "keyfile") != "" {
-		return []ParameterError{{Parameter: "keyfile", Reason: "must not be set together with credentials"}}
+		return []parameterError{{Parameter: "keyfile", Reason: "must not be set together with credentials"}}
 	}
 	// The driver takes the type that an old decoder of YAML makes.
 	converted := make(map[any]any, len(credentials))
@@ -144,7 +144,7 @@ var azureParameters = []parameter{
 	{name: "connectionstring", kind: refused, why: "is not used by the driver: give accountname and accountkey"},
 }
 
-func checkAzure(values map[string]any) (wrong []ParameterError) {
+func checkAzure(values map[string]any) (wrong []parameterError) {
 	credentials, _ := values["credentials"].(map[string]any)
 	if credentials == nil {
 		credentials = map[string]any{}
@@ -159,7 +159,7 @@ func checkAzure(values map[string]any) (wrong []ParameterError) {
 	need := func(in map[string]any, prefix string, names ...string) {
 		for _, name := range names {
 			if textOf(in, name) == "" {
-				wrong = append(wrong, ParameterError{Parameter: prefix + name,
+				wrong = append(wrong, parameterError{Parameter: prefix + name,
 					Reason: "is missing with credentials.type " + textOf(credentials, "type")})
 			}
 		}
@@ -171,7 +171,7 @@ func checkAzure(values map[string]any) (wrong []ParameterError) {
 		need(credentials, "credentials.", "clientid", "tenantid", "secret")
 	}
 	if reason := wrongEndpoint(textOf(values, "serviceurl")); reason != "" {
-		wrong = append(wrong, ParameterError{Parameter: "serviceurl", Reason: reason})
+		wrong = append(wrong, parameterError{Parameter: "serviceurl", Reason: reason})
 	}
 	return wrong
 }

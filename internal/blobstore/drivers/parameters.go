@@ -38,11 +38,11 @@ type parameter struct {
 
 // convert checks values one by one and gives them the types that the drivers take. A
 // value of null counts as left out.
-func convert(known []parameter, values map[string]any, prefix string) (map[string]any, []ParameterError) {
+func convert(known []parameter, values map[string]any, prefix string) (map[string]any, []parameterError) {
 	converted := map[string]any{}
-	var wrong []ParameterError
+	var wrong []parameterError
 	complain := func(name, format string, args ...any) {
-		wrong = append(wrong, ParameterError{Parameter: prefix + name, Reason: fmt.Sprintf(format, args...)})
+		wrong = append(wrong, parameterError{Parameter: prefix + name, Reason: fmt.Sprintf(format, args...)})
 	}
 	names := make([]string, len(known))
 	for i, p := range known {
@@ -120,10 +120,10 @@ func (p parameter) convertNumber(value any) (any, string) {
 }
 
 // convertSection takes what decoders of YAML and of JSON make of a section.
-func (p parameter) convertSection(value any, prefix string) (map[string]any, []ParameterError) {
+func (p parameter) convertSection(value any, prefix string) (map[string]any, []parameterError) {
 	values, ok := asMap(value)
 	if !ok {
-		return nil, []ParameterError{{Parameter: prefix + p.name, Reason: "must be an object with parameters"}}
+		return nil, []parameterError{{Parameter: prefix + p.name, Reason: "must be an object with parameters"}}
 	}
 	if p.open {
 		return values, nil

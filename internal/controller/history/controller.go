@@ -1,8 +1,8 @@
-// Package history provides the controller that reports streams whose history has grown large: a
-// stream is written, sent and kept as a whole, so each push costs all of it. It writes no stream.
+// Package history provides the controller that reports streams with a large history: a stream is
+// written, sent and stored as a whole, so each push costs its whole size. It writes no stream.
 //
-// A Kubernetes Event is written when a stream reaches stream.LargeBytes, and when it has doubled
-// since; two metrics count these streams.
+// It writes a Kubernetes Event when a stream reaches stream.LargeBytes, and whenever its size has
+// doubled since; two metrics count these streams.
 package history
 
 import (
@@ -38,7 +38,7 @@ type Controller struct {
 	recorder events.EventRecorder
 }
 
-// New makes a controller over an informer that is started elsewhere.
+// New returns a controller over an informer, which the caller starts.
 func New(streams imageinformers.ImageStreamInformer, recorder events.EventRecorder) *Controller {
 	registerMetrics()
 	return &Controller{informer: streams.Informer(), recorder: recorder}
@@ -55,12 +55,12 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	if err := c.informer.RemoveEventHandler(registration); err != nil {
-		logger.Error(err, "Stopping the watch of image streams failed")
+		logger.Error(err, "Removing the event handler of image streams failed")
 	}
 	return nil
 }
 
-// sizes has the size of each large stream, in bytes.
+// sizes records the size of each large stream, in bytes.
 type sizes struct {
 	recorder events.EventRecorder
 	limit    *rate.Limiter
@@ -77,10 +77,10 @@ func newSizes(recorder events.EventRecorder) *sizes {
 
 func (z *sizes) handler() cache.ResourceEventHandlerFuncs {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { z.see(obj.(*imagev1.ImageStream)) },
+		AddFunc: func(obj any) { z.observe(obj.(*imagev1.ImageStream)) },
 		UpdateFunc: func(before, after any) {
 			if old, s := before.(*imagev1.ImageStream), after.(*imagev1.ImageStream); old.ResourceVersion != s.ResourceVersion {
-				z.see(s)
+				z.observe(s)
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -94,8 +94,8 @@ func (z *sizes) handler() cache.ResourceEventHandlerFuncs {
 	}
 }
 
-// see takes the size of a stream and reports it when it has reached another level.
-func (z *sizes) see(s *imagev1.ImageStream) {
+// observe records the size of a stream and reports it if it reached another level.
+func (z *sizes) observe(s *imagev1.ImageStream) {
 	size := s.Size()
 	if before := z.set(s, size); level(size) <= level(before) || !z.limit.Allow() {
 		return
@@ -124,7 +124,7 @@ func (z *sizes) set(s *imagev1.ImageStream, size int) (before int) {
 	return before
 }
 
-// clear ends the count.
+// clear removes all streams from the count.
 func (z *sizes) clear() {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -138,5 +138,5 @@ func (z *sizes) show() {
 	largeBytes.Set(float64(z.bytes))
 }
 
-// level is 0 below stream.LargeBytes, 1 from there on, and 1 more whenever the size has doubled.
+// level returns 0 below stream.LargeBytes, 1 from there on, and 1 more for each doubling.
 func level(size int) int { return bits.Len(uint(size / stream.LargeBytes)) }

@@ -85,7 +85,7 @@ func TestEventsAreBounded(t *testing.T) {
 	recorder := events.NewFakeRecorder(1000)
 	z := newSizes(recorder)
 	for i := range 100 {
-		z.see(ofSize(string(rune('a'+i)), 300<<10))
+		z.observe(ofSize(string(rune('a'+i)), 300<<10))
 	}
 	if n := len(recorder.Events); n < eventsAtOnce || n > eventsAtOnce+5 {
 		t.Errorf("%d Events at once, want about %d", n, eventsAtOnce)

@@ -12,21 +12,20 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "large_streams",
-		Help:           "Image streams of 256 KiB or more; shorten their history.",
+		Help:           "Image streams of 256 KiB or more, whose history should be shortened.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	largeBytes = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "large_streams_bytes",
-		Help:           "Stored bytes of these image streams.",
+		Help:           "Bytes of these image streams in storage.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	register sync.Once
 )
 
-// registerMetrics puts the metrics into the process's registry, once however many
-// controllers there are.
+// registerMetrics registers the metrics, once per process.
 func registerMetrics() {
 	register.Do(func() { legacyregistry.MustRegister(largeStreams, largeBytes) })
 }

@@ -8,24 +8,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// retryClass says how soon a failure may be over.
+// retryClass grades how soon a retry of a failure makes sense.
 type retryClass int
 
 const (
 	// retryNever: the same request will fail until its spec changes.
 	retryNever retryClass = iota
-	// retryLater: somebody has to act: push the image, grant the right, unblock the registry.
+	// retryLater: a user has to act: push the image, grant the right, unblock the registry.
 	retryLater
-	// retrySoon: trouble of a registry or of the network, or unknown.
+	// retrySoon: the registry or the network failed, or the cause is unknown.
 	retrySoon
 )
 
 // noRepository is in the message of a pull spec that is valid and names no repository.
 const noRepository = "unable to parse docker reference"
 
-// classOf classifies the failure of a tag. InternalError covers so much (throttling,
-// network, broken content) that it gets the benefit of the doubt; the back-off sorts
-// out what lasts.
+// classOf classifies the failure of a tag. InternalError covers so many causes (throttling,
+// network, broken content) that it counts as transient; the back-off limits retries of
+// permanent ones.
 func classOf(reason metav1.StatusReason, message string) retryClass {
 	if strings.Contains(message, noRepository) {
 		return retryNever
@@ -37,13 +37,13 @@ func classOf(reason metav1.StatusReason, message string) retryClass {
 	return retrySoon
 }
 
-// refusedSecret is in the message of a failure for which the registry refused a pull secret.
+// refusedSecret is in the message of a failure because the registry rejected a pull secret.
 const refusedSecret = "; the registry refused the credentials of "
 
-// refusals are words of registries that deny access with a reason of InternalError.
+// refusals are texts of registries that deny access, with the reason InternalError.
 var refusals = []string{"denied", "unauthorized", "403 Forbidden"}
 
-// isRefusal reports whether another pull secret may mend a failure.
+// isRefusal reports whether another pull secret may fix a failure.
 func isRefusal(reason metav1.StatusReason, message string) bool {
 	switch {
 	case reason == metav1.StatusReasonUnauthorized, strings.Contains(message, refusedSecret):
@@ -54,10 +54,10 @@ func isRefusal(reason metav1.StatusReason, message string) bool {
 	return slices.ContainsFunc(refusals, func(words string) bool { return strings.Contains(message, words) })
 }
 
-// pause is how long to wait after the given number of failed attempts: twice as long
-// each time up to Max, of which the second half is left to chance (0 ≤ random < 1) so
-// that tags that failed together do not come back together. A longer pause that the
-// registry asked for is kept, and up to a tenth of it added.
+// pause returns how long to wait after the given number of failed attempts: twice as long
+// each time up to Max, with the second half jittered (0 ≤ random < 1) so that tags that failed
+// together are not retried together. A longer Retry-After of the registry takes precedence,
+// with up to a tenth of it added.
 func (o RetryOptions) pause(attempts int, class retryClass, asked time.Duration, random float64) time.Duration {
 	wait := o.Base.Duration
 	if class == retryLater {
@@ -74,7 +74,7 @@ func (o RetryOptions) pause(attempts int, class retryClass, asked time.Duration,
 	return wait
 }
 
-// askedPause is the pause that the registry asked for, 0 when it did not.
+// askedPause returns the Retry-After of the registry, 0 without one.
 func askedPause(status *metav1.Status) time.Duration {
 	if status.Details == nil {
 		return 0

@@ -22,7 +22,7 @@ import (
 // Name is the controller's name, as in --controllers and in the user agent.
 const Name = "import"
 
-// Controller imports what image streams ask for. Run may be called again after it
+// Controller imports the spec tags of image streams. Run may be called again after it
 // returned.
 type Controller struct {
 	options  Options
@@ -31,18 +31,18 @@ type Controller struct {
 	effects  effects
 }
 
-// effects are all the ways in which the controller touches the world.
+// effects are the controller's side effects and inputs, replaceable in tests.
 type effects struct {
-	// stream reads the cache. What it returns must not be changed. NotFound when there
-	// is no such stream.
+	// stream reads the cache. The caller must not modify the result. NotFound if there is
+	// no such stream.
 	stream func(namespace, name string) (*imagev1.ImageStream, error)
-	// streams reads all of a namespace from the cache, in no order.
+	// streams reads all streams of a namespace from the cache, in no particular order.
 	streams func(namespace string) ([]*imagev1.ImageStream, error)
 	// live reads the API.
 	live func(ctx context.Context, namespace, name string) (*imagev1.ImageStream, error)
-	// post makes an import; see importrequest.Client.Post.
+	// post creates an import; see importrequest.Client.Post.
 	post func(context.Context, *imagev1.ImageStreamImport, importrequest.Why) (*imagev1.ImageStreamImport, error)
-	// writeStatus writes imagestreams/status. Conflict when the stream changed.
+	// writeStatus writes imagestreams/status. Conflict if the stream changed.
 	writeStatus func(context.Context, *imagev1.ImageStream) (*imagev1.ImageStream, error)
 	// announce writes Kubernetes Events.
 	announce *announcer
@@ -51,11 +51,11 @@ type effects struct {
 	random func() float64
 }
 
-// New makes a controller over a client of the image API, an informer of streams, a recorder of
-// Events, and informers of pull secrets, of which SecretMetadata is enough. The caller starts
-// the informers. The client needs the rights to get image streams,
-// to update imagestreams/status and to create imagestreamimports; its configuration
-// must neither set a Timeout nor bound requests per second below what Workers can do.
+// New returns a controller over a client of the image API, an informer of streams, a recorder of
+// Events, and informers of pull secrets, which may use the transform SecretMetadata. The caller
+// starts the informers. The client needs the rights to get image streams, to update
+// imagestreams/status and to create imagestreamimports; its configuration must not set a Timeout
+// or a rate limit too low for Workers.
 func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStreamInformer, recorder events.EventRecorder, o Options, secrets ...cache.SharedIndexInformer) (*Controller, error) {
 	if errs := o.Validate(field.NewPath("import")); len(errs) > 0 {
 		return nil, fmt.Errorf("options of the import controller: %w", errs.ToAggregate())
@@ -87,8 +87,8 @@ func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStream
 	}, nil
 }
 
-// Run imports until ctx ends, and returns when all its workers have. Requests under way
-// are given up then; what they were to bring is asked for again at the next start.
+// Run imports until ctx ends, and returns after all its workers. It cancels requests in
+// flight; the next start repeats them.
 func (c *Controller) Run(ctx context.Context) error {
 	logger := klog.LoggerWithName(klog.FromContext(ctx), "import-controller")
 	ctx = klog.NewContext(ctx, logger)
@@ -99,7 +99,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	defer func() {
 		if err := c.informer.RemoveEventHandler(registration); err != nil {
-			logger.Error(err, "Stopping the watch of image streams failed")
+			logger.Error(err, "Removing the event handler of image streams failed")
 		}
 	}()
 	stopSecrets, err := c.watchSecrets(r)

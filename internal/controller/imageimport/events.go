@@ -28,13 +28,13 @@ const (
 // action is what the controller was doing, for all its events.
 const action = "Import"
 
-// maxFailureText bounds what of a failure's message goes into a note: with tag and pull
-// spec it has to fit into 1024 bytes.
+// maxFailureText bounds the failure's message in an Event: with tag and pull spec it has to fit
+// into 1024 bytes.
 const maxFailureText = 450
 
-// announcer writes events on streams, a bounded number of them. Each also names its tag
-// as related object, without which the recorder would fold the events of different
-// tags into one series.
+// announcer writes a bounded number of events on streams. Each names its tag as related
+// object; otherwise the recorder would aggregate the events of different tags into one
+// series.
 type announcer struct {
 	recorder events.EventRecorder
 	limit    *rate.Limiter
@@ -52,8 +52,8 @@ func (a *announcer) news(s *imagev1.ImageStream, n news) {
 	a.write(s, n.Tag, corev1.EventTypeWarning, ReasonImportFailed, "importing tag %s from %s failed: %s", n.Tag, n.Source, foreigntext.Truncate(n.Failure, maxFailureText))
 }
 
-// retry announces the attempts 1, 2, 4, 8 …: of a failure that never ends there is
-// less and less to say.
+// retry announces the attempts 1, 2, 4, 8 …, so that a permanent failure causes ever fewer
+// events.
 func (a *announcer) retry(s *imagev1.ImageStream, tag string, r stream.Retry) {
 	if bits.OnesCount(uint(r.Attempt)) != 1 {
 		return

@@ -10,7 +10,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// syncImport imports what a stream wants now of one registry.
+// syncImport imports the tags of a stream that need an import from one registry.
 func (r *run) syncImport(ctx context.Context, item importKey) error {
 	key := item.NamespacedName
 	s, err := r.stream(key.Namespace, key.Name)
@@ -24,11 +24,11 @@ func (r *run) syncImport(ctx context.Context, item importKey) error {
 	if isi == nil {
 		return nil
 	}
-	if !r.turns.take(item) {
+	if !r.slots.acquire(item) {
 		return nil // the end of another import puts it back into the queue
 	}
 	defer func() {
-		for _, waiting := range r.turns.giveBack(item.host) {
+		for _, waiting := range r.slots.release(item.host) {
 			r.imports.Add(waiting)
 		}
 	}()

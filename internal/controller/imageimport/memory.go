@@ -10,18 +10,18 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// memory is what a run remembers of streams between two looks at them. Losing it costs
-// nothing but an early retry.
+// memory is the state of a run between two syncs of a stream. Losing it causes at most an
+// early retry.
 type memory struct {
 	mu sync.Mutex
-	// importing counts, by stream, the imports for spec that are under way.
+	// importing counts, by stream, the imports for spec in flight.
 	importing map[types.NamespacedName]int
-	// asked are pauses that registries asked for when the import of a tag failed for
-	// the first time, until its series begins.
+	// asked are the Retry-After pauses of first failures of tags, until their series
+	// begins.
 	asked map[types.NamespacedName]map[string]time.Duration
 	// unwritten are notes that still have to be written.
 	unwritten map[types.NamespacedName]notes
-	// hurried are tags that are tried again before their pause is over.
+	// hurried are tags to retry before their pause is over.
 	hurried map[types.NamespacedName]map[string]bool
 	// waiting counts the tags in a series.
 	waiting map[types.NamespacedName]int
@@ -58,7 +58,7 @@ func (m *memory) isImporting(key types.NamespacedName) bool {
 	return m.importing[key] > 0
 }
 
-// addAsked adds to what is known of a stream.
+// addAsked adds pauses of tags of a stream.
 func (m *memory) addAsked(key types.NamespacedName, asked map[string]time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +126,7 @@ func (m *memory) hurriedTags(key types.NamespacedName) map[string]bool {
 	return maps.Clone(m.hurried[key])
 }
 
-// dropHurried forgets tags that were tried; without tags, all of the stream.
+// dropHurried removes retried tags; without tags, all of the stream.
 func (m *memory) dropHurried(key types.NamespacedName, tags []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -138,7 +138,7 @@ func (m *memory) dropHurried(key types.NamespacedName, tags []string) {
 	}
 }
 
-// setWaiting keeps the gauge, which all controllers of the process share.
+// setWaiting updates the gauge, which all controllers of the process share.
 func (m *memory) setWaiting(key types.NamespacedName, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,7 +153,7 @@ func (m *memory) setWaiting(key types.NamespacedName, n int) {
 	m.waiting[key] = n
 }
 
-// forget drops a stream that is gone.
+// forget removes a deleted stream.
 func (m *memory) forget(key types.NamespacedName) {
 	m.setWaiting(key, 0)
 	m.dropAsked(key)
@@ -161,7 +161,7 @@ func (m *memory) forget(key types.NamespacedName) {
 	m.dropHurried(key, nil)
 }
 
-// close takes what this run counted out of the gauge.
+// close subtracts the count of this run from the gauge.
 func (m *memory) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

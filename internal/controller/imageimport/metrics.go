@@ -13,21 +13,20 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "import_retries_pending",
-		Help:           "Tags with a failed import that wait for a retry.",
+		Help:           "Tags whose import failed and that wait for a retry.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	eventsDropped = metrics.NewCounter(&metrics.CounterOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "import_events_dropped_total",
-		Help:           "Kubernetes Events about imports dropped by the rate limit.",
+		Help:           "Kubernetes Events about imports that were dropped by the rate limit.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	register sync.Once
 )
 
-// registerMetrics puts the metrics into the process's registry, once however many
-// controllers there are.
+// registerMetrics registers the metrics, once per process.
 func registerMetrics() {
 	register.Do(func() { legacyregistry.MustRegister(retriesPending, eventsDropped) })
 }

@@ -6,16 +6,16 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// news is what a change of a stream tells those who look after it.
+// news is a change of a tag's import result that users should see as an Event.
 type news struct {
 	Tag     string
 	Source  string // pull spec of the tag
-	Failure string // message; empty when the tag was imported after a failure
+	Failure string // message; empty if the tag was imported after a failure
 }
 
-// newsOf compares a stream with what it was (nil for one that is new): tags whose
-// import failed and had not failed before for the same spec, and tags that were
-// imported after a failure, whoever had them imported. In order of tags.
+// newsOf compares a stream with its former version (nil for a new one). It returns tags whose
+// import failed for the first time for the same spec, and tags that were imported after a
+// failure, by any client. In order of tags.
 func newsOf(before, after *imagev1.ImageStream) []news {
 	var all []news
 	for i := range after.Spec.Tags {
@@ -36,7 +36,7 @@ func newsOf(before, after *imagev1.ImageStream) []news {
 	return all
 }
 
-// importedNow reports whether the tag's generation was answered by an image.
+// importedNow reports whether the tag's generation has been imported.
 func importedNow(s *imagev1.ImageStream, tag *imagev1.TagReference) bool {
 	head := stream.LatestEvent(s, tag.Name)
 	return importCondition(s, tag.Name) == nil && head != nil && head.Image != "" &&

@@ -26,7 +26,7 @@ type Options struct {
 
 // RetryOptions are the back-off of failed tags.
 type RetryOptions struct {
-	// Disabled leaves failed tags as they are, as the reference does. Default false.
+	// Disabled turns retries off, as in OpenShift. Default false.
 	Disabled bool `json:"disabled"`
 	// Workers is the number of streams that are retried at a time, no more than a quarter of
 	// them from one registry. Default 20.

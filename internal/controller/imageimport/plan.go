@@ -13,23 +13,22 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// retryPlan is what the failed tags of a stream call for. Lists are sorted.
+// retryPlan lists the actions for the failed tags of a stream. Lists are sorted.
 type retryPlan struct {
-	Start   []string  // failed, not in a series yet: note the first attempt
-	Due     []string  // to be tried again now
+	Start   []string  // failed and not in a series yet: note the first attempt
+	Due     []string  // to be retried now
 	Waiting int       // in a series and not due
 	Next    time.Time // when the first of those is due; zero when there is none
 }
 
-// planRetries decides about every spec tag whose current generation was answered by a
-// failure. Tags that wait for an answer are none of its business; hurried ones do not wait
-// for their pause.
+// planRetries plans the retry of every spec tag whose current generation failed. It ignores
+// tags that still wait for their import; hurried tags are due before the end of their pause.
 func planRetries(s *imagev1.ImageStream, now time.Time, hurried map[string]bool) retryPlan {
 	var plan retryPlan
 	for i := range s.Spec.Tags {
 		tag := &s.Spec.Tags[i]
 		failure := failureOf(s, tag)
-		if failure == nil || !importrequest.Askable(tag) || classOf(metav1.StatusReason(failure.Reason), failure.Message) == retryNever {
+		if failure == nil || !importrequest.Importable(tag) || classOf(metav1.StatusReason(failure.Reason), failure.Message) == retryNever {
 			continue
 		}
 		retry, ok := stream.RetryOf(s, tag.Name)
@@ -48,8 +47,8 @@ func planRetries(s *imagev1.ImageStream, now time.Time, hurried map[string]bool)
 	return plan
 }
 
-// refusedTags are the tags in a series of attempts whose failure another pull secret may
-// mend.
+// refusedTags returns the tags in a series of attempts whose failure another pull secret may
+// fix.
 func refusedTags(s *imagev1.ImageStream) []string {
 	var tags []string
 	for i := range s.Spec.Tags {
@@ -65,9 +64,9 @@ func refusedTags(s *imagev1.ImageStream) []string {
 	return tags
 }
 
-// failureOf is the condition that answers the spec tag's generation with a failure, or
-// nil. A failure in answer to an older generation does not count: the import for the
-// new one is still to come.
+// failureOf returns the condition with the failure of the spec tag's current generation, or
+// nil. A failure of an older generation does not count: the import for the new one is
+// pending.
 func failureOf(s *imagev1.ImageStream, tag *imagev1.TagReference) *imagev1.TagEventCondition {
 	failure := importCondition(s, tag.Name)
 	if failure == nil || failure.Status != corev1.ConditionFalse || tag.Generation == nil || failure.Generation < *tag.Generation {
@@ -89,12 +88,12 @@ func importCondition(s *imagev1.ImageStream, tag string) *imagev1.TagEventCondit
 	return &status.Conditions[at]
 }
 
-// notes are places in series of attempts, by tag, that are to be written to a stream.
+// notes are attempts, by tag, to be recorded in the status of a stream.
 type notes map[string]stream.Retry
 
-// apply writes the notes that fit to the stream and returns their tags, sorted. A note
-// fits when the stream is at the attempt before it; else somebody set the spec anew,
-// the tag got better, or the note is there already.
+// apply writes the applicable notes to the stream and returns their tags, sorted. A note is
+// applicable if the stream is at the preceding attempt; otherwise the spec changed, the tag was
+// imported, or the note is written already.
 func (n notes) apply(s *imagev1.ImageStream, now time.Time) []string {
 	var noted []string
 	for _, tag := range slices.Sorted(maps.Keys(n)) {

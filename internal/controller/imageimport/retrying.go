@@ -20,13 +20,13 @@ const (
 	// writeAttempts bounds how often a note races with other writers before the stream
 	// goes back into the queue.
 	writeAttempts = 5
-	// secondLook is when a stream is looked at again whose retries are still due after
-	// an attempt: the cache has to catch up, or a registry has no turn left.
+	// secondLook is the delay before a stream is processed again if retries are still due
+	// after an attempt: the cache has to catch up, or a registry has no free slot.
 	secondLook = time.Second
 )
 
-// syncRetries brings the failed tags of a stream forward: it writes notes that are
-// still to be written, begins series of attempts, and tries what is due.
+// syncRetries processes the failed tags of a stream: it writes pending notes, begins series of
+// attempts, and retries due tags.
 func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 	s, err := r.stream(key.Namespace, key.Name)
 	if apierrors.IsNotFound(err) {
@@ -49,8 +49,8 @@ func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 		}
 		plan = planRetries(s, r.now(), r.memory.hurriedTags(key))
 	}
-	due, giveBack := r.takeTurns(s, plan.Due)
-	defer giveBack()
+	due, release := r.acquireSlots(s, plan.Due)
+	defer release()
 	if len(due) > 0 {
 		if s, err = r.attempt(ctx, key, s, due); err != nil {
 			return err
@@ -66,25 +66,25 @@ func (r *run) syncRetries(ctx context.Context, key types.NamespacedName) error {
 	return nil
 }
 
-// takeTurns takes a turn with each registry of tags that are due and returns the tags
+// acquireSlots acquires a slot of each registry of tags that are due and returns the tags
 // that have one. The others stay due, for another look.
-func (r *run) takeTurns(s *imagev1.ImageStream, due []string) (tags []string, giveBack func()) {
+func (r *run) acquireSlots(s *imagev1.ImageStream, due []string) (tags []string, release func()) {
 	need := stream.ImportNeed{Tags: due}
 	var taken []string
 	for _, host := range importrequest.Hosts(s, need) {
-		if r.retryTurns.Take(host) {
+		if r.retrySlots.Acquire(host) {
 			taken = append(taken, host)
 			tags = append(tags, importrequest.OfHost(s, need, host).Tags...)
 		}
 	}
 	return tags, func() {
 		for _, host := range taken {
-			r.retryTurns.GiveBack(host)
+			r.retrySlots.Release(host)
 		}
 	}
 }
 
-// writeLeftover writes the notes that an earlier look at the stream could not write.
+// writeLeftover writes the notes that an earlier sync of the stream could not write.
 func (r *run) writeLeftover(ctx context.Context, key types.NamespacedName, cached *imagev1.ImageStream) (*imagev1.ImageStream, error) {
 	if len(r.memory.notes(key)) == 0 {
 		return cached, nil
@@ -102,9 +102,9 @@ func (r *run) begin(ctx context.Context, key types.NamespacedName, s *imagev1.Im
 	return r.writeNotes(ctx, key, s)
 }
 
-// attempt tries tags again and notes what failed. A stream that is gone needs nothing
-// more; one that changed since it was read is looked at again. Everything else that goes
-// wrong counts as a failure of each tag, so that it is backed off from like one.
+// attempt retries tags and notes failures. A deleted stream needs nothing more; one that
+// changed since it was read is synced again. Any other error counts as a failure of each tag,
+// with the same back-off.
 func (r *run) attempt(ctx context.Context, key types.NamespacedName, s *imagev1.ImageStream, tags []string) (*imagev1.ImageStream, error) {
 	isi := importrequest.Build(s, stream.ImportNeed{Tags: tags})
 	if isi == nil {
@@ -130,7 +130,7 @@ func (r *run) attempt(ctx context.Context, key types.NamespacedName, s *imagev1.
 	return r.writeNotes(ctx, key, after)
 }
 
-// failuresOf are the tags of an import that failed: some, or all when there is no answer.
+// failuresOf returns the failed tags of an import: all of them without a response.
 func failuresOf(isi, answer *imagev1.ImageStreamImport, err error) map[string]metav1.Status {
 	if err == nil {
 		return importrequest.Failures(answer)
@@ -153,14 +153,14 @@ func (r *run) note(key types.NamespacedName, tag string, attempt int, class retr
 	r.memory.addNote(key, tag, stream.Retry{Attempt: attempt, Next: next})
 }
 
-// writeNotes writes the notes of a stream into its status and returns it as it is then.
-// s is the stream as last seen, or nil to read it.
+// writeNotes writes the notes of a stream into its status and returns the updated stream. s is
+// the last known version of the stream, or nil to read it.
 func (r *run) writeNotes(ctx context.Context, key types.NamespacedName, s *imagev1.ImageStream) (*imagev1.ImageStream, error) {
 	var err error
 	for range writeAttempts {
 		if s == nil {
 			if s, err = r.live(ctx, key.Namespace, key.Name); err != nil {
-				return nil, fmt.Errorf("reading the image stream to note failed imports: %w", err)
+				return nil, fmt.Errorf("reading the image stream to record failed imports: %w", err)
 			}
 		}
 		unwritten, changed := r.memory.notes(key), s.DeepCopy()
@@ -178,9 +178,9 @@ func (r *run) writeNotes(ctx context.Context, key types.NamespacedName, s *image
 			return written, nil
 		}
 		if !apierrors.IsConflict(failure) {
-			return nil, fmt.Errorf("noting failed imports in the status of the image stream: %w", failure)
+			return nil, fmt.Errorf("recording failed imports in the status of the image stream: %w", failure)
 		}
 		s, err = nil, failure
 	}
-	return nil, fmt.Errorf("noting failed imports in the status of the image stream: %w", err)
+	return nil, fmt.Errorf("recording failed imports in the status of the image stream: %w", err)
 }

@@ -15,7 +15,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Back-off of streams whose import could not be made as a whole.
+// Back-off of streams whose import failed as a whole.
 const (
 	requeueBase = time.Millisecond
 	requeueMax  = 1000 * time.Second
@@ -30,28 +30,28 @@ func newQueue[T comparable](name string) queue[T] {
 	)
 }
 
-// importKey is what one import is for: the tags of a stream that come from one
-// registry. Another registry of the same stream that hangs holds up none of them.
+// importKey identifies an import: the tags of a stream from one registry. A registry that
+// hangs does not delay tags of the same stream from another one.
 type importKey struct {
 	types.NamespacedName
 	host string
 }
 
-// run is the controller between a start and a stop.
+// run is the state of one call of Controller.Run.
 type run struct {
 	options Options
 	effects
 	imports queue[importKey]
 	retries queue[types.NamespacedName]
-	// secrets are namespaces whose pull secrets changed. One worker looks at them, which
-	// alone uses lastSecrets: when that last ended pauses.
+	// secrets are namespaces whose pull secrets changed. One worker processes them; only it
+	// uses lastSecrets, the time when it last ended the pauses of a namespace.
 	secrets     queue[string]
 	lastSecrets map[string]time.Time
 
 	memory *memory
-	turns  *turns
-	// retryTurns are those of the retries' own workers.
-	retryTurns *importrequest.Turns
+	slots  *hostSlots
+	// retrySlots are the slots of the workers for retries.
+	retrySlots *importrequest.HostSlots
 }
 
 func newRun(o Options, e effects) *run {
@@ -64,8 +64,8 @@ func newRun(o Options, e effects) *run {
 		memory:  newMemory(),
 
 		lastSecrets: map[string]time.Time{},
-		turns:       newTurns(o.Workers),
-		retryTurns:  importrequest.NewTurns(o.Retry.Workers),
+		slots:       newHostSlots(o.Workers),
+		retrySlots:  importrequest.NewHostSlots(o.Retry.Workers),
 	}
 }
 
@@ -93,8 +93,8 @@ func (r *run) stop() {
 	r.secrets.ShutDown()
 }
 
-// drain hands the items of a queue to sync until the queue is shut down. One whose
-// sync fails comes back after a while. words are what logs say of an item.
+// drain calls sync for the items of a queue until the queue is shut down. An item whose sync
+// fails is retried with back-off. words returns the log attributes of an item.
 func drain[T comparable](ctx context.Context, q queue[T], words func(T) []any, sync func(context.Context, T) error) {
 	for {
 		item, shutdown := q.Get()
@@ -125,13 +125,13 @@ func logged(key types.NamespacedName) []any {
 
 func (k importKey) logged() []any { return append(logged(k.NamespacedName), "registry", k.host) }
 
-// handler puts streams that change into the queues.
+// handler puts changed streams into the queues.
 func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(obj any, isInInitialList bool) {
 			s := obj.(*imagev1.ImageStream)
 			r.enqueue(nil, s)
-			if !isInInitialList { // what a restart finds is no news
+			if !isInInitialList { // a restart must not repeat Events
 				r.tell(nil, s)
 			}
 		},
@@ -163,7 +163,7 @@ func (r *run) enqueue(before, after *imagev1.ImageStream) {
 	}
 }
 
-// lookAtRetries has somebody look at the failed tags of a stream.
+// lookAtRetries queues a stream for a sync of its failed tags.
 func (r *run) lookAtRetries(key types.NamespacedName) {
 	if !r.options.Retry.Disabled {
 		r.retries.Add(key)

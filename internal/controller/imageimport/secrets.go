@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// secretDelay lets the changes of several secrets that belong together count as one.
+	// secretDelay merges changes of several related secrets into one.
 	secretDelay = 2 * time.Second
-	// secretInterval bounds how often the changes of one namespace's secrets end pauses: a
-	// secret that is written again and again must not have registries asked as often.
+	// secretInterval bounds how often the changes of one namespace's secrets end pauses, so that
+	// frequent writes of a secret do not cause as many requests to registries.
 	secretInterval = 30 * time.Second
 )
 
-// SecretMetadata is the transform of an informer of pull secrets: it keeps nothing but what
-// tells one version of a secret from another. Annotations can hold the whole secret.
+// SecretMetadata is the transform of an informer of pull secrets. It keeps only the identity and
+// version of a secret, since annotations can contain the whole secret.
 func SecretMetadata(obj any) (any, error) {
 	m, ok := obj.(metav1.Object)
 	if !ok {
@@ -30,14 +30,14 @@ func SecretMetadata(obj any) (any, error) {
 	}}, nil
 }
 
-// watchSecrets has changes of pull secrets end the pauses of tags that were refused, until
+// watchSecrets makes changes of pull secrets end the pauses of tags with denied access, until
 // stop is called.
 func (c *Controller) watchSecrets(r *run) (stop func(), err error) {
 	handles := map[cache.SharedIndexInformer]cache.ResourceEventHandlerRegistration{}
 	stop = func() {
 		for informer, handle := range handles {
 			if err := informer.RemoveEventHandler(handle); err != nil {
-				klog.ErrorS(err, "Stopping the watch of pull secrets failed")
+				klog.ErrorS(err, "Removing the event handler of pull secrets failed")
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func (r *run) secretHandler() cache.ResourceEventHandlerDetailedFuncs {
 	}
 }
 
-// syncSecrets has the refused tags of a namespace tried again at once.
+// syncSecrets makes the tags of a namespace with denied access due at once.
 func (r *run) syncSecrets(ctx context.Context, namespace string) error {
 	now := r.now()
 	if due := r.lastSecrets[namespace].Add(secretInterval); now.Before(due) {
@@ -86,7 +86,7 @@ func (r *run) syncSecrets(ctx context.Context, namespace string) error {
 	}
 	for _, s := range streams {
 		if tags := refusedTags(s); len(tags) > 0 {
-			klog.FromContext(ctx).V(2).Info("A pull secret changed; retrying tags that were denied", "imageStream", klog.KObj(s), "tags", tags)
+			klog.FromContext(ctx).V(2).Info("A pull secret changed; retrying tags whose access was denied", "imageStream", klog.KObj(s), "tags", tags)
 			r.lastSecrets[namespace] = now
 			r.memory.hurry(keyOf(s), tags)
 			r.lookAtRetries(keyOf(s))
@@ -95,7 +95,7 @@ func (r *run) syncSecrets(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// forgetSecrets keeps only the times that still put something off.
+// forgetSecrets removes the times that no longer delay anything.
 func (r *run) forgetSecrets(now time.Time) {
 	for namespace, at := range r.lastSecrets {
 		if now.Sub(at) >= secretInterval {

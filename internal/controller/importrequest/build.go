@@ -9,12 +9,12 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Build makes the import of what need names, with the policies that the stream's
-// spec has now. It carries the stream's resourceVersion and uid, so that it fails
-// with a conflict instead of undoing a change of spec that was made meanwhile.
+// Build returns the import for a need, with the current policies of the stream's spec. It has
+// the stream's resourceVersion and uid, so that it fails with a conflict instead of undoing a
+// concurrent change of the spec.
 //
-// Tags whose pull spec does not parse, or that have no name, are left out: the API
-// would refuse the whole import for their sake. It is nil when nothing is left.
+// It omits tags without a name or with an invalid pull spec, for which the API would reject
+// the whole import. It returns nil if there is nothing to import.
 func Build(s *imagev1.ImageStream, need stream.ImportNeed) *imagev1.ImageStreamImport {
 	isi := &imagev1.ImageStreamImport{
 		ObjectMeta: metav1.ObjectMeta{
@@ -32,7 +32,7 @@ func Build(s *imagev1.ImageStream, need stream.ImportNeed) *imagev1.ImageStreamI
 		}
 	}
 	for _, name := range need.Tags {
-		if tag := stream.SpecTag(s, name); tag != nil && Askable(tag) {
+		if tag := stream.SpecTag(s, name); tag != nil && Importable(tag) {
 			isi.Spec.Images = append(isi.Spec.Images, imagev1.ImageImportSpec{
 				From:            corev1.ObjectReference{Kind: stream.KindDockerImage, Name: tag.From.Name},
 				To:              &corev1.LocalObjectReference{Name: tag.Name},
@@ -47,9 +47,9 @@ func Build(s *imagev1.ImageStream, need stream.ImportNeed) *imagev1.ImageStreamI
 	return isi
 }
 
-// Askable reports whether a spec tag can be imported: it is the importer's business,
-// has a name, and its pull spec parses.
-func Askable(tag *imagev1.TagReference) bool {
+// Importable reports whether a spec tag can be imported: it names an image in a registry, has a
+// name, and its pull spec is valid.
+func Importable(tag *imagev1.TagReference) bool {
 	if tag.Name == "" || !stream.Importable(tag) {
 		return false
 	}
@@ -57,8 +57,8 @@ func Askable(tag *imagev1.TagReference) bool {
 	return err == nil
 }
 
-// Failures are the tags of an answered import that failed, with their statuses.
-// Tags that came with a repository are not among them.
+// Failures returns the failed tags of a completed import, with their statuses. Tags that were
+// imported with a repository are not included.
 func Failures(isi *imagev1.ImageStreamImport) map[string]metav1.Status {
 	failed := map[string]metav1.Status{}
 	for i := range min(len(isi.Spec.Images), len(isi.Status.Images)) {

@@ -14,11 +14,11 @@ import (
 	"weir.dev/weir/internal/imageapi"
 )
 
-// DefaultTimeout is how long the API may take for one import. It travels as
-// timeout=1h with the request.
+// DefaultTimeout is how long the API may take for one import. The request has it as
+// timeout=1h.
 const DefaultTimeout = time.Hour
 
-// Why says what an import is made for. It is a label of metrics and a word of logs.
+// Why is the trigger of an import, in metrics and logs.
 type Why string
 
 const (
@@ -36,9 +36,9 @@ type Client struct {
 	timeout time.Duration
 }
 
-// NewClient makes a Client over a typed client of the image API. The client's
-// configuration must not set a Timeout of its own, which would end imports early.
-// A timeout of zero is DefaultTimeout.
+// NewClient returns a Client over a typed client of the image API. The client's
+// configuration must not set a Timeout, which would end imports early. A timeout of zero
+// is DefaultTimeout.
 func NewClient(images imageclient.ImageV1Interface, timeout time.Duration) *Client {
 	registerMetrics()
 	if timeout <= 0 {
@@ -47,10 +47,9 @@ func NewClient(images imageclient.ImageV1Interface, timeout time.Duration) *Clie
 	return &Client{images: images, timeout: timeout}
 }
 
-// Post makes an import and waits for the answer, in which every image has a status
-// of its own. An error says that the import as a whole failed; API errors can be
-// told apart with apierrors: Conflict when the stream changed since it was read,
-// NotFound when it is gone.
+// Post creates an import and waits for the response, in which every image has its own
+// status. An error means that the import as a whole failed; of API errors, Conflict means
+// that the stream changed since it was read, NotFound that it was deleted.
 func (c *Client) Post(ctx context.Context, isi *imagev1.ImageStreamImport, why Why) (*imagev1.ImageStreamImport, error) {
 	logger := klog.FromContext(ctx)
 	logger.V(4).Info("Importing", "why", why, "imageStream", klog.KObj(isi), "images", len(isi.Spec.Images), "repository", isi.Spec.Repository != nil)
@@ -69,8 +68,8 @@ func (c *Client) Post(ctx context.Context, isi *imagev1.ImageStreamImport, why W
 	}
 	observe(why, time.Since(start), err)
 	if err != nil {
-		if !apierrors.IsConflict(err) { // says nothing about a registry and is mended by itself
-			countRefusal(isi, err)
+		if !apierrors.IsConflict(err) { // not a failure of a registry, and resolved by the retry
+			countFailed(isi, err)
 		}
 		return nil, fmt.Errorf("importing into image stream %s/%s: %w", isi.Namespace, isi.Name, err)
 	}

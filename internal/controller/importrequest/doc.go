@@ -1,7 +1,7 @@
-// Package importrequest provides the one way in which Weir's controllers ask for
-// imports: an ImageStreamImport made from an image stream, posted to the public
-// API, counted, and its answer read tag by tag.
+// Package importrequest creates the imports of Weir's controllers: it builds an
+// ImageStreamImport from an image stream, posts it to the public API, counts it, and reads the
+// response tag by tag.
 //
-// The controllers that decide when (imageimport, schedule) share it, so that what
-// they ask for cannot differ.
+// The controllers that decide when to import (imageimport, schedule) share it, so that their
+// imports cannot differ.
 package importrequest

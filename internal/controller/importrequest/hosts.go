@@ -9,15 +9,15 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Hosts are the registries that a need is to be met from, sorted: those of tags that
-// can be asked for, and that of the repository.
+// Hosts returns the registries of a need, sorted: those of importable tags, and that of the
+// repository.
 func Hosts(s *imagev1.ImageStream, need stream.ImportNeed) []string {
 	var hosts []string
 	if need.Repository {
 		hosts = append(hosts, hostOf(s.Spec.DockerImageRepository))
 	}
 	for _, name := range need.Tags {
-		if tag := stream.SpecTag(s, name); tag != nil && Askable(tag) {
+		if tag := stream.SpecTag(s, name); tag != nil && Importable(tag) {
 			hosts = append(hosts, hostOf(tag.From.Name))
 		}
 	}
@@ -25,11 +25,11 @@ func Hosts(s *imagev1.ImageStream, need stream.ImportNeed) []string {
 	return slices.Compact(hosts)
 }
 
-// OfHost is that part of a need which one registry meets.
+// OfHost returns the part of a need from one registry.
 func OfHost(s *imagev1.ImageStream, need stream.ImportNeed, host string) stream.ImportNeed {
 	part := stream.ImportNeed{Repository: need.Repository && hostOf(s.Spec.DockerImageRepository) == host}
 	for _, name := range need.Tags {
-		if tag := stream.SpecTag(s, name); tag != nil && Askable(tag) && hostOf(tag.From.Name) == host {
+		if tag := stream.SpecTag(s, name); tag != nil && Importable(tag) && hostOf(tag.From.Name) == host {
 			part.Tags = append(part.Tags, name)
 		}
 	}

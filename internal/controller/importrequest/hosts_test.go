@@ -33,25 +33,25 @@ func TestNeedsAreMetHostByHost(t *testing.T) {
 }
 
 func TestTurns(t *testing.T) {
-	turns := NewTurns(8)
+	slots := NewHostSlots(8)
 	for i := range 2 {
-		if !turns.Take("a") {
+		if !slots.Acquire("a") {
 			t.Fatalf("no turn %d of two with 8 workers", i)
 		}
 	}
-	if turns.Take("a") {
+	if slots.Acquire("a") {
 		t.Error("a third turn with a quarter of 8 workers")
 	}
-	if !turns.Take("b") {
+	if !slots.Acquire("b") {
 		t.Error("no turn with another registry")
 	}
-	if left := turns.GiveBack("a"); left != 1 {
-		t.Errorf("%d turns left, want 1", left)
+	if left := slots.Release("a"); left != 1 {
+		t.Errorf("%d slots in use, want 1", left)
 	}
-	if !turns.Take("a") {
+	if !slots.Acquire("a") {
 		t.Error("a turn that was given back cannot be taken")
 	}
-	if NewTurns(1).PerHost() != 1 {
+	if NewHostSlots(1).PerHost() != 1 {
 		t.Error("a single worker serves nobody")
 	}
 }

@@ -130,7 +130,7 @@ func TestCount(t *testing.T) {
 	}
 	countsBefore := read()
 	count(isi, answer)
-	countRefusal(request("count"), errors.New("connection reset"))
+	countFailed(request("count"), errors.New("connection reset"))
 	var got []float64
 	for i, after := range read() {
 		got = append(got, after-countsBefore[i])

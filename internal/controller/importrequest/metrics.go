@@ -14,13 +14,13 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// The two counters have the names and labels that dashboards of the reference know.
+// The two counters have the names and labels that OpenShift's dashboards use.
 var (
 	successes = metrics.NewCounterVec(&metrics.CounterOpts{
 		Namespace:      "openshift",
 		Subsystem:      "imagestreamcontroller",
 		Name:           "success_count",
-		Help:           "Imported images and repositories, by whether their tag is scheduled and by registry.",
+		Help:           "Images and repositories imported, by whether their tag is scheduled and by registry.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"scheduled", "registry"})
 	failures = metrics.NewCounterVec(&metrics.CounterOpts{
@@ -34,7 +34,7 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "import_duration_seconds",
-		Help:           "Duration of import requests to the API, by cause and by outcome of the whole request.",
+		Help:           "Duration of import requests to the API, by trigger (why) and by result of the request as a whole.",
 		Buckets:        []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800},
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"why", "result"})
@@ -45,20 +45,18 @@ var (
 )
 
 const (
-	// maxRegistries bounds the registries that have a label value of their own;
-	// users choose their names.
+	// maxRegistries bounds the registries with a separate label value; users choose their
+	// names.
 	maxRegistries = 200
 	maxReasons    = 50
 )
 
-// registerMetrics puts the metrics into the process's registry, once however many
-// controllers there are.
+// registerMetrics registers the metrics, once per process.
 func registerMetrics() {
 	register.Do(func() { legacyregistry.MustRegister(successes, failures, durations) })
 }
 
-// boundedLabels lets the first limit values of a label through and turns the rest
-// into one.
+// boundedLabels passes the first limit values of a label and maps the rest to one.
 type boundedLabels struct {
 	limit int
 	other string
@@ -95,8 +93,8 @@ func observe(why Why, took time.Duration, err error) {
 	durations.WithLabelValues(string(why), result).Observe(took.Seconds())
 }
 
-// count counts the results of an answered import. Of a repository whose tags could be
-// listed each tag counts, else the repository does.
+// count counts the results of a completed import: each tag of a repository whose tags could be
+// listed, otherwise the repository.
 func count(isi, answer *imagev1.ImageStreamImport) {
 	for i := range min(len(isi.Spec.Images), len(answer.Status.Images)) {
 		spec := &isi.Spec.Images[i]
@@ -114,8 +112,8 @@ func count(isi, answer *imagev1.ImageStreamImport) {
 	}
 }
 
-// countRefusal counts everything that an import asked for as failed.
-func countRefusal(isi *imagev1.ImageStreamImport, err error) {
+// countFailed counts everything in an import as failed.
+func countFailed(isi *imagev1.ImageStreamImport, err error) {
 	status := &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReason(reasonOf(err))}
 	for i := range isi.Spec.Images {
 		countOne(isi.Spec.Images[i].ImportPolicy.Scheduled, isi.Spec.Images[i].From.Name, status)
@@ -134,7 +132,8 @@ func countOne(scheduled bool, pullSpec string, status *metav1.Status) {
 	successes.WithLabelValues(label, registry).Inc()
 }
 
-// reasonOf names errors that are not the API's (connections that broke) Unreachable.
+// reasonOf returns the reason of an API error, and Unreachable for other errors (broken
+// connections).
 func reasonOf(err error) string {
 	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
 		return string(reason)

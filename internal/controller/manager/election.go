@@ -19,26 +19,26 @@ import (
 // DefaultLease is the Lease that processes of one API server share.
 const DefaultLease = "weir-controllers"
 
-// namespaceInterval is the time between two looks for the namespace of the Lease, which a control
-// plane makes a moment after its first start.
+// namespaceInterval is the time between two lookups of the namespace of the Lease, which a control
+// plane creates a moment after its first start.
 const namespaceInterval = 50 * time.Millisecond
 
-// Election chooses one of several processes by a Lease. Start from DefaultElection.
+// Election configures leader election by a Lease. Start from DefaultElection.
 type Election struct {
 	// Enabled is false for a process that runs the controllers without a Lease.
 	Enabled bool
 	// Namespace and Name are those of the Lease.
 	Namespace, Name string
-	// Identity is unique among the processes. One that is started again under its former identity
-	// need not wait until the Lease of the former one ends.
+	// Identity is unique among the processes. A process that restarts with its former identity
+	// does not wait for the expiry of its former Lease.
 	Identity string
-	// LeaseDuration is the time after which another process takes over from one that does not
-	// renew; RenewDeadline is the time in which the holder must succeed, RetryPeriod the pause
-	// between attempts.
+	// LeaseDuration is the time after which another process takes over an unrenewed Lease;
+	// RenewDeadline is the time in which the holder must renew it, RetryPeriod the pause between
+	// attempts.
 	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
 }
 
-// DefaultElection has the times of Kubernetes' own components.
+// DefaultElection returns an Election with the times of Kubernetes' components.
 func DefaultElection(identity string) Election {
 	return Election{
 		Enabled: true, Namespace: metav1.NamespaceSystem, Name: DefaultLease, Identity: identity,
@@ -59,14 +59,14 @@ func (e Election) validate() error {
 	return nil
 }
 
-// lead runs work whenever this process holds the Lease, until ctx ends or work fails. The Lease is
-// given up once work has ended, or lost to another process; for a moment both may work then.
+// lead runs work whenever this process holds the Lease, until ctx ends or work fails. It releases
+// the Lease once work has ended. If another process takes the Lease over, both may work for a moment.
 func (e Election) lead(ctx context.Context, host kubernetes.Interface, work func(context.Context) error) error {
 	if !e.Enabled {
 		return work(ctx)
 	}
 	if e.awaitNamespace(ctx, host) != nil {
-		return nil // it is stopping
+		return nil // stopping
 	}
 	for ctx.Err() == nil {
 		t := &term{ctx: ctx, work: work, ended: make(chan error, 1)}
@@ -77,25 +77,25 @@ func (e Election) lead(ctx context.Context, host kubernetes.Interface, work func
 	return nil
 }
 
-// awaitNamespace returns once there is a namespace for the Lease.
+// awaitNamespace returns once the namespace of the Lease exists.
 func (e Election) awaitNamespace(ctx context.Context, host kubernetes.Interface) error {
 	return wait.PollUntilContextCancel(ctx, namespaceInterval, true, func(ctx context.Context) (bool, error) {
 		_, err := host.CoreV1().Namespaces().Get(ctx, e.Namespace, metav1.GetOptions{})
-		// What may not be read is left to the election, whose errors are logged.
+		// Without the right to read it, proceed: the election logs its errors.
 		return err == nil || apierrors.IsForbidden(err), nil
 	})
 }
 
-// term is one application for the Lease, and the work while it is held.
+// term is one candidacy for the Lease, and the work while it is held.
 type term struct {
 	ctx  context.Context
 	work func(context.Context) error
 
 	mu      sync.Mutex
 	started bool
-	over    bool // the Lease is not held any more
+	over    bool // the Lease is no longer held
 	ended   chan error
-	// leave gives the Lease up.
+	// leave releases the Lease.
 	leave context.CancelFunc
 }
 
@@ -116,7 +116,7 @@ func (t *term) run(e Election, host kubernetes.Interface) error {
 		Callbacks: leaderelection.LeaderCallbacks{OnStartedLeading: t.lead, OnStoppedLeading: func() {}},
 	})
 	if err != nil {
-		return fmt.Errorf("setting up leader election: %w", err)
+		return fmt.Errorf("setting up leader election for the controllers: %w", err)
 	}
 	elector.Run(electing)
 	t.mu.Lock()
@@ -153,12 +153,12 @@ func (t *term) lead(leading context.Context) {
 	t.leave()
 }
 
-// AddFlags adds flags with the names that Kubernetes' own components have for these settings.
+// AddFlags adds the flags of these settings, named as in Kubernetes' components.
 func (e *Election) AddFlags(fs *pflag.FlagSet) {
-	fs.BoolVar(&e.Enabled, "leader-elect", e.Enabled, "Run the controllers only while this process holds a Lease, so that one of several does. Without it, run no second process over the same API.")
-	fs.DurationVar(&e.LeaseDuration, "leader-elect-lease-duration", e.LeaseDuration, "The time after which another process takes the controllers over from one that no longer renews the Lease.")
-	fs.DurationVar(&e.RenewDeadline, "leader-elect-renew-deadline", e.RenewDeadline, "The time in which the holder of the Lease must renew it, or stop its controllers.")
-	fs.DurationVar(&e.RetryPeriod, "leader-elect-retry-period", e.RetryPeriod, "The pause between two attempts to get or renew the Lease.")
+	fs.BoolVar(&e.Enabled, "leader-elect", e.Enabled, "Run the controllers only while this process holds a Lease, so that only one of several processes runs them. If false, do not run a second process with controllers against the same API.")
+	fs.DurationVar(&e.LeaseDuration, "leader-elect-lease-duration", e.LeaseDuration, "The time after which another process takes over the controllers if the Lease is not renewed.")
+	fs.DurationVar(&e.RenewDeadline, "leader-elect-renew-deadline", e.RenewDeadline, "The time in which the holder must renew the Lease before it stops its controllers.")
+	fs.DurationVar(&e.RetryPeriod, "leader-elect-retry-period", e.RetryPeriod, "The pause between attempts to acquire or renew the Lease.")
 	fs.StringVar(&e.Namespace, "leader-elect-resource-namespace", e.Namespace, "The namespace of the Lease.")
 	fs.StringVar(&e.Name, "leader-elect-resource-name", e.Name, "The name of the Lease.")
 }

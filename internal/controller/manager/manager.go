@@ -1,8 +1,8 @@
-// Package manager provides the manager of Weir's controllers: it runs those that are switched on,
-// over one cache of image streams, in the one process of several that holds a Lease.
+// Package manager runs the enabled controllers of Weir over one cache of image streams, in the one
+// of several processes that holds a Lease.
 //
-// A process that loses the Lease stops its controllers and applies for it again. Whatever a
-// controller remembers is in the API, so that its successor goes on where it was.
+// A process that loses the Lease stops its controllers and applies for it again. The state of the
+// controllers is in the API, so that the next holder continues from it.
 package manager
 
 import (
@@ -33,29 +33,29 @@ import (
 	"weir.dev/weir/internal/controller/schedule"
 )
 
-// Names of the controllers, as --controllers takes them.
+// Names of the controllers, as values of --controllers.
 const (
 	Import   = "import"
 	Schedule = "schedule"
 	History  = "history"
 )
 
-// Names are those of all controllers.
+// Names returns the names of all controllers.
 func Names() []string { return []string{Import, Schedule, History} }
 
-// none is the value of --controllers that runs none.
+// none is the value of --controllers that disables all.
 const none = "none"
 
-// Selection is the value of --controllers: "*" for all, a name, or a name after "-" for all but
-// that one; "none" alone for none.
+// Selection is the value of --controllers: "*" enables all, a name enables one, "-" and a name
+// disables one; "none" alone disables all.
 type Selection []string
 
-// Runs reports whether a controller is switched on.
+// Runs reports whether a controller is enabled.
 func (s Selection) Runs(name string) bool {
 	return !slices.Equal(s, Selection{none}) && app.IsControllerEnabled(name, sets.NewString(), s)
 }
 
-// Validate reports each entry that names no controller.
+// Validate returns an error for each unknown entry.
 func (s Selection) Validate() []error {
 	var errs []error
 	for _, c := range s {
@@ -63,14 +63,14 @@ func (s Selection) Validate() []error {
 		if name == "*" || slices.Contains(Names(), name) || (c == none && len(s) == 1) {
 			continue
 		}
-		errs = append(errs, fmt.Errorf("--controllers: unknown controller %q: choose from %s, or only 'none'", c, strings.Join(Names(), ", ")))
+		errs = append(errs, fmt.Errorf("--controllers: %q is not a controller; the controllers are %s; 'none' must be the only value", c, strings.Join(Names(), ", ")))
 	}
 	return errs
 }
 
 // Options configure the manager.
 type Options struct {
-	// Controllers are those that run.
+	// Controllers selects the controllers to run.
 	Controllers Selection
 	Import      imageimport.Options
 	Schedule    schedule.Options
@@ -78,7 +78,7 @@ type Options struct {
 	Election Election
 }
 
-// Validate reports all mistakes.
+// Validate returns an error with all mistakes.
 func (o Options) Validate() error {
 	errs := o.Controllers.Validate()
 	for _, err := range append(o.Import.Validate(field.NewPath("imports")), o.Schedule.Validate(field.NewPath("schedule"))...) {
@@ -95,8 +95,8 @@ type Manager struct {
 	metadata metadata.Interface
 }
 
-// New makes a manager that is an ordinary client of an API server. The client needs the rights of
-// the role weir:controllers.
+// New returns a manager that is a client of an API server. The client needs the rights of the role
+// weir:controllers.
 func New(config *rest.Config, o Options) (*Manager, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func New(config *rest.Config, o Options) (*Manager, error) {
 	m.host, errs[1] = kubernetes.NewForConfig(config)
 	m.metadata, errs[2] = metadata.NewForConfig(config)
 	if err := errors.Join(errs[:]...); err != nil {
-		return nil, fmt.Errorf("creating the clients of the controllers: %w", err)
+		return nil, fmt.Errorf("creating the controllers' clients: %w", err)
 	}
 	return m, nil
 }
@@ -143,7 +143,7 @@ func (m *Manager) work(ctx context.Context) error {
 	return err
 }
 
-// controllers makes all that is switched on, over one informer of image streams.
+// controllers creates the enabled controllers, over one informer of image streams.
 func (m *Manager) controllers(factory imageinformers.SharedInformerFactory, recorder events.EventRecorder) (runs []func(context.Context) error, err error) {
 	streams, o := factory.Image().V1().ImageStreams(), m.options
 	if o.Controllers.Runs(Import) {
@@ -153,7 +153,7 @@ func (m *Manager) controllers(factory imageinformers.SharedInformerFactory, reco
 		}
 		c, err := imageimport.New(m.images.ImageV1(), streams, recorder, o.Import, secrets...)
 		if err != nil {
-			return nil, fmt.Errorf("setting up the controller %s: %w", Import, err)
+			return nil, fmt.Errorf("creating the controller %s: %w", Import, err)
 		}
 		runs = append(runs, c.Run)
 		for _, informer := range secrets {
@@ -166,7 +166,7 @@ func (m *Manager) controllers(factory imageinformers.SharedInformerFactory, reco
 	if o.Controllers.Runs(Schedule) {
 		c, err := schedule.New(m.images.ImageV1(), streams, recorder, schedule.NewProgress(m.host), o.Schedule)
 		if err != nil {
-			return nil, fmt.Errorf("setting up the controller %s: %w", Schedule, err)
+			return nil, fmt.Errorf("creating the controller %s: %w", Schedule, err)
 		}
 		runs = append(runs, c.Run)
 	}
@@ -176,7 +176,7 @@ func (m *Manager) controllers(factory imageinformers.SharedInformerFactory, reco
 	return runs, nil
 }
 
-// secrets makes informers of the metadata of pull secrets, by type.
+// secrets returns informers of the metadata of pull secrets, by type.
 func (m *Manager) secrets() ([]cache.SharedIndexInformer, error) {
 	var all []cache.SharedIndexInformer
 	for _, kind := range []corev1.SecretType{corev1.SecretTypeDockerConfigJson, corev1.SecretTypeDockercfg} {

@@ -13,9 +13,9 @@ import (
 type entry struct {
 	key      types.NamespacedName
 	slot     stream.Slot
-	owed     time.Time // the time of its slot that has not been checked
+	owed     time.Time // the unchecked time of its slot
 	due      time.Time // owed, or later after a check that failed as a whole
-	failures int       // checks in a row that failed as a whole
+	failures int       // consecutive checks that failed as a whole
 	index    int       // in the heap; -1 while it is being checked
 }
 
@@ -24,7 +24,7 @@ type entry struct {
 type agenda struct {
 	byDue    entryHeap
 	byStream map[types.NamespacedName]map[stream.Slot]*entry
-	size     int // entries, those being checked included
+	size     int // entries, including those being checked
 	demand   demand
 }
 
@@ -32,8 +32,8 @@ func newAgenda() *agenda {
 	return &agenda{byStream: map[types.NamespacedName]map[stream.Slot]*entry{}}
 }
 
-// set makes the slots of a stream those given. Entries that stay keep their due time; others are
-// due at their first time after that of since.
+// set replaces the slots of a stream. Remaining entries keep their due time; new ones are due at
+// their first time after that of since.
 func (a *agenda) set(key types.NamespacedName, slots map[stream.Slot][]string, since func(stream.Slot) time.Time) {
 	known := a.byStream[key]
 	for at, e := range known {
@@ -71,7 +71,7 @@ func (a *agenda) remove(e *entry) {
 	a.demand -= demandOf(e.slot.Interval)
 }
 
-// soonest is when the first entry is due; false when there is none.
+// soonest returns when the first entry is due; false if there is none.
 func (a *agenda) soonest() (time.Time, bool) {
 	if len(a.byDue) == 0 {
 		return time.Time{}, false
@@ -79,7 +79,7 @@ func (a *agenda) soonest() (time.Time, bool) {
 	return a.byDue[0].due, true
 }
 
-// take takes the first entry out if it is due, for it to be checked; nil if it is not.
+// take removes and returns the first entry if it is due, for a check; otherwise it returns nil.
 func (a *agenda) take(now time.Time) *entry {
 	if due, ok := a.soonest(); !ok || due.After(now) {
 		return nil
@@ -87,8 +87,8 @@ func (a *agenda) take(now time.Time) *entry {
 	return heap.Pop(&a.byDue).(*entry)
 }
 
-// putBack returns an entry that was taken, due at a new time, unless its stream no
-// longer has it. owed is due, or the time that a check which failed was for.
+// putBack adds a taken entry again, due at a new time, unless its stream no longer has it.
+// owed is due or, after a failed check, the time of that check.
 func (a *agenda) putBack(e *entry, owed, due time.Time) {
 	if a.byStream[e.key][e.slot] == e {
 		e.owed, e.due = owed, due
@@ -96,9 +96,9 @@ func (a *agenda) putBack(e *entry, owed, due time.Time) {
 	}
 }
 
-// checkedUntil is the time before which every entry has had its turn: now, or the oldest time of
-// one that has not. An entry whose check failed had it; it is tried again from memory, and must not
-// hold up the progress of the others.
+// checkedUntil returns the time before which every entry was checked: now, or the oldest time of an
+// unchecked entry. A failed check counts: it is retried from memory, and must not block the
+// progress of the others.
 func (a *agenda) checkedUntil(now time.Time) time.Time {
 	until := now
 	for _, entries := range a.byStream {

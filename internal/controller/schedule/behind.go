@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// ReasonBehind is the reason of the Kubernetes Event (Warning) on the image stream whose check
-	// is the latest, when checks fall behind.
+	// ReasonBehind is the reason of the Kubernetes Event (Warning) on the image stream with the
+	// most delayed check, when checks fall behind.
 	ReasonBehind = "ScheduledImportsBehind"
 	// warnEvery is the least time between two warnings, over all streams.
 	warnEvery = 15 * time.Minute
-	// toleratedLag is the least lag that is warned about.
+	// toleratedLag is the smallest lag that causes a warning.
 	toleratedLag = time.Minute
 )
 
-// lateness is how far the checks are behind.
+// lateness describes how far the checks are behind.
 type lateness struct {
 	entry *entry // the one that has waited longest
 	lag   time.Duration
 	late  int // entries that are due
 }
 
-// serious reports whether checks fall behind: the latest is late by half of its interval.
+// serious reports whether checks fall behind: the most delayed one is late by half of its interval.
 func (l lateness) serious() bool {
 	return l.entry != nil && l.lag >= max(l.entry.slot.Interval/2, toleratedLag)
 }
 
-// behind finds the lateness. What came due before the start counts from the start: the server was
-// stopped, and that is no lag.
+// behind returns the lateness. Checks that came due before the start count from the start: downtime
+// of the server is not lag.
 func (a *agenda) behind(now, start time.Time) lateness {
 	var l lateness
 	for _, entries := range a.byStream {
@@ -58,7 +58,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// watchLag keeps the gauge of the lag until ctx ends, and warns when checks fall behind.
+// watchLag updates the gauge of the lag until ctx ends, and warns when checks fall behind.
 func (r *run) watchLag(ctx context.Context) {
 	ticker := time.NewTicker(recheck)
 	defer ticker.Stop()
@@ -89,7 +89,7 @@ func (r *run) watchLag(ctx context.Context) {
 	}
 }
 
-// advice names the setting to change.
+// advice returns a text that names the setting to change.
 func (o Options) advice(d demand) string {
 	if most := o.capFor(d); most > 0 && most < d.perMinute() {
 		return fmt.Sprintf("raise schedule.maxPerMinute: it allows %d imports per minute, the scheduled tags need %d", most, d.perMinute())

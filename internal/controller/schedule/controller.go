@@ -30,12 +30,12 @@ type Controller struct {
 	effects  effects
 }
 
-// effects are all the ways in which the controller touches the world.
+// effects are the controller's side effects and inputs, replaceable in tests.
 type effects struct {
-	// stream reads the cache. What it returns must not be changed. NotFound when there
-	// is no such stream.
+	// stream reads the cache. The caller must not modify the result. NotFound if there is
+	// no such stream.
 	stream func(namespace, name string) (*imagev1.ImageStream, error)
-	// post makes an import; see importrequest.Client.Post.
+	// post creates an import; see importrequest.Client.Post.
 	post func(context.Context, *imagev1.ImageStreamImport, importrequest.Why) (*imagev1.ImageStreamImport, error)
 	now  func() time.Time
 	// recorder writes Kubernetes Events.
@@ -44,9 +44,9 @@ type effects struct {
 	random func() float64
 }
 
-// New makes a controller over a client of the image API and an informer that somebody
-// else starts. The client needs the right to create imagestreamimports; its
-// configuration must not set a Timeout.
+// New returns a controller over a client of the image API and an informer, which the caller
+// starts. The client needs the right to create imagestreamimports; its configuration must not
+// set a Timeout.
 func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStreamInformer, recorder events.EventRecorder, progress Progress, o Options) (*Controller, error) {
 	if errs := o.Validate(field.NewPath("schedule")); len(errs) > 0 {
 		return nil, fmt.Errorf("options of the schedule controller: %w", errs.ToAggregate())
@@ -69,8 +69,8 @@ func New(images imageclient.ImageV1Interface, streams imageinformers.ImageStream
 	}, nil
 }
 
-// Run re-imports until ctx ends, and returns when all its workers have. A disabled
-// controller only waits for the end of ctx.
+// Run re-imports until ctx ends, and returns after all its workers. A disabled controller
+// only waits for the end of ctx.
 func (c *Controller) Run(ctx context.Context) error {
 	logger := klog.LoggerWithName(klog.FromContext(ctx), "schedule-controller")
 	ctx = klog.NewContext(ctx, logger)
@@ -86,7 +86,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 	defer func() {
 		if err := c.informer.RemoveEventHandler(registration); err != nil {
-			logger.Error(err, "Stopping the watch of image streams failed")
+			logger.Error(err, "Removing the event handler of image streams failed")
 		}
 	}()
 	defer r.close()
@@ -103,7 +103,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-// handler keeps the agenda.
+// handler updates the agenda.
 func (r *run) handler() cache.ResourceEventHandlerDetailedFuncs {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(obj any, isInInitialList bool) {

@@ -8,8 +8,8 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// dueTags are those of tags that a check at now should ask for. A failed tag that is
-// going to be retried within the interval is left to that; see package imageimport.
+// dueTags returns the tags to import in a check at now. It leaves a failed tag that will be
+// retried within the interval to package imageimport.
 func dueTags(s *imagev1.ImageStream, tags []string, now time.Time, interval time.Duration) []string {
 	var due []string
 	for _, tag := range tags {

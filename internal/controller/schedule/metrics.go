@@ -12,7 +12,7 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "scheduled_import_lag_seconds",
-		Help:           "Delay between the due time of a scheduled import and its start.",
+		Help:           "Time from the due time of a scheduled import to its start.",
 		Buckets:        []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600},
 		StabilityLevel: metrics.ALPHA,
 	})
@@ -27,21 +27,20 @@ var (
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "scheduled_import_behind_seconds",
-		Help:           "Age of the oldest due scheduled import that has not started.",
+		Help:           "Time that the longest waiting due scheduled import has waited.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	capPerMinute = metrics.NewGauge(&metrics.GaugeOpts{
 		Namespace:      "weir",
 		Subsystem:      "controller",
 		Name:           "scheduled_import_cap_per_minute",
-		Help:           "Maximum number of scheduled imports per minute; 0 is unlimited.",
+		Help:           "Maximum of scheduled imports per minute; 0 is without bound.",
 		StabilityLevel: metrics.ALPHA,
 	})
 	register sync.Once
 )
 
-// registerMetrics puts the metrics into the process's registry, once however many
-// controllers there are.
+// registerMetrics registers the metrics, once per process.
 func registerMetrics() {
 	register.Do(func() { legacyregistry.MustRegister(lag, groupsTracked, behindSeconds, capPerMinute) })
 }

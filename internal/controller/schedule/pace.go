@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// leastPerMinute is the cap on checks per minute where few tags are scheduled.
+	// leastPerMinute is the minimum of the computed cap on checks per minute.
 	leastPerMinute = 60
-	// headroom is how many times the demand the cap is: what was missed while the server was
-	// stopped is made up for beside what comes due.
+	// headroom is the ratio of the cap to the demand, so that checks missed during downtime are
+	// caught up beside those that come due.
 	headroom = 2
 )
 
@@ -23,11 +23,11 @@ func demandOf(interval time.Duration) demand {
 	return demand(1e9 * time.Minute.Seconds() / interval.Seconds())
 }
 
-// perMinute is how many checks there are per minute, rounded up.
+// perMinute returns the checks per minute, rounded up.
 func (d demand) perMinute() int { return int(math.Ceil(float64(d) / 1e9)) }
 
-// capFor is how many checks may be made per minute: what is configured or, where that is 0, what
-// the demand needs. 0 is without bound.
+// capFor returns the maximum of checks per minute: the configured one or, if that is 0, one
+// computed from the demand. 0 is without bound.
 func (o Options) capFor(d demand) int {
 	switch {
 	case o.MaxPerMinute < 0:
@@ -38,7 +38,7 @@ func (o Options) capFor(d demand) int {
 	return max(leastPerMinute, headroom*d.perMinute())
 }
 
-// newLimiter is a limiter with a cap.
+// newLimiter returns a limiter with a cap.
 func newLimiter(perMinute int) *rate.Limiter {
 	if perMinute == 0 {
 		return rate.NewLimiter(rate.Inf, 0)
@@ -46,7 +46,7 @@ func newLimiter(perMinute int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perMinute)/60, 2*perMinute)
 }
 
-// setCap makes the cap that of a limiter; twice as many checks may come at once.
+// setCap sets the cap of a limiter, with bursts of twice as many checks.
 func setCap(limit *rate.Limiter, perMinute int) {
 	if perMinute == 0 {
 		limit.SetLimit(rate.Inf)

@@ -15,39 +15,39 @@ import (
 
 // The ConfigMap that keeps the progress.
 const (
-	ProgressNamespace = metav1.NamespaceSystem
-	ProgressName      = "weir-schedule"
-	// progressKey is the time, in RFC 3339, before which all that was due has been checked.
+	progressNamespace = metav1.NamespaceSystem
+	progressName      = "weir-schedule"
+	// progressKey is the time, in RFC 3339, before which all due checks were made.
 	progressKey = "checked-until"
 )
 
 const (
 	// saveEvery is the pause between two writes of the progress.
 	saveEvery = 30 * time.Second
-	// loadAttempts, a second apart, are made to read it.
+	// loadAttempts is how often reading it is tried, a second apart.
 	loadAttempts = 5
 	// stopGrace is how long the last write may take.
 	stopGrace = 5 * time.Second
 )
 
-// Progress is the one thing of the schedule that outlives a process: the time before which all
-// that was due has been checked. Checks are begun in the order of their due times, so that it says
-// which checks were missed, and it is one small object however many tags are scheduled.
+// Progress stores the only persistent state of the schedule: the time before which all due checks
+// were made. Checks start in the order of their due times, so this time determines which checks
+// were missed, in one small object for any number of tags.
 type Progress interface {
-	// Load returns the time; the zero time where none was saved.
+	// Load returns the time; the zero time if none was saved.
 	Load(context.Context) (time.Time, error)
 	Save(context.Context, time.Time) error
 }
 
-// configMapProgress keeps the progress in a ConfigMap.
+// configMapProgress stores the progress in a ConfigMap.
 type configMapProgress struct{ host kubernetes.Interface }
 
-// NewProgress keeps the progress in the ConfigMap of ProgressNamespace and ProgressName. The client
+// NewProgress returns a Progress in the ConfigMap of progressNamespace and progressName. The client
 // needs the rights to get, create and patch it.
 func NewProgress(host kubernetes.Interface) Progress { return configMapProgress{host} }
 
 func (p configMapProgress) Load(ctx context.Context) (time.Time, error) {
-	found, err := p.host.CoreV1().ConfigMaps(ProgressNamespace).Get(ctx, ProgressName, metav1.GetOptions{})
+	found, err := p.host.CoreV1().ConfigMaps(progressNamespace).Get(ctx, progressName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && found.Data[progressKey] == "" {
 		return time.Time{}, nil
 	}
@@ -56,19 +56,19 @@ func (p configMapProgress) Load(ctx context.Context) (time.Time, error) {
 	}
 	until, err := time.Parse(time.RFC3339, found.Data[progressKey])
 	if err != nil {
-		return time.Time{}, fmt.Errorf("reading the progress of scheduled imports from ConfigMap %s/%s: %w", ProgressNamespace, ProgressName, err)
+		return time.Time{}, fmt.Errorf("reading the progress of scheduled imports from ConfigMap %s/%s: %w", progressNamespace, progressName, err)
 	}
 	return until, nil
 }
 
 func (p configMapProgress) Save(ctx context.Context, until time.Time) error {
-	maps := p.host.CoreV1().ConfigMaps(ProgressNamespace)
+	maps := p.host.CoreV1().ConfigMaps(progressNamespace)
 	text := until.UTC().Format(time.RFC3339)
 	patch := fmt.Appendf(nil, `{"data":{%q:%q}}`, progressKey, text)
-	_, err := maps.Patch(ctx, ProgressName, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err := maps.Patch(ctx, progressName, types.MergePatchType, patch, metav1.PatchOptions{})
 	if apierrors.IsNotFound(err) {
 		_, err = maps.Create(ctx, &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Name: ProgressName}, Data: map[string]string{progressKey: text},
+			ObjectMeta: metav1.ObjectMeta{Name: progressName}, Data: map[string]string{progressKey: text},
 		}, metav1.CreateOptions{})
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (p configMapProgress) Save(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// load reads the progress. Without it nothing that was missed is made up for.
+// load reads the progress. Without it missed checks are not caught up.
 func load(ctx context.Context, p Progress, now func() time.Time) time.Time {
 	for attempt := 1; ; attempt++ {
 		until, err := p.Load(ctx)
@@ -88,7 +88,7 @@ func load(ctx context.Context, p Progress, now func() time.Time) time.Time {
 			return until
 		}
 		if attempt == loadAttempts || ctx.Err() != nil {
-			klog.FromContext(ctx).Error(err, "Reading the progress of scheduled imports failed; checks missed while the server was stopped wait for their next interval")
+			klog.FromContext(ctx).Error(err, "Reading the progress failed; checks missed during downtime wait for their next slot")
 			return time.Time{}
 		}
 		select {
@@ -109,7 +109,7 @@ func (r *run) keepProgress(ctx context.Context, p Progress) {
 			return
 		}
 		if err := p.Save(ctx, until); err != nil {
-			klog.FromContext(ctx).Error(err, "Saving the progress of scheduled imports failed; a restart will repeat checks")
+			klog.FromContext(ctx).Error(err, "Saving the progress failed; a restart repeats checks made since")
 			return
 		}
 		saved = until

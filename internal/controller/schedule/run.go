@@ -18,54 +18,53 @@ import (
 )
 
 const (
-	// recheck bounds every wait, so that a clock that was set is noticed.
+	// recheck bounds every wait, so that a changed clock takes effect.
 	recheck = time.Minute
 	// backOff is the pause after a check that failed as a whole; it doubles up to the interval.
 	backOff = time.Second
 )
 
-// run is the controller between a start and a stop.
+// run is the state of one call of Controller.Run.
 type run struct {
 	options Options
 	effects
 	start time.Time
-	// since is the time before which all that was due had been checked when the run began; zero
-	// where it is not known.
+	// since is the progress when the run began, see Progress; zero if it is not known.
 	since time.Time
 	limit *rate.Limiter
-	turns *importrequest.Turns
+	slots *importrequest.HostSlots
 
 	mu     sync.Mutex
 	agenda *agenda
 	closed bool
-	// sooner tells the waiting goroutine that the agenda's first entry changed.
+	// sooner wakes the waiting goroutine when the agenda's first entry changes.
 	sooner chan struct{}
 }
 
 func newRun(o Options, e effects, since time.Time) *run {
 	r := &run{
 		options: o, effects: e, start: e.now(), since: since,
-		limit: newLimiter(o.capFor(0)), turns: importrequest.NewTurns(o.Workers), agenda: newAgenda(), sooner: make(chan struct{}, 1),
+		limit: newLimiter(o.capFor(0)), slots: importrequest.NewHostSlots(o.Workers), agenda: newAgenda(), sooner: make(chan struct{}, 1),
 	}
 	r.pace()
 	return r
 }
 
-// pace makes the cap follow the demand.
+// pace adapts the cap to the demand.
 func (r *run) pace() {
 	perMinute := r.options.capFor(r.agenda.demand)
 	setCap(r.limit, perMinute)
 	capPerMinute.Set(float64(perMinute))
 }
 
-// set brings the agenda up to date with a stream.
+// set updates the agenda for a stream.
 func (r *run) set(key types.NamespacedName, slots map[stream.Slot][]string) {
 	r.change(func() { r.agenda.set(key, slots, func(stream.Slot) time.Time { return r.now() }) })
 }
 
-// resume is set for a stream that was there at the start: what came due since all was checked is
-// due at once. The time since then is not cut, however long it is, since the turns of streams begin
-// at it: a server that is behind and is restarted goes round all of them.
+// resume is set for a stream that exists at the start: checks that came due since r.since are due
+// at once. That time is not limited, so that a server that is behind and is restarted still
+// reaches all streams.
 func (r *run) resume(key types.NamespacedName, slots map[stream.Slot][]string) {
 	now := r.now()
 	r.change(func() {
@@ -78,7 +77,7 @@ func (r *run) resume(key types.NamespacedName, slots map[stream.Slot][]string) {
 	})
 }
 
-// change changes the agenda, keeps the gauge and wakes whoever waits if need be.
+// change updates the agenda and the gauge, and wakes the waiting goroutine if necessary.
 func (r *run) change(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,7 +99,7 @@ func (r *run) change(f func()) {
 	}
 }
 
-// close takes what this run tracked out of the gauge.
+// close subtracts the entries of this run from the gauge.
 func (r *run) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +107,7 @@ func (r *run) close() {
 	r.closed = true
 }
 
-// work checks what comes due until ctx ends and all checks have. What is due waits, in
+// work runs due checks until ctx ends, and returns after all checks. Due checks wait, in
 // order, for the rate cap and for a worker.
 func (r *run) work(ctx context.Context) {
 	var checks sync.WaitGroup
@@ -126,7 +125,7 @@ func (r *run) work(ctx context.Context) {
 			return
 		}
 		e := r.take()
-		if e == nil { // it went away meanwhile
+		if e == nil { // deleted meanwhile
 			<-workers
 			continue
 		}
@@ -138,7 +137,7 @@ func (r *run) work(ctx context.Context) {
 	}
 }
 
-// waitDue waits until an entry is due. It is false when ctx ended.
+// waitDue waits until an entry is due. It returns false if ctx ended.
 func (r *run) waitDue(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		wait := r.untilDue()
@@ -172,7 +171,7 @@ func (r *run) take() *entry {
 	return r.agenda.take(r.now())
 }
 
-// check imports the tags of an entry and puts it back for its next turn.
+// check imports the tags of an entry and puts it back for its next slot.
 func (r *run) check(ctx context.Context, e *entry) {
 	logger := klog.FromContext(ctx).WithValues("imageStream", klog.KRef(e.key.Namespace, e.key.Name))
 	err := r.reimport(klog.NewContext(ctx, logger), e)
@@ -180,7 +179,7 @@ func (r *run) check(ctx context.Context, e *entry) {
 	due := e.slot.Next(e.key, now)
 	owed, failures := due, e.failures // which only this check writes
 	switch {
-	case err == nil || apierrors.IsNotFound(err): // a stream that is gone leaves the agenda by its deletion
+	case err == nil || apierrors.IsNotFound(err): // the deletion of a stream removes it from the agenda
 		failures = 0
 	case ctx.Err() != nil:
 		return
@@ -199,12 +198,12 @@ func (r *run) check(ctx context.Context, e *entry) {
 	})
 }
 
-// errNoTurn is why tags are not checked now: enough checks of their registry are under
-// way. It counts like a check that failed, so that they are backed off from.
-var errNoTurn = errors.New("too many checks of the registry are in flight")
+// errNoSlot means that the maximum of checks of a registry is in flight. It counts as a
+// failed check, with back-off.
+var errNoSlot = errors.New("too many concurrent checks of the registry")
 
-// reimport posts imports for the tags that are in the entry's slot now: one for each
-// registry, so that one that hangs holds up no tag of another.
+// reimport posts imports for the tags in the entry's slot: one for each registry, so that a
+// registry that hangs does not delay tags of another.
 func (r *run) reimport(ctx context.Context, e *entry) error {
 	s, err := r.stream(e.key.Namespace, e.key.Name)
 	if err != nil {
@@ -214,14 +213,14 @@ func (r *run) reimport(ctx context.Context, e *entry) error {
 	need := stream.ImportNeed{Tags: dueTags(s, r.options.Intervals().Slots(s)[e.slot], now, e.slot.Interval)}
 	var posts errgroup.Group
 	for _, host := range importrequest.Hosts(s, need) {
-		if !r.turns.Take(host) {
-			posts.Go(func() error { return errNoTurn })
+		if !r.slots.Acquire(host) {
+			posts.Go(func() error { return errNoSlot })
 			continue
 		}
 		isi := importrequest.Build(s, importrequest.OfHost(s, need, host))
 		lag.Observe(now.Sub(later(e.owed, r.start)).Seconds())
 		posts.Go(func() error {
-			defer r.turns.GiveBack(host)
+			defer r.slots.Release(host)
 			_, err := r.post(ctx, isi, importrequest.WhySchedule)
 			return err
 		})

@@ -226,8 +226,8 @@ func TestProgressInAConfigMap(t *testing.T) {
 	if got := load(t.Context(), p, func() time.Time { return noon }); !got.Equal(noon) {
 		t.Errorf("a time to come counts as %v, want now", got)
 	}
-	maps := client.CoreV1().ConfigMaps(ProgressNamespace)
-	found, err := maps.Get(t.Context(), ProgressName, metav1.GetOptions{})
+	maps := client.CoreV1().ConfigMaps(progressNamespace)
+	found, err := maps.Get(t.Context(), progressName, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestProgressInAConfigMap(t *testing.T) {
 	if _, err := maps.Update(t.Context(), found, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Load(t.Context()); err == nil || !strings.Contains(err.Error(), ProgressNamespace+"/"+ProgressName) {
+	if _, err := p.Load(t.Context()); err == nil || !strings.Contains(err.Error(), progressNamespace+"/"+progressName) {
 		t.Errorf("text that is no time: %v", err)
 	}
 }
@@ -247,7 +247,7 @@ func TestProgressThatCannotBeRead(t *testing.T) {
 		attempts := 0
 		client.PrependReactor("get", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
 			attempts++
-			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, ProgressName, nil)
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, progressName, nil)
 		})
 		if until := load(t.Context(), NewProgress(client), time.Now); !until.IsZero() || attempts != loadAttempts {
 			t.Errorf("until %v after %d attempts", until, attempts)

@@ -5,12 +5,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AnnotationClaimedBy marks an Image whose content was never verified: its value is the
-// "namespace/stream" whose client described it. The server owns it.
+// AnnotationClaimedBy marks an Image whose content was never verified. Its value is the
+// "namespace/stream" whose client described it. Only the server writes it.
 const AnnotationClaimedBy = "weir.dev/claimed-by"
 
-// ClaimedBy is the "namespace/stream" whose client described an Image, "" for an Image that is
-// no claim.
+// ClaimedBy returns the "namespace/stream" whose client described an Image, "" for an Image that
+// is not a claim.
 func ClaimedBy(img *imagev1.Image) string { return img.Annotations[AnnotationClaimedBy] }
 
 // IsClaimOf reports whether an Image is a claim of that stream.
@@ -20,8 +20,8 @@ func IsClaimOf(img *imagev1.Image, namespace, stream string) bool {
 
 func claimant(namespace, stream string) string { return namespace + "/" + stream }
 
-// Claim makes an Image a claim of a stream. It takes away finalizers and owners: they govern the
-// life of an object that all streams share, and the client has no right to it.
+// Claim makes an Image a claim of a stream. It removes finalizers and owners: they control the
+// lifetime of an object that all streams share, to which the client has no right.
 func Claim(img *imagev1.Image, namespace, stream string) {
 	img.Finalizers, img.OwnerReferences = nil, nil
 	metav1.SetMetaDataAnnotation(&img.ObjectMeta, AnnotationClaimedBy, claimant(namespace, stream))
@@ -30,7 +30,7 @@ func Claim(img *imagev1.Image, namespace, stream string) {
 // Unclaim removes the mark of a claim, whatever its value.
 func Unclaim(img *imagev1.Image) { delete(img.Annotations, AnnotationClaimedBy) }
 
-// keepClaim gives updated the mark of old, or none.
+// keepClaim copies the mark of old, or its absence, to updated.
 func keepClaim(updated, old *imagev1.Image) {
 	Unclaim(updated)
 	if by := ClaimedBy(old); by != "" {

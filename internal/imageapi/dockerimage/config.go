@@ -32,8 +32,8 @@ type imageConfig struct {
 	Architecture    string                 `json:"architecture"`
 }
 
-// lenientTime is zero for whatever is no time: builders write "" and worse into "created", and
-// nobody should be kept from an image by that.
+// lenientTime decodes an invalid time as zero: build tools write "" and worse into "created",
+// which must not make an image unusable.
 type lenientTime struct{ metav1.Time }
 
 // UnmarshalJSON implements json.Unmarshaler and never fails.
@@ -48,7 +48,7 @@ func (t *lenientTime) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// writableTime tells that RFC 3339 has a spelling of t in UTC.
+// writableTime reports whether t has an RFC 3339 form in UTC.
 func writableTime(t time.Time) bool {
 	year := t.UTC().Year()
 	return t.IsZero() || (year >= 0 && year <= 9999)
@@ -69,10 +69,10 @@ func (c imageConfig) metadata() docker10.DockerImage {
 	}
 }
 
-// MetadataFromConfig reads the configuration blob of a docker schema 2 or OCI image. Id is
-// configDigest (as the manifest has it), Size the length of config plus the distinct layers.
-// The blob of an OCI artifact, which need not be an image configuration, yields what it has.
-func MetadataFromConfig(configDigest string, config []byte, layers []imagev1.ImageLayer) (docker10.DockerImage, error) {
+// metadataFromConfig parses the configuration blob of a docker schema 2 or OCI image. Id is
+// configDigest (as in the manifest), Size the length of config plus the distinct layers. The blob
+// of an OCI artifact need not be an image configuration; metadataFromConfig uses the known keys.
+func metadataFromConfig(configDigest string, config []byte, layers []imagev1.ImageLayer) (docker10.DockerImage, error) {
 	c, err := readConfig(config)
 	if err != nil {
 		return docker10.DockerImage{}, fmt.Errorf("reading image configuration %s: %w", configDigest, err)
@@ -83,8 +83,8 @@ func MetadataFromConfig(configDigest string, config []byte, layers []imagev1.Ima
 	return m, nil
 }
 
-// MetadataFromSchema1 reads the newest v1 document of a schema 1 manifest. Id is the v1 id;
-// Size sums up the distinct layers and is 0 when the manifest does not tell their sizes.
+// MetadataFromSchema1 parses the newest v1 document of a schema 1 manifest. Id is the v1 id; Size
+// is the sum of the distinct layers, 0 if the manifest has no sizes.
 func MetadataFromSchema1(m *Manifest) (docker10.DockerImage, error) {
 	return metadataFromHistory(m, m.Layers)
 }
@@ -102,9 +102,9 @@ func metadataFromHistory(schema1 *Manifest, layers []imagev1.ImageLayer) (docker
 	return metadata, nil
 }
 
-// readConfig leaves out values of another type than their fields: Docker takes a text as
-// Entrypoint, and copying tools look into no configuration. It refuses what is no JSON object, and
-// what is nested more than manifest.MaxDepth levels deep.
+// readConfig omits values of another type than their fields: Docker accepts a string as Entrypoint,
+// and copying tools do not check configurations. It rejects text that is not a JSON object, or
+// that is nested more than manifest.MaxDepth levels deep.
 func readConfig(text []byte) (imageConfig, error) {
 	var c imageConfig
 	if manifest.TooDeep(text) {
@@ -114,13 +114,12 @@ func readConfig(text []byte) (imageConfig, error) {
 	return c, err
 }
 
-// Describe returns the metadata of an image by the configuration that its manifest names. It has
-// the digest and the size whatever the configuration is, since readers of a stream find the
-// configuration by them: that of an artifact may be anything, and one that is not read (config is
-// nil) or not a configuration of an image says nothing more.
+// Describe returns the metadata of an image from its configuration. The result always has the
+// digest and the size, by which readers of a stream find the configuration. It has nothing else if
+// the configuration was not read (config is nil) or is not one of an image, as for artifacts.
 func Describe(d manifest.Descriptor, config []byte, layers []imagev1.ImageLayer) docker10.DockerImage {
 	if config != nil && IsImageConfig(d.MediaType) {
-		if m, err := MetadataFromConfig(d.Digest.String(), config, layers); err == nil {
+		if m, err := metadataFromConfig(d.Digest.String(), config, layers); err == nil {
 			return m
 		}
 	}
@@ -145,9 +144,9 @@ func IsImageConfig(mediaType string) bool {
 	return false
 }
 
-// Size is the number of bytes that an image takes in a registry that keeps each blob once: its
-// configuration plus its distinct layers, without one that is the configuration. The sizes are
-// foreign, so that the sum stops at the largest number instead of turning negative.
+// Size returns the bytes of an image in a registry that stores each blob once: its configuration
+// plus its distinct layers, without one that is the configuration. The sizes are untrusted, so the
+// sum saturates instead of overflowing.
 func Size(configDigest string, configBytes int64, layers []imagev1.ImageLayer) int64 {
 	size := configBytes
 	seen := map[string]bool{configDigest: configDigest != ""}

@@ -41,7 +41,7 @@ func TestConfigFieldsOfAnotherType(t *testing.T) {
 				}
 				tried++
 				text := document(fmt.Sprintf("%q:%s", name, value))
-				m, err := MetadataFromConfig("sha256:c", []byte(text), nil)
+				m, err := metadataFromConfig("sha256:c", []byte(text), nil)
 				if err != nil {
 					t.Errorf("%s: %v", text, err)
 					continue
@@ -66,7 +66,7 @@ func TestConfigFieldsOfAnotherType(t *testing.T) {
 }
 
 func TestConfigKeepsWhatCanBeUsed(t *testing.T) {
-	m, err := MetadataFromConfig("", []byte(`{"config":{"Labels":{"version":1,"a":"b"},"Env":["A=b",7],"ExposedPorts":{"80/tcp":{},"81/tcp":[]}},"created":7}`), nil)
+	m, err := metadataFromConfig("", []byte(`{"config":{"Labels":{"version":1,"a":"b"},"Env":["A=b",7],"ExposedPorts":{"80/tcp":{},"81/tcp":[]}},"created":7}`), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestConfigKeepsWhatCanBeUsed(t *testing.T) {
 	if diff := cmp.Diff(want, m.Config); diff != "" {
 		t.Error(diff)
 	}
-	s1, err := ParseManifest([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"sha256:a"}],"history":[{"v1Compatibility":"{\"id\":\"v1\",\"Size\":\"x\",\"parent\":7,\"config\":{\"Cmd\":\"run\",\"User\":\"u\"}}"}]}`))
+	s1, err := parseManifest([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"sha256:a"}],"history":[{"v1Compatibility":"{\"id\":\"v1\",\"Size\":\"x\",\"parent\":7,\"config\":{\"Cmd\":\"run\",\"User\":\"u\"}}"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func FuzzConfigFields(f *testing.F) {
 		if !json.Valid([]byte(text)) || manifest.TooDeep([]byte(text)) || strings.Contains(strings.ToLower(member), "ar") || strings.ContainsAny(member, "}\\") {
 			return
 		}
-		m, err := MetadataFromConfig("", []byte(text), nil)
+		m, err := metadataFromConfig("", []byte(text), nil)
 		if err != nil || m.Architecture != "arm64" || m.Author != "me" || m.Config == nil || m.Config.WorkingDir != "/srv" {
 			t.Errorf("%s: %+v, %v", text, m, err)
 		}

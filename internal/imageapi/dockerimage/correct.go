@@ -12,22 +12,22 @@ import (
 // unknownPart is the platform of a list's entry that names none.
 const unknownPart = "unknown"
 
-// DescribesContent reports whether an Image says what it consists of. Clients may send an Image
-// that is no more than a name and a reference.
+// DescribesContent reports whether an Image has layers, manifests or metadata. Clients may send an
+// Image with only a name and a reference.
 func DescribesContent(img *imagev1.Image) bool {
 	return img.DockerImageManifestMediaType != "" && MetadataID(img) != ""
 }
 
-// NeedsCorrection reports whether a stored Image is a claim, or differs from a verified one in what
-// the digest covers. Both have been filled.
+// NeedsCorrection reports whether a stored Image is a claim, or differs from a verified one in
+// content that the digest covers. Both must have been filled.
 func NeedsCorrection(stored, verified *imagev1.Image) bool {
 	return ClaimedBy(stored) != "" || !sameContent(stored, verified)
 }
 
-// Correct makes a stored Image say what was verified, if it NeedsCorrection. Of a claim nothing
-// stays but the object's identity and the signatures, which have rights of their own. Of another
-// Image everything stays that the digest does not cover: reference, labels, annotations.
-// Manifest and configuration text become those of verified, which may have none.
+// Correct replaces the content of a stored Image by that of verified, if it NeedsCorrection. Of a
+// claim it keeps only the object's identity and the signatures, which have separate rights. Of
+// another Image it keeps everything that the digest does not cover: reference, labels,
+// annotations. Manifest and configuration text become those of verified, which may have none.
 func Correct(stored, verified *imagev1.Image) {
 	if !NeedsCorrection(stored, verified) {
 		return

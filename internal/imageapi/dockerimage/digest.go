@@ -8,11 +8,11 @@ import (
 	"weir.dev/weir/internal/manifest"
 )
 
-// CanonicalDigest is the sha256 digest that a registry serves manifest bytes of a media type
+// canonicalDigest is the sha256 digest that a registry serves manifest bytes of a media type
 // under. For schema 1 (and "", which old clients send for it) that is the digest of the signed
 // payload, without the signatures. Lists, foreign types, and bytes that are not of the type have
 // no digest here.
-func CanonicalDigest(content []byte, mediaType string) (digest.Digest, error) {
+func canonicalDigest(content []byte, mediaType string) (digest.Digest, error) {
 	read, err := manifest.Read(content)
 	if err != nil {
 		return "", fmt.Errorf("reading manifest: %w", err)

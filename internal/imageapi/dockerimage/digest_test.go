@@ -41,7 +41,7 @@ func TestCanonicalDigest(t *testing.T) {
 		"notes differ":            {`{"schemaVersion":1,"signatures":[{"protected":"` + base64.RawURLEncoding.EncodeToString([]byte(`{"formatLength":1}`)) + `"},{"protected":"` + base64.RawURLEncoding.EncodeToString([]byte(`{"formatLength":2}`)) + `"}]}`, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := CanonicalDigest([]byte(test.manifest), test.mediaType)
+			got, err := canonicalDigest([]byte(test.manifest), test.mediaType)
 			if test.of == "" {
 				if err == nil {
 					t.Errorf("got %s, want an error", got)

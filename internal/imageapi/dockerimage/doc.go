@@ -1,14 +1,14 @@
-// Package dockerimage reads what registries keep about an image (manifests of the docker and
-// OCI formats, manifest lists, configurations) and turns it into the fields of an Image of the
-// API group image.openshift.io: layers, sub-manifests, metadata, size.
+// Package dockerimage parses the documents of an image (manifests of the docker and OCI formats,
+// manifest lists, configurations) and converts them to the fields of an Image of the API group
+// image.openshift.io: layers, sub-manifests, metadata, size.
 //
-// It is pure: bytes and values in, values out. The server completes images with it that clients
-// create or update (Fill, PrepareUpdate), the importer images that it found upstream. Images that are
-// verified, and those that a client merely claims, are told apart with Proven, Claim and Correct.
-// The bytes are foreign: every parser bounds its work by the length of its input, refuses what
-// it does not understand with an error, and is fuzzed.
+// It is pure: bytes and values in, values out. The server uses it to complete images that clients
+// create or update (Fill, PrepareUpdate), the importer for images of other registries. Proven,
+// Claim and Correct separate verified images from claims of clients. The bytes are untrusted:
+// every parser bounds its work by the length of its input, returns an error for input that it does
+// not support, and is fuzzed.
 package dockerimage
 
-// AnnotationManagedSignature once marked signatures that the server had imported itself. It
-// means nothing any more and is removed from every signature that is written.
+// AnnotationManagedSignature once marked signatures that the server had imported. It has no
+// meaning any more and is removed from every written signature.
 const AnnotationManagedSignature = "image.openshift.io/managed-signature"

@@ -10,14 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Fill completes an Image that a client creates: what its manifest and configuration text say
-// goes into layers, sub-manifests, media type and metadata, unless that is set; manifest and
-// configuration are then dropped if a registry keeps them. now becomes the creation time of
-// manifest lists, which carry none.
+// Fill completes an Image that a client creates: it sets layers, sub-manifests, media type and
+// metadata from the manifest and configuration text, unless they are set; then it drops manifest
+// and configuration if a registry stores them. now becomes the creation time of manifest lists,
+// which have none.
 //
-// The Image is fit to be stored even when the error is not nil: it says which text could not be
-// read. The server logs it and goes on, because clients of old may post images whose manifest
-// text is beside the point.
+// The Image can be stored even if the error is not nil; it names the text that could not be parsed.
+// The server logs it and continues, because old clients may post images with an irrelevant
+// manifest text.
 func Fill(img *imagev1.Image, now time.Time) error {
 	dropManagedSignatureMark(img)
 	var unread error
@@ -42,11 +42,11 @@ func dropManagedSignatureMark(img *imagev1.Image) {
 
 func fillFromText(img *imagev1.Image, now time.Time) error {
 	orderLayers(img)
-	manifest, err := ParseManifest([]byte(img.DockerImageManifest))
+	manifest, err := parseManifest([]byte(img.DockerImageManifest))
 	if err != nil {
 		return fmt.Errorf("filling image %s: %w", img.Name, err)
 	}
-	// Going by the type the client declares, not the manifest: without one nothing is rebuilt.
+	// Use the type that the client declares, not that of the manifest: without one nothing is rebuilt.
 	if IsList(img.DockerImageManifestMediaType) {
 		img.DockerImageManifests = manifest.Manifests
 	}
@@ -56,9 +56,9 @@ func fillFromText(img *imagev1.Image, now time.Time) error {
 	return nil
 }
 
-// orderLayers puts the base first. Layers that come with a schema 2 or OCI manifest but without
-// a word about their order are taken to be newest first: that is how clients sent them before
-// the annotation existed.
+// orderLayers puts the base first. It assumes that layers with a schema 2 or OCI manifest but
+// without the order annotation are newest first, as clients sent them before the annotation
+// existed.
 func orderLayers(img *imagev1.Image) {
 	if len(img.DockerImageLayers) == 0 {
 		return
@@ -102,8 +102,8 @@ func fillMetadata(img *imagev1.Image, manifest *Manifest, now time.Time) error {
 	return fillSchema2(img, manifest)
 }
 
-// listType is the type that decides whether an image is a list: the one inside the manifest or,
-// since an OCI index need not have one, the one its client declared.
+// listType returns the type that determines whether an image is a list: the mediaType of the
+// manifest or, since an OCI index need not have one, the type that the client declared.
 func listType(img *imagev1.Image, manifest *Manifest) string {
 	if manifest.MediaType != "" {
 		return manifest.MediaType
@@ -130,7 +130,7 @@ func fillSchema2(img *imagev1.Image, manifest *Manifest) error {
 	if img.DockerImageConfig == "" {
 		return errors.New("dockerImageConfig is empty: a schema 2 manifest alone does not describe an image")
 	}
-	metadata, err := MetadataFromConfig(manifest.ConfigDigest, []byte(img.DockerImageConfig), img.DockerImageLayers)
+	metadata, err := metadataFromConfig(manifest.ConfigDigest, []byte(img.DockerImageConfig), img.DockerImageLayers)
 	if err != nil {
 		return err
 	}

@@ -101,8 +101,8 @@ func TestFillSchema1(t *testing.T) {
 		t.Error(diff)
 	}
 	wantLayers := []imagev1.ImageLayer{
-		{Name: "sha256:base", LayerSize: 3, MediaType: MediaTypeSchema1Layer},
-		{Name: "sha256:top", LayerSize: 7, MediaType: MediaTypeSchema1Layer},
+		{Name: "sha256:base", LayerSize: 3, MediaType: mediaTypeSchema1Layer},
+		{Name: "sha256:top", LayerSize: 7, MediaType: mediaTypeSchema1Layer},
 	}
 	if diff := cmp.Diff(wantLayers, img.DockerImageLayers); diff != "" {
 		t.Error(diff)

@@ -56,7 +56,7 @@ func FuzzMetadataFromConfig(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, config []byte) {
-		metadata, err := MetadataFromConfig("sha256:c", config, nil)
+		metadata, err := metadataFromConfig("sha256:c", config, nil)
 		if err != nil {
 			return
 		}
@@ -100,7 +100,7 @@ func FuzzCanonicalDigest(f *testing.F) {
 		f.Add([]byte(schema2("")), mediaType)
 	}
 	f.Fuzz(func(t *testing.T, manifest []byte, mediaType string) {
-		if d, err := CanonicalDigest(manifest, mediaType); err == nil && d.Validate() != nil {
+		if d, err := canonicalDigest(manifest, mediaType); err == nil && d.Validate() != nil {
 			t.Fatalf("digest %q", d)
 		}
 	})

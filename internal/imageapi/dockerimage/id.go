@@ -8,9 +8,9 @@ import (
 	imagev1 "github.com/openshift/api/image/v1"
 )
 
-// MetadataID is the Id of dockerImageMetadata, for images with a configuration blob its digest,
-// or "" where the document does not tell. It reads no further than that key, which comes early
-// in the form that is stored; whoever lists hundreds of images does not read the rest of each.
+// MetadataID returns the Id of dockerImageMetadata (for images with a configuration blob its
+// digest), or "" if the document has none. It parses only up to that key, which comes early in the
+// stored form, so that listing hundreds of images is cheap.
 func MetadataID(img *imagev1.Image) string {
 	document := json.NewDecoder(bytes.NewReader(img.DockerImageMetadata.Raw))
 	if open, err := document.Token(); err != nil || open != json.Delim('{') {

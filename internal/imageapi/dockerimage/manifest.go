@@ -18,7 +18,7 @@ const (
 	MediaTypeManifestList   = manifest.MediaTypeManifestList
 	MediaTypeOCIManifest    = manifest.MediaTypeOCIManifest
 	MediaTypeOCIIndex       = manifest.MediaTypeOCIIndex
-	MediaTypeSchema1Layer   = manifest.MediaTypeSchema1Layer
+	mediaTypeSchema1Layer   = manifest.MediaTypeSchema1Layer
 	MediaTypeSchema2Config  = manifest.MediaTypeSchema2Config
 	MediaTypeOCIImageConfig = manifest.MediaTypeOCIImageConfig
 )
@@ -32,8 +32,8 @@ func IsImageManifest(mediaType string) bool { return manifest.IsImageManifest(me
 // IsList is manifest.IsList.
 func IsList(mediaType string) bool { return manifest.IsList(mediaType) }
 
-// Manifest is what matters of a manifest of any known format. Which fields are set depends on
-// the format: Config and Layers for schema 2 and OCI, Layers for schema 1, Manifests for lists.
+// Manifest has the relevant fields of a manifest of any known format: Config and Layers for
+// schema 2 and OCI, Layers for schema 1, Manifests for lists.
 type Manifest struct {
 	SchemaVersion int
 	// MediaType is the one declared inside the document, "" if there is none.
@@ -49,9 +49,9 @@ type Manifest struct {
 	history []string // schema 1: the v1 documents, newest first
 }
 
-// ParseManifest reads the text of a manifest. It refuses what manifest.Read and FromManifest
-// refuse.
-func ParseManifest(raw []byte) (*Manifest, error) {
+// parseManifest parses the text of a manifest, with the checks of manifest.Read and
+// FromManifest.
+func parseManifest(raw []byte) (*Manifest, error) {
 	read, err := manifest.Read(raw)
 	if err != nil {
 		return nil, fmt.Errorf("reading manifest: %w", err)
@@ -59,9 +59,9 @@ func ParseManifest(raw []byte) (*Manifest, error) {
 	return FromManifest(read)
 }
 
-// FromManifest takes from a manifest what an Image has of it. It refuses an unknown
-// schemaVersion, negative sizes, and schema 1 documents whose history does not go with their
-// layers. It neither verifies digests nor requires fields that Image does not.
+// FromManifest converts a parsed manifest. It rejects an unknown schemaVersion, negative sizes, and
+// schema 1 documents whose history does not match their layers. It neither verifies digests nor
+// requires fields that Image does not.
 func FromManifest(read *manifest.Manifest) (*Manifest, error) {
 	m := &Manifest{SchemaVersion: read.SchemaVersion, MediaType: read.MediaType}
 	if read.Config != nil {
@@ -99,8 +99,8 @@ func (m *Manifest) fillSchema2(read *manifest.Manifest) error {
 	return nil
 }
 
-// fillSchema1 turns the layers round: the format lists the newest first. Their sizes are, if
-// anywhere, in the v1 document of the same position.
+// fillSchema1 reverses the layers: the format lists the newest first. If the sizes are known, they
+// are in the v1 document at the same position.
 func (m *Manifest) fillSchema1(read *manifest.Manifest) error {
 	if len(read.History) != len(read.FSLayers) {
 		return fmt.Errorf("reading manifest: schema 1 with %d layers and a history of %d", len(read.FSLayers), len(read.History))
@@ -116,7 +116,7 @@ func (m *Manifest) fillSchema1(read *manifest.Manifest) error {
 	return nil
 }
 
-// v1Size reads the size that some builders noted in a v1 document; 0 means not known.
+// v1Size returns the size that some build tools write to a v1 document; 0 if not known.
 func v1Size(v1 string) int64 {
 	var sized struct {
 		Size int64 `json:"Size"`

@@ -23,14 +23,14 @@ const (
 
 const metadataKind = "DockerImage"
 
-// MetadataError says why dockerImageMetadata, or its version, cannot be taken.
+// MetadataError means that dockerImageMetadata or its version is invalid.
 type MetadataError struct {
-	// Version is true when dockerImageMetadataVersion is at fault, not the document.
+	// Version is true if dockerImageMetadataVersion is invalid, not the document.
 	Version bool
 	Err     error
 }
 
-// Error names the field at fault.
+// Error names the invalid field.
 func (e *MetadataError) Error() string {
 	if e.Version {
 		return fmt.Sprintf("dockerImageMetadataVersion: %v", e.Err)
@@ -41,7 +41,7 @@ func (e *MetadataError) Error() string {
 // Unwrap returns the cause.
 func (e *MetadataError) Unwrap() error { return e.Err }
 
-// LacksMetadata tells that an image would be printed without dockerImageMetadata or without
+// LacksMetadata reports whether an image would be encoded without dockerImageMetadata or without
 // its version.
 func LacksMetadata(img *imagev1.Image) bool {
 	return img.DockerImageMetadataVersion == "" || rawMissing(img.DockerImageMetadata)
@@ -51,9 +51,9 @@ func rawMissing(raw runtime.RawExtension) bool {
 	return raw.Object == nil && (len(raw.Raw) == 0 || bytes.Equal(raw.Raw, []byte("null")))
 }
 
-// FillEmptyMetadata sets the version and the minimal document (Id, Created, ContainerConfig) of
-// an image that has none. What is there stays, right or wrong. An image of an unknown version
-// gets no document.
+// FillEmptyMetadata sets the version and the minimal document (Id, Created, ContainerConfig) of an
+// image without them. It keeps existing values, valid or not. An image of an unknown version gets
+// no document.
 func FillEmptyMetadata(img *imagev1.Image) {
 	if img.DockerImageMetadataVersion == "" {
 		img.DockerImageMetadataVersion = MetadataVersion10
@@ -68,10 +68,10 @@ func knownVersion(version string) bool {
 	return version == MetadataVersion10 || version == MetadataVersionPre012
 }
 
-// CanonicalMetadata rewrites the metadata of an image in the form that is stored and printed:
-// kind and apiVersion first, the keys of docker's API in their order, unknown keys dropped. A
-// document may leave out kind and apiVersion and then is taken to be of the image's
-// dockerImageMetadataVersion ("" means 1.0); a missing one becomes the minimal document.
+// CanonicalMetadata rewrites the metadata of an image in the stored form: kind and apiVersion
+// first, the keys of docker's API in their order, without unknown keys. A document without kind
+// and apiVersion has the version of the image's dockerImageMetadataVersion ("" means 1.0); a
+// missing one becomes the minimal document.
 // Errors are of type *MetadataError and leave the image as it was.
 func CanonicalMetadata(img *imagev1.Image) error {
 	version := img.DockerImageMetadataVersion
@@ -93,8 +93,8 @@ func CanonicalMetadata(img *imagev1.Image) error {
 	return nil
 }
 
-// Metadata reads dockerImageMetadata of an image. A missing document is an empty one. Errors
-// are of type *MetadataError.
+// Metadata parses dockerImageMetadata of an image. A missing document is an empty one. Errors are
+// of type *MetadataError.
 func Metadata(img *imagev1.Image) (docker10.DockerImage, error) {
 	version := img.DockerImageMetadataVersion
 	if version == "" {
@@ -138,7 +138,7 @@ func typeMeta(gv schema.GroupVersion) metav1.TypeMeta {
 	return metav1.TypeMeta{Kind: metadataKind, APIVersion: gv.String()}
 }
 
-// parseMetadata reads a document; version is what one without apiVersion is taken for.
+// parseMetadata parses a document; version is the version of one without apiVersion.
 func parseMetadata(ext runtime.RawExtension, version string) (docker10.DockerImage, error) {
 	var out docker10.DockerImage
 	if rawMissing(ext) {
@@ -168,8 +168,8 @@ func parseMetadata(ext runtime.RawExtension, version string) (docker10.DockerIma
 	return out, nil
 }
 
-// documentVersion decides which spelling a document is in. The apiVersion without a group is
-// what clients of the group's predecessor write.
+// documentVersion returns the version of a document. Clients of the group's predecessor write
+// apiVersion without a group.
 func documentVersion(raw []byte, fallback string) (string, error) {
 	var meta metav1.TypeMeta
 	if err := utiljson.Unmarshal(raw, &meta); err != nil {

@@ -14,16 +14,16 @@ import (
 	"weir.dev/weir/internal/manifest"
 )
 
-// Proven reports whether the text in an Image proves all that the Image says: the manifest has the
-// digest that is the Image's name, the configuration has the digest that the manifest names, and
-// Fill makes the same Image of these texts alone. Its reference names the digest, so that it
-// leads to this content or to none. There is nothing else in it: no label, signature, owner or
-// finalizer, and no annotation but those of the registry and the order of the layers.
+// Proven reports whether the text in an Image proves all of its fields: the digest of the manifest
+// is the Image's name, the configuration has the digest that the manifest names, and Fill creates
+// the same Image from these texts alone. Its reference names the digest, so that it refers to this
+// content or to none. The Image has nothing else: no label, signature, owner or finalizer, and only
+// the annotations of the registry and of the order of the layers.
 //
 // submitted is an Image before Fill, which may drop the text; now is that of Fill. Artifacts are
 // never proven, because Fill would read their configuration as that of an image.
 func Proven(submitted *imagev1.Image, now time.Time) bool {
-	if !saysNothingElse(submitted) {
+	if !hasNothingElse(submitted) {
 		return false
 	}
 	mediaType, ok := provenType(submitted)
@@ -43,7 +43,7 @@ func Proven(submitted *imagev1.Image, now time.Time) bool {
 	return identical(filled, derived)
 }
 
-// identical compares what Fill makes, to the letter.
+// identical reports whether two results of Fill are equal.
 func identical(a, b *imagev1.Image) bool {
 	return a.DockerImageManifestMediaType == b.DockerImageManifestMediaType &&
 		a.DockerImageMetadataVersion == b.DockerImageMetadataVersion &&
@@ -57,8 +57,8 @@ func layersOrder(img *imagev1.Image) string {
 	return img.Annotations[imagev1.DockerImageLayersOrderAnnotation]
 }
 
-// saysNothingElse reports whether an Image is free of everything that a manifest cannot prove.
-func saysNothingElse(img *imagev1.Image) bool {
+// hasNothingElse reports whether an Image has no fields that a manifest cannot prove.
+func hasNothingElse(img *imagev1.Image) bool {
 	if len(img.Labels)+len(img.Finalizers)+len(img.OwnerReferences)+len(img.Signatures)+len(img.DockerImageSignatures) > 0 {
 		return false
 	}
@@ -76,11 +76,11 @@ func saysNothingElse(img *imagev1.Image) bool {
 	return strings.HasSuffix(img.DockerImageReference, "@"+img.Name)
 }
 
-// provenType is the media type that an Image's manifest text has by itself; false when the texts
-// do not have their digests, or can be read as more than one format.
+// provenType returns the media type of an Image's manifest text; ok is false if the texts do not
+// match their digests, or can be parsed as more than one format.
 func provenType(img *imagev1.Image) (mediaType string, ok bool) {
 	text := []byte(img.DockerImageManifest)
-	manifest, err := ParseManifest(text)
+	manifest, err := parseManifest(text)
 	if err != nil {
 		return "", false
 	}
@@ -89,7 +89,7 @@ func provenType(img *imagev1.Image) (mediaType string, ok bool) {
 		isList := manifest.ConfigDigest == "" && len(manifest.Layers) == 0 && img.DockerImageConfig == ""
 		return mediaType, isList && digest.FromBytes(text).String() == img.Name
 	}
-	if found, err := CanonicalDigest(text, mediaType); err != nil || found.String() != img.Name {
+	if found, err := canonicalDigest(text, mediaType); err != nil || found.String() != img.Name {
 		return "", false
 	}
 	if IsSchema1(mediaType) {
@@ -98,8 +98,8 @@ func provenType(img *imagev1.Image) (mediaType string, ok bool) {
 	return mediaType, provenConfig(img.DockerImageConfig, manifest)
 }
 
-// ownType is the media type of a manifest by its own word. One without is of an OCI type: the
-// other formats of version 2 do not let it out.
+// ownType returns the mediaType of a manifest. One without it is of an OCI type: the other formats
+// of version 2 require it.
 func ownType(manifest *Manifest) string {
 	switch {
 	case manifest.SchemaVersion == 1 && (manifest.MediaType == "" || IsSchema1(manifest.MediaType)):
@@ -112,8 +112,8 @@ func ownType(manifest *Manifest) string {
 	return MediaTypeOCIManifest
 }
 
-// signedAsRead reports whether a schema 1 document reads the same with its signatures as without.
-// The digest covers it without them, and they could repeat, and so override, what comes before.
+// signedAsRead reports whether a schema 1 document parses the same with its signatures as without.
+// The digest covers it without them, and they could repeat and so override earlier keys.
 func signedAsRead(text []byte, parsed *Manifest) bool {
 	read, err := manifest.Read(text)
 	if err != nil {
@@ -123,7 +123,7 @@ func signedAsRead(text []byte, parsed *Manifest) bool {
 	if err != nil {
 		return false
 	}
-	signed, err := ParseManifest(payload)
+	signed, err := parseManifest(payload)
 	return err == nil && reflect.DeepEqual(signed, parsed)
 }
 

@@ -8,12 +8,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// PrepareUpdate makes updated what may be stored in place of old: content stays, and what a
-// client wrote over it is silently reverted. Manifest and configuration text may be dropped, or
-// come back if they are the content the image is named by. References, media type,
-// sub-manifests, signatures, labels and annotations are free. Then the image is filled as on
-// creation; the error is that of Fill. The mark of a claim stays as well, whoever updates: it goes
-// when the content is verified, see Correct.
+// PrepareUpdate prepares updated to replace old. It silently reverts changes of the content.
+// Manifest and configuration text may be dropped, or added again if they match the digest of the
+// image. References, media type, sub-manifests, signatures, labels and annotations can change. Then
+// it fills the image as on creation; the error is that of Fill. The mark of a claim stays after
+// any update, until the content is verified, see Correct.
 func PrepareUpdate(updated, old *imagev1.Image, now time.Time) error {
 	keepContent(updated, old)
 	keepClaim(updated, old)
@@ -23,15 +22,15 @@ func PrepareUpdate(updated, old *imagev1.Image, now time.Time) error {
 	if !configMayBecome(updated, old) {
 		updated.DockerImageConfig = old.DockerImageConfig
 	}
-	// A list has been created once: filling it again must not make every update a change.
+	// A list keeps its creation time: otherwise every update would be a change.
 	if metadata, err := Metadata(old); err == nil && !metadata.Created.IsZero() {
 		now = metadata.Created.Time
 	}
 	return Fill(updated, now)
 }
 
-// keepContent restores what a client may never change. The order annotation belongs to the
-// layers: an update that loses it would have Fill turn restored layers round.
+// keepContent restores immutable fields. The order annotation belongs to the layers: without it
+// Fill would reverse the restored layers.
 func keepContent(updated, old *imagev1.Image) {
 	updated.DockerImageMetadata = *old.DockerImageMetadata.DeepCopy()
 	updated.DockerImageMetadataVersion = old.DockerImageMetadataVersion
@@ -44,13 +43,13 @@ func keepContent(updated, old *imagev1.Image) {
 	}
 }
 
-// manifestMayBecome compares with the name, not with the old manifest: a misnamed image can
-// lose its manifest but never get one back.
+// manifestMayBecome compares with the name, not with the old manifest: a misnamed image can lose
+// its manifest but never get one again.
 func manifestMayBecome(updated, old *imagev1.Image) bool {
 	if updated.DockerImageManifest == old.DockerImageManifest || updated.DockerImageManifest == "" {
 		return true
 	}
-	found, err := CanonicalDigest([]byte(updated.DockerImageManifest), old.DockerImageManifestMediaType)
+	found, err := canonicalDigest([]byte(updated.DockerImageManifest), old.DockerImageManifestMediaType)
 	return err == nil && found.String() == old.Name
 }
 
@@ -59,7 +58,7 @@ func configMayBecome(updated, old *imagev1.Image) bool {
 	if updated.DockerImageConfig == old.DockerImageConfig || updated.DockerImageConfig == "" {
 		return true
 	}
-	manifest, err := ParseManifest([]byte(updated.DockerImageManifest))
+	manifest, err := parseManifest([]byte(updated.DockerImageManifest))
 	if err != nil || manifest.SchemaVersion == 1 || manifest.ConfigDigest == "" {
 		return false
 	}

@@ -12,8 +12,7 @@ const (
 	year  = 365 * day
 )
 
-// ago prints how long before now something happened; "" for the zero time, which is how objects
-// say never.
+// ago prints the age of a time; "" for the zero time, which means never.
 func ago(then, now time.Time) string {
 	if then.IsZero() {
 		return ""
@@ -21,8 +20,8 @@ func ago(then, now time.Time) string {
 	return duration(now.Sub(then)) + " ago"
 }
 
-// duration says about how long d is, in the words that docker clients use. Hours are rounded,
-// everything else is cut off; what has yet to come is less than a second.
+// duration prints d in the format of docker clients. Hours are rounded, other units truncated; a
+// negative duration is less than a second.
 func duration(d time.Duration) string {
 	hours := d.Round(time.Hour)
 	switch {

@@ -19,7 +19,7 @@ func head(t *imagev1.ImageTag) *imagev1.TagEvent {
 	return &t.Status.Items[0]
 }
 
-// specGeneration is 0 where there is no spec or the spec has no generation.
+// specGeneration returns the generation of the spec, 0 without one.
 func specGeneration(t *imagev1.ImageTag) int64 {
 	if t.Spec == nil || t.Spec.Generation == nil {
 		return 0
@@ -27,7 +27,7 @@ func specGeneration(t *imagev1.ImageTag) int64 {
 	return *t.Spec.Generation
 }
 
-// specWord says in a word how the tag gets images.
+// specWord returns one word for how the tag gets images.
 func specWord(t *imagev1.ImageTag) string {
 	event := head(t)
 	if t.Spec == nil {
@@ -37,8 +37,8 @@ func specWord(t *imagev1.ImageTag) string {
 		return ""
 	}
 	word := fromWord(t.Spec)
-	// A head younger than the spec was not made from it: somebody pushed onto the tag. Tags
-	// that follow another one get heads that way all the time.
+	// A head newer than the spec is from a push to the tag. Tags that follow another one
+	// always get their heads that way.
 	generation := specGeneration(t)
 	if word != "Track" && event != nil && generation > 0 && event.Generation > generation {
 		return "Push"
@@ -60,9 +60,8 @@ func fromWord(spec *imagev1.TagReference) string {
 	return "Tag"
 }
 
-// statusText says where the tag is at, the most pressing news first: a broken spec, a failed
-// import with the image that is served meanwhile, a pending one, the image, the source it is going
-// to come from.
+// statusText returns the state of the tag, the most urgent first: an invalid spec, a failed
+// import with the image served meanwhile, a pending import, the image, the source of a future image.
 func statusText(t *imagev1.ImageTag) string {
 	source, invalid := sourceText(t.Spec)
 	if invalid != "" {
@@ -81,7 +80,7 @@ func statusText(t *imagev1.ImageTag) string {
 	return headText(t)
 }
 
-// headText names the image that the tag serves, "" for none.
+// headText returns the image that the tag serves, "" for none.
 func headText(t *imagev1.ImageTag) string {
 	event := head(t)
 	switch {
@@ -105,7 +104,7 @@ func importFailure(status *imagev1.NamedTagEventList) (reason string, failed boo
 	return "", false
 }
 
-// sourceText names the source of a spec tag, or says what is wrong with it.
+// sourceText returns the source of a spec tag, or the error about it.
 func sourceText(spec *imagev1.TagReference) (source, invalid string) {
 	const badName, badKind = "InvalidRefName", "InvalidRefKind"
 	if spec == nil || spec.From == nil {
@@ -136,7 +135,7 @@ func sourceText(spec *imagev1.TagReference) (source, invalid string) {
 	return "", badKind
 }
 
-// historyCount is nil for a tag without history, so that the cell stays empty.
+// historyCount returns nil for a tag without history, so that the cell stays empty.
 func historyCount(t *imagev1.ImageTag) any {
 	if t.Status == nil || len(t.Status.Items) == 0 {
 		return nil
@@ -144,7 +143,7 @@ func historyCount(t *imagev1.ImageTag) any {
 	return int64(len(t.Status.Items))
 }
 
-// lastChange is when the tag last got an image or a condition.
+// lastChange returns when the tag last got an image or a condition.
 func lastChange(t *imagev1.ImageTag) time.Time {
 	if t.Status == nil {
 		return time.Time{}

@@ -28,7 +28,7 @@ func TestScheduledTags(t *testing.T) {
 		},
 	} {
 		tag := &weirv1alpha1.ScheduledTag{ObjectMeta: metav1.ObjectMeta{Name: "s:a"}, Spec: quarter, Status: test.status}
-		table, err := ScheduledTags(WithClock(func() time.Time { return now })).ConvertToTable(t.Context(), tag, nil)
+		table, err := ScheduledTags(withClock(func() time.Time { return now })).ConvertToTable(t.Context(), tag, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

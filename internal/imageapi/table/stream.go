@@ -13,9 +13,9 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// repository is where a person outside would look for the images: the public address first. That of
-// the integrated registry is spelled as it was pushed to, which is shorter than the stream's name and
-// leads to the same.
+// repository returns the repository of the stream for users, preferably the public one. In the
+// integrated registry it has the path of the push, which is shorter than the stream's name and
+// equivalent.
 func repository(s *imagev1.ImageStream) string {
 	return cmp.Or(spelled(s, s.Status.PublicDockerImageRepository), s.Spec.DockerImageRepository, spelled(s, s.Status.DockerImageRepository))
 }
@@ -28,7 +28,7 @@ func spelled(s *imagev1.ImageStream, repository string) string {
 	return repository
 }
 
-// headTime is when a tag got the image it points to; zero if it points to none.
+// headTime returns when a tag got the image it points to; zero if it points to none.
 func headTime(t *imagev1.NamedTagEventList) time.Time {
 	if len(t.Items) == 0 {
 		return time.Time{}
@@ -46,15 +46,15 @@ func newestHead(tags []imagev1.NamedTagEventList) time.Time {
 	return newest
 }
 
-// Widths of the tags column. A tag may stick out by slack columns if it starts more than slack
-// before the end, because cutting there would waste more than it saves.
+// Widths of the tags column. A tag may exceed it by slack columns if it starts more than slack
+// columns before the end, because omitting it would waste more space than it saves.
 const (
 	tagsWidth = 40
 	slack     = 10
 )
 
-// tagSummary lists tags, the newest first, as far as the column reaches, and counts the rest.
-// The first tag is always there.
+// tagSummary lists the tags that fit into the column, newest first, and counts the rest. It always
+// includes the first tag.
 func tagSummary(tags []imagev1.NamedTagEventList) string {
 	names := newestFirst(tags)
 	left := tagsWidth

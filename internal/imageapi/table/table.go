@@ -2,9 +2,9 @@
 // rest.TableConvertor per resource that has a printed form.
 //
 // Resources without one (imagestreams/layers, imagestreams/secrets, imagestreamimports,
-// imagestreammappings, imagesignatures) need nothing from here: a storage that does not
-// implement rest.TableConvertor makes the server refuse a request that accepts nothing but a
-// Table with 406 before the storage is asked, and answer plain JSON when that is accepted too.
+// imagestreammappings, imagesignatures) do not use this package: for a storage that does not
+// implement rest.TableConvertor the server answers a request that accepts only a Table with 406,
+// without calling the storage, and uses plain JSON if that is accepted too.
 package table
 
 import (
@@ -26,8 +26,8 @@ type Option func(*options)
 
 type options struct{ now func() time.Time }
 
-// WithClock sets what ages are counted from; the default is time.Now.
-func WithClock(now func() time.Time) Option {
+// withClock sets the clock for ages; the default is time.Now.
+func withClock(now func() time.Time) Option {
 	return func(o *options) { o.now = now }
 }
 
@@ -86,8 +86,8 @@ func eachObject(obj runtime.Object, do func(runtime.Object) error) error {
 	return do(obj)
 }
 
-// setListMeta hands on what a client pages and watches by. A single object has a
-// resourceVersion only.
+// setListMeta copies the fields that clients page and watch by. A single object has only a
+// resourceVersion.
 func setListMeta(table *metav1.Table, obj runtime.Object) {
 	if list, err := meta.ListAccessor(obj); err == nil {
 		table.ResourceVersion = list.GetResourceVersion()
@@ -100,7 +100,7 @@ func setListMeta(table *metav1.Table, obj runtime.Object) {
 	}
 }
 
-// The columns that several kinds share. Priority 1 columns show with -o wide only.
+// The columns that several kinds share. Columns of priority 1 show only with -o wide.
 var nameColumn = metav1.TableColumnDefinition{
 	Name: "Name", Type: "string", Format: "name",
 	Description: metav1.ObjectMeta{}.SwaggerDoc()["name"],

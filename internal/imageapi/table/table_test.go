@@ -17,7 +17,7 @@ import (
 
 var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
-func clock() Option { return WithClock(func() time.Time { return now }) }
+func clock() Option { return withClock(func() time.Time { return now }) }
 
 func before(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
 

@@ -45,7 +45,7 @@ func checkValidated(t *testing.T, obj runtime.Object) {
 			}
 		}
 	case *imagev1.ImageStream:
-		if len(ImageStream(o, AnyRegistry)) > 0 {
+		if len(ImageStream(o, anyRegistry)) > 0 {
 			return
 		}
 		for i := 1; i < len(o.Spec.Tags); i++ {

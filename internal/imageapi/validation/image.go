@@ -16,8 +16,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Image validates an Image that is created. Its name need not be a digest: anything that fits
-// into one segment of a URL path is taken.
+// Image validates a new Image. Its name need not be a digest: anything that fits into one segment
+// of a URL path is accepted.
 func Image(img *imagev1.Image) field.ErrorList {
 	return append(image(img, nil), imageSize(img, nil)...)
 }
@@ -29,8 +29,8 @@ func ImageUpdate(updated, old *imagev1.Image) field.ErrorList {
 	return append(append(errs, image(updated, nil)...), imageSize(updated, old)...)
 }
 
-// imageSize refuses an Image that storage does not take, unless it grew no further. old is nil
-// for a new one.
+// imageSize rejects an Image that is too large for storage, unless it did not grow. old is nil for
+// a new one.
 func imageSize(img, old *imagev1.Image) field.ErrorList {
 	size := img.Size()
 	if size <= imageapi.MaxImageBytes || old != nil && size <= old.Size() {
@@ -42,7 +42,7 @@ func imageSize(img, old *imagev1.Image) field.ErrorList {
 	}}
 }
 
-// image validates an Image that stands at a path of another object; nil for one of its own.
+// image validates an Image at a path of another object; nil for an Image by itself.
 func image(img *imagev1.Image, at *field.Path) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&img.ObjectMeta, false, pathSegment, at.Child("metadata"))
 	errs = append(errs, required(img.DockerImageReference, at.Child("dockerImageReference"), parsePullSpec)...)
@@ -53,8 +53,8 @@ func image(img *imagev1.Image, at *field.Path) field.ErrorList {
 	return append(errs, subManifests(img, at)...)
 }
 
-// pathSegment is the name rule of everything whose name only has to fit into a URL. What holds
-// for a whole name holds for generateName, too, which is stricter than Kubernetes is.
+// pathSegment is the name rule of objects whose name only has to fit into a URL. It applies to
+// generateName like to a name, which is stricter than in Kubernetes.
 func pathSegment(name string, _ bool) []string { return content.IsPathSegmentName(name) }
 
 func parsePullSpec(text string) error {
@@ -62,7 +62,7 @@ func parsePullSpec(text string) error {
 	return err
 }
 
-// required reports a field that is empty, or does not satisfy check.
+// required returns an error for a field that is empty, or does not satisfy check.
 func required(value string, at *field.Path, check func(string) error) field.ErrorList {
 	if value == "" {
 		return field.ErrorList{field.Required(at, "")}
@@ -73,7 +73,7 @@ func required(value string, at *field.Path, check func(string) error) field.Erro
 	return nil
 }
 
-// fault is the text of an error about a value that stands beside it.
+// fault returns the text of an error without the value, which field.Error prints.
 func fault(err error) string {
 	var syntax *reference.SyntaxError
 	if errors.As(err, &syntax) {
@@ -82,8 +82,8 @@ func fault(err error) string {
 	return err.Error()
 }
 
-// metadata stands in for the decoder, which never sees what strategic merge patches and
-// server-side apply make.
+// metadata repeats the checks of the decoder, which does not run for the results of strategic
+// merge patches and server-side apply.
 func metadata(img *imagev1.Image, at *field.Path) field.ErrorList {
 	var bad *dockerimage.MetadataError
 	if err := dockerimage.CanonicalMetadata(img.DeepCopy()); !errors.As(err, &bad) {
@@ -132,8 +132,8 @@ func subManifests(img *imagev1.Image, at *field.Path) field.ErrorList {
 	return errs
 }
 
-// ImageStreamMapping validates a push notice. The caller has filled image.dockerImageReference
-// in where it can. tag may be any text: it lands in status, which is what it is.
+// ImageStreamMapping validates a mapping. The caller must have set image.dockerImageReference if
+// possible. tag may be any text: it is only written to status.
 func ImageStreamMapping(m *imagev1.ImageStreamMapping) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&m.ObjectMeta, true, pathSegment, field.NewPath("metadata"))
 	if m.Name == "" {

@@ -14,15 +14,16 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// maxRepositoryName bounds namespace/name, which is what the integrated registry calls a stream.
+// maxRepositoryName bounds namespace/name, the name of the stream's repository in the integrated
+// registry.
 const maxRepositoryName = 255
 
 var streamName = regexp.MustCompile(`^[0-9a-z]+([-._][0-9a-z]+)*$`)
 
-// ImageStreamName is the name rule of streams: lower-case letters and digits, joined by single
+// imageStreamName is the name rule of streams: lower-case letters and digits, joined by single
 // ".", "_" or "-". It is stricter than what registries take as a repository. prefix is ignored:
 // a generateName must be a name.
-func ImageStreamName(name string, prefix bool) []string {
+func imageStreamName(name string, prefix bool) []string {
 	if reasons := pathSegment(name, prefix); len(reasons) > 0 {
 		return reasons
 	}
@@ -32,7 +33,7 @@ func ImageStreamName(name string, prefix bool) []string {
 	return nil
 }
 
-// ImageStream validates a stream that is created.
+// ImageStream validates a new stream.
 func ImageStream(s *imagev1.ImageStream, allower RegistryAllower) field.ErrorList {
 	return imageStream(s, nil, allower)
 }
@@ -44,7 +45,7 @@ func ImageStreamUpdate(updated, old *imagev1.ImageStream, allower RegistryAllowe
 	return append(errs, imageStream(updated, old, exemptStream(allower, old))...)
 }
 
-// ImageStreamStatusUpdate validates a write through imagestreams/status: references that the
+// ImageStreamStatusUpdate validates a write through imagestreams/status: only references that the
 // stored status does not have.
 func ImageStreamStatusUpdate(updated, old *imagev1.ImageStream, allower RegistryAllower) field.ErrorList {
 	errs := apivalidation.ValidateObjectMetaUpdate(&updated.ObjectMeta, &old.ObjectMeta, field.NewPath("metadata"))
@@ -57,7 +58,7 @@ func ImageStreamStatusUpdate(updated, old *imagev1.ImageStream, allower Registry
 	return append(errs, statusTags(updated, exemptStream(allower, old), func(ref string) bool { return known[ref] })...)
 }
 
-// exemptStream allows every repository that a stream draws from already.
+// exemptStream allows every repository that a stream refers to already.
 func exemptStream(allower RegistryAllower, old *imagev1.ImageStream) RegistryAllower {
 	known := exempting{allower, map[string]struct{}{}}
 	known.add(old.Spec.DockerImageRepository)
@@ -94,9 +95,9 @@ func imageStream(s, old *imagev1.ImageStream, allower RegistryAllower) field.Err
 	return append(errs, statusTags(s, allower, func(string) bool { return false })...)
 }
 
-// streamMeta validates the metadata of a stream, or of what is going to be one.
+// streamMeta validates the metadata of a stream, or of an object that creates one.
 func streamMeta(m *metav1.ObjectMeta) field.ErrorList {
-	errs := apivalidation.ValidateObjectMeta(m, true, ImageStreamName, field.NewPath("metadata"))
+	errs := apivalidation.ValidateObjectMeta(m, true, imageStreamName, field.NewPath("metadata"))
 	if repository := m.Namespace + "/" + m.Name; len(repository) > maxRepositoryName {
 		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), m.Name,
 			fmt.Sprintf("namespace/name has %d characters, at most %d are possible", len(repository), maxRepositoryName)))
@@ -118,7 +119,7 @@ func streamRepository(s *imagev1.ImageStream, allower RegistryAllower) field.Err
 
 var errNotARepository = errors.New("not a repository: it must not have a tag or digest")
 
-// parseRepository takes a pull spec without tag and digest.
+// parseRepository checks that text is a pull spec without tag and digest.
 func parseRepository(text string) error {
 	spec, err := reference.Parse(text)
 	if err != nil {
@@ -154,8 +155,8 @@ func statusTags(s *imagev1.ImageStream, allower RegistryAllower, skip func(ref s
 	return errs
 }
 
-// transportOf decides how a tag may be imported: insecurely when the tag or the whole stream
-// says so. annotations are those of the stream, or of the object that carries the tag.
+// transportOf returns how a tag may be imported: insecurely if the tag or the stream is marked as
+// insecure. annotations are those of the stream, or of the object that contains the tag.
 func transportOf(annotations map[string]string, tag *imagev1.TagReference) Transport {
 	if annotations[imageapi.AnnotationInsecureRepository] == "true" || (tag != nil && tag.ImportPolicy.Insecure) {
 		return TransportAny

@@ -25,11 +25,11 @@ func TestImageStreamName(t *testing.T) {
 		"": false, "A": false, "a--b": false, "a__b": false, "a..b": false, "a-": false, "-a": false, "a:b": false,
 		"a/b": false, "a%b": false, ".": false, "..": false, "a b": false, "a\n": false,
 	} {
-		if reasons := ImageStreamName(name, false); (len(reasons) == 0) != valid {
+		if reasons := imageStreamName(name, false); (len(reasons) == 0) != valid {
 			t.Errorf("%q: reasons %v, valid should be %v", name, reasons, valid)
 		}
 	}
-	if len(ImageStreamName("a-", true)) == 0 {
+	if len(imageStreamName("a-", true)) == 0 {
 		t.Error("a prefix ending in - was accepted")
 	}
 }
@@ -37,9 +37,9 @@ func TestImageStreamName(t *testing.T) {
 func TestImageStreamNameLength(t *testing.T) {
 	s := streamWith()
 	s.Name = strings.Repeat("a", 253)
-	expect(t, ImageStream(s, AnyRegistry))
+	expect(t, ImageStream(s, anyRegistry))
 	s.Name += "a"
-	expect(t, ImageStream(s, AnyRegistry), "Invalid metadata.name")
+	expect(t, ImageStream(s, anyRegistry), "Invalid metadata.name")
 }
 
 func TestSpecTags(t *testing.T) {
@@ -149,8 +149,8 @@ func TestUpdateLeavesTheOldAlone(t *testing.T) {
 func TestUpdateNeedsAResourceVersion(t *testing.T) {
 	updated := streamWith()
 	updated.ResourceVersion = ""
-	expect(t, ImageStreamUpdate(updated, streamWith(), AnyRegistry), "Invalid metadata.resourceVersion")
-	expect(t, ImageStreamStatusUpdate(updated, streamWith(), AnyRegistry), "Invalid metadata.resourceVersion")
+	expect(t, ImageStreamUpdate(updated, streamWith(), anyRegistry), "Invalid metadata.resourceVersion")
+	expect(t, ImageStreamStatusUpdate(updated, streamWith(), anyRegistry), "Invalid metadata.resourceVersion")
 }
 
 func tagView(name string, tag *imagev1.TagReference) *imagev1.ImageStreamTag {
@@ -177,7 +177,7 @@ func TestImageStreamTag(t *testing.T) {
 	}
 	equal := tagView("s:t", &imagev1.TagReference{Name: "t", ReferencePolicy: source, Annotations: map[string]string{"a": "b"}})
 	equal.Annotations = map[string]string{"a": "b"}
-	expect(t, ImageStreamTag(equal, AnyRegistry))
+	expect(t, ImageStreamTag(equal, anyRegistry))
 }
 
 func TestImageStreamTagUpdate(t *testing.T) {
@@ -217,7 +217,7 @@ func TestImageStreamTagUpdate(t *testing.T) {
 	// The stream is going to be created: nothing has a resourceVersion.
 	fresh := tagView("s:t", nil)
 	fresh.UID = "made-up"
-	expect(t, ImageStreamTagUpdate(tagView("s:t", nil), fresh, AnyRegistry))
+	expect(t, ImageStreamTagUpdate(tagView("s:t", nil), fresh, anyRegistry))
 }
 
 func TestImageTag(t *testing.T) {
@@ -227,10 +227,10 @@ func TestImageTag(t *testing.T) {
 	tag := func(name string) *imagev1.TagReference {
 		return &imagev1.TagReference{Name: name, ReferencePolicy: source}
 	}
-	expect(t, ImageTag(view("s:t", tag("t")), AnyRegistry))
-	expect(t, ImageTag(view("s:t", nil), AnyRegistry), "Required spec")
-	expect(t, ImageTag(view("s:t", tag("u")), AnyRegistry), "Invalid spec.name")
-	errs := ImageTag(view("s", tag("latest")), AnyRegistry)
+	expect(t, ImageTag(view("s:t", tag("t")), anyRegistry))
+	expect(t, ImageTag(view("s:t", nil), anyRegistry), "Required spec")
+	expect(t, ImageTag(view("s:t", tag("u")), anyRegistry), "Invalid spec.name")
+	errs := ImageTag(view("s", tag("latest")), anyRegistry)
 	expect(t, errs, "Invalid spec.name")
 	if errs[0].BadValue != "latest" {
 		t.Errorf("value %v, want latest", errs[0].BadValue)

@@ -7,8 +7,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// ImageStreamImport validates an import. Target tags are not checked here: what becomes of them
-// is validated with the stream they are written to.
+// ImageStreamImport validates an import. It does not check target tags: they are validated with
+// the stream that they are written to.
 func ImageStreamImport(isi *imagev1.ImageStreamImport) field.ErrorList {
 	errs := streamMeta(&isi.ObjectMeta)
 	spec := field.NewPath("spec")
@@ -32,7 +32,7 @@ func ImageStreamImport(isi *imagev1.ImageStreamImport) field.ErrorList {
 	return errs
 }
 
-// parseSearchable takes pull specs and "*", which clients once searched with; it finds nothing.
+// parseSearchable accepts pull specs and "*", which old clients use to search; it finds nothing.
 func parseSearchable(text string) error {
 	if text == "*" {
 		return nil
@@ -40,8 +40,8 @@ func parseSearchable(text string) error {
 	return parsePullSpec(text)
 }
 
-// ImageStreamImportSources reports the sources of an import whose registry is not allowed. It
-// goes for callers who may not create images themselves; the object is valid.
+// ImageStreamImportSources returns errors for the sources of a valid import whose registry is not
+// allowed. It applies to callers without the right to create images.
 func ImageStreamImportSources(isi *imagev1.ImageStreamImport, allower RegistryAllower) field.ErrorList {
 	var errs field.ErrorList
 	check := func(name string, insecure bool, at *field.Path) {
@@ -67,5 +67,5 @@ func ImageStreamImportSources(isi *imagev1.ImageStreamImport, allower RegistryAl
 	return errs
 }
 
-// AnyRegistry is the RegistryAllower that allows all.
-var AnyRegistry RegistryAllower = (*AllowedRegistries)(nil)
+// anyRegistry is the RegistryAllower that allows all.
+var anyRegistry RegistryAllower = (*AllowedRegistries)(nil)

@@ -9,7 +9,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Transport says which default ports a registry may be reached on when a pull spec names none.
+// Transport determines the default ports of a registry for pull specs without a port.
 type Transport int
 
 const (
@@ -17,7 +17,7 @@ const (
 	TransportSecure Transport = iota
 	// TransportInsecure is plain HTTP: port 80.
 	TransportInsecure
-	// TransportAny is what an insecure tag may use: HTTPS without verification, or HTTP.
+	// TransportAny is for insecure tags: HTTPS without verification, or HTTP.
 	TransportAny
 )
 
@@ -38,8 +38,8 @@ const (
 
 // RegistryAllower decides which registries images may come from.
 type RegistryAllower interface {
-	// Allowed returns nil when the registry of spec may be used over transport, else an error
-	// whose text is told to the client.
+	// Allowed returns nil if the registry of spec may be used over transport, otherwise an error
+	// whose text is sent to the client.
 	Allowed(spec reference.PullSpec, transport Transport) error
 }
 
@@ -57,8 +57,8 @@ type AllowedRegistries struct{ entries []allowedEntry }
 
 type allowedEntry struct{ host, port string }
 
-// NewAllowedRegistries reads an allow-list. internalRegistry, host[:port] or "", is allowed
-// beside the entries of a list that has any. An entry that is no host[:port] is an error.
+// NewAllowedRegistries parses an allow-list. internalRegistry, host[:port] or "", is allowed in
+// addition to a non-empty list. An entry that is not host[:port] is an error.
 func NewAllowedRegistries(list []AllowedRegistry, internalRegistry string) (*AllowedRegistries, error) {
 	if len(list) > 0 && internalRegistry != "" {
 		list = append(slices.Clone(list), AllowedRegistry{DomainName: internalRegistry})
@@ -123,7 +123,7 @@ func (e allowedEntry) allows(host string, ports []string) bool {
 	return sameHost && slices.ContainsFunc(ports, func(port string) bool { return glob(e.port, port) })
 }
 
-// String lists the entries as clients are told them: quoted, each with its port.
+// String lists the entries as in error texts: quoted, each with its port.
 func (a *AllowedRegistries) String() string {
 	quoted := make([]string, len(a.entries))
 	for i, entry := range a.entries {
@@ -156,7 +156,7 @@ func glob(pattern, text string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// exempting allows repositories that are known already and asks about others.
+// exempting allows known repositories and delegates the decision about others.
 type exempting struct {
 	RegistryAllower
 	known map[string]struct{}
@@ -176,7 +176,7 @@ func (e exempting) add(pullSpec string) {
 	}
 }
 
-// repositoryKey is alike for the spellings of one repository that differ in what clients add.
+// repositoryKey is equal for the spellings of one repository that differ only in defaults.
 func repositoryKey(spec reference.PullSpec) string {
 	return spec.WithDefaults().AsRepository().String()
 }

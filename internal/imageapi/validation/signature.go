@@ -11,8 +11,8 @@ import (
 	"weir.dev/weir/internal/imageapi"
 )
 
-// ImageSignature validates a signature. Whether its name goes with the image it is added to is
-// not looked at, nor are its bytes.
+// ImageSignature validates a signature. It checks neither that its name matches the image it is
+// added to, nor its bytes.
 func ImageSignature(s *imagev1.ImageSignature) field.ErrorList { return signature(s, nil) }
 
 func signature(s *imagev1.ImageSignature, at *field.Path) field.ErrorList {
@@ -36,8 +36,8 @@ func signature(s *imagev1.ImageSignature, at *field.Path) field.ErrorList {
 	return append(errs, signatureState(s, at)...)
 }
 
-// signatureState keeps together what belongs together: the two conditions that a verifier
-// writes, and the claims that only a verified signature has. Other conditions are free.
+// signatureState checks the consistency of the two conditions that a verifier writes, and of the
+// claims that only a verified signature has. Other conditions are not restricted.
 func signatureState(s *imagev1.ImageSignature, at *field.Path) field.ErrorList {
 	trusted := newestCondition(s.Conditions, imageapi.SignatureTrusted)
 	forImage := newestCondition(s.Conditions, imageapi.SignatureForImage)

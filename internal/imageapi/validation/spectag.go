@@ -11,8 +11,8 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// specTag validates a spec tag wherever it stands: in a stream, an ImageStreamTag or an
-// ImageTag. Its name is the business of tagName. transport is what the tag may be imported over.
+// specTag validates a spec tag in a stream, an ImageStreamTag or an ImageTag, except for its name,
+// which tagName validates. transport is the transport that the tag may use.
 func specTag(t *imagev1.TagReference, at *field.Path, allower RegistryAllower, transport Transport) field.ErrorList {
 	var errs field.ErrorList
 	if t.From != nil {
@@ -71,8 +71,8 @@ func allowedPullSpec(text string, at *field.Path, allower RegistryAllower, trans
 	return nil
 }
 
-// tagName validates the name of a tag that is new to its stream. What streams have already is
-// left alone: there was a time without this rule.
+// tagName validates the name of a tag that is new to its stream. Existing tags may predate this
+// rule and are not checked.
 func tagName(name string, at *field.Path) field.ErrorList {
 	if reference.ValidTag(name) {
 		return nil

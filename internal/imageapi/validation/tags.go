@@ -14,8 +14,8 @@ import (
 	"weir.dev/weir/internal/imageapi"
 )
 
-// ImageStreamTag validates a tag that is created. The part of the name behind the first colon
-// is the tag; the rules of streams are applied to the stream when that is written.
+// ImageStreamTag validates a new tag. The part of the name after the first colon is the tag; the
+// rules of streams apply when the stream is written.
 func ImageStreamTag(t *imagev1.ImageStreamTag, allower RegistryAllower) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&t.ObjectMeta, true, pathSegment, field.NewPath("metadata"))
 	if !strings.Contains(t.Name, ":") {
@@ -24,10 +24,9 @@ func ImageStreamTag(t *imagev1.ImageStreamTag, allower RegistryAllower) field.Er
 	return append(errs, streamTagSpec(t, allower)...)
 }
 
-// ImageStreamTagUpdate validates a tag in place of the view that is synthesised from the
-// stream. What a client leaves out of the metadata that the server sets is taken to be that of
-// old; whether the resourceVersion is current is decided by the storage. Where the tag came from
-// so far stays allowed.
+// ImageStreamTagUpdate validates a tag that replaces the view computed from the stream. Metadata
+// that the server sets defaults to that of old; the storage checks the resourceVersion. The
+// current source of the tag stays allowed.
 func ImageStreamTagUpdate(updated, old *imagev1.ImageStreamTag, allower RegistryAllower) field.ErrorList {
 	meta := field.NewPath("metadata")
 	theirs, ours := completeMeta(updated.ObjectMeta, &old.ObjectMeta), completeMeta(old.ObjectMeta, &old.ObjectMeta)
@@ -53,9 +52,9 @@ func changedMeta(updated, old *metav1.ObjectMeta) []string {
 	return changed
 }
 
-// completeMeta returns m with what a server fills in. managedFields are the server's, too: it
-// notes there who sent an update before the update gets here. A tag whose stream is going to be
-// created has no resourceVersion, which the common rules of updates do not allow for.
+// completeMeta returns m with the fields that the server sets, including managedFields, which it
+// has updated before. A tag whose stream does not exist yet has no resourceVersion, which the
+// common rules of updates do not permit.
 func completeMeta(m metav1.ObjectMeta, old *metav1.ObjectMeta) metav1.ObjectMeta {
 	m.UID = cmp.Or(m.UID, old.UID)
 	m.ResourceVersion = cmp.Or(old.ResourceVersion, "0")
@@ -91,7 +90,7 @@ func exemptTag(allower RegistryAllower, old *imagev1.TagReference) RegistryAllow
 	return known
 }
 
-// ImageTag validates a tag that is created. The caller has set spec.name where it was absent.
+// ImageTag validates a new tag. The caller must have set an absent spec.name.
 func ImageTag(t *imagev1.ImageTag, allower RegistryAllower) field.ErrorList {
 	errs := apivalidation.ValidateObjectMeta(&t.ObjectMeta, true, pathSegment, field.NewPath("metadata"))
 	if t.Spec == nil {
@@ -100,10 +99,10 @@ func ImageTag(t *imagev1.ImageTag, allower RegistryAllower) field.ErrorList {
 	return append(errs, imageTagSpec(t, allower)...)
 }
 
-// ImageTagUpdate validates a tag in place of the view that is synthesised from the stream. A
-// spec of nil removes the spec tag. The metadata is the stream's and cannot be written here: what
-// updated has must be that of old, except managedFields and generation, which the server counts.
-// uid, resourceVersion and times that are absent from updated are taken from old.
+// ImageTagUpdate validates a tag that replaces the view computed from the stream. A nil spec
+// removes the spec tag. The metadata is the stream's and cannot change here: it must equal that of
+// old, except for managedFields and generation, which the server sets. Absent uid,
+// resourceVersion and times default to those of old.
 func ImageTagUpdate(updated, old *imagev1.ImageTag, allower RegistryAllower) field.ErrorList {
 	var errs field.ErrorList
 	theirs, ours := completeMeta(updated.ObjectMeta, &old.ObjectMeta), completeMeta(old.ObjectMeta, &old.ObjectMeta)
@@ -120,7 +119,7 @@ func ImageTagUpdate(updated, old *imagev1.ImageTag, allower RegistryAllower) fie
 	return append(errs, imageTagSpec(updated, exemptTag(allower, old.Spec))...)
 }
 
-// tagOf is the name in a status tag, as short as a value in an error should be.
+// tagOf returns the name of a status tag, as the value in an error.
 func tagOf(status *imagev1.NamedTagEventList) any {
 	if status == nil {
 		return nil

@@ -251,5 +251,5 @@ func TestImageStreamImportSources(t *testing.T) {
 	}}
 	expect(t, ImageStreamImportSources(isi, allowOnly(t, "ok.io")),
 		"Forbidden spec.images[1].from.name", "Forbidden spec.images[2].from.name", "Forbidden spec.repository.from.name")
-	expect(t, ImageStreamImportSources(isi, AnyRegistry))
+	expect(t, ImageStreamImportSources(isi, anyRegistry))
 }

@@ -2,21 +2,21 @@ package streams
 
 // Annotations of Weir's own that the registry writes or obeys.
 const (
-	// AnnotationSubject on an Image: the digest of the manifest that this one is about.
-	AnnotationSubject = "weir.dev/subject"
-	// AnnotationArtifactType on an Image that is no container image: what it is.
-	AnnotationArtifactType = "weir.dev/artifact-type"
-	// AnnotationPullThrough = "disabled" on a spec tag or a stream: what it imported is
+	// annotationSubject on an Image: the digest of the manifest that this one is about.
+	annotationSubject = "weir.dev/subject"
+	// annotationArtifactType on an Image that is no container image: what it is.
+	annotationArtifactType = "weir.dev/artifact-type"
+	// annotationPullThrough = "disabled" on a spec tag or a stream: what it imported is
 	// not fetched from outside for clients of the registry.
-	AnnotationPullThrough = "weir.dev/pull-through"
-	// AnnotationMirror on a spec tag or a stream says what is kept of imported images:
+	annotationPullThrough = "weir.dev/pull-through"
+	// annotationMirror on a spec tag or a stream says what is kept of imported images:
 	// "disabled" is nothing, "pulled" the images that clients pull, "always" all, at import.
 	// That of the tag takes precedence, unless the stream's is "disabled".
-	AnnotationMirror = "weir.dev/mirror"
+	annotationMirror = "weir.dev/mirror"
 
 	// disabled is the value that switches off.
 	disabled = "disabled"
-	// pulled and always are values of AnnotationMirror.
+	// pulled and always are values of annotationMirror.
 	pulled = "pulled"
 	always = "always"
 )

@@ -34,7 +34,7 @@ type Options struct {
 	// rights it needs). It must not set a Timeout, which would end watches.
 	Config *rest.Config
 	// Identity is the user of the registry's writes for clients, whom Config may impersonate
-	// with the extra values ExtraUser, ExtraClient and ExtraRequest. It needs the rights of
+	// with the extra values extraUser, extraClient and extraRequest. It needs the rights of
 	// the user of Config. nil writes as that user, without a word for whom.
 	Identity user.Info
 	// Hosts are the names of this registry. Internal is needed: pushed images are recorded
@@ -139,7 +139,7 @@ func (d *Directory) keepImported(id types.NamespacedName, v *version) {
 	if d.options.OnImported == nil {
 		return
 	}
-	says := func(a map[string]string) bool { return a[AnnotationMirror] == always }
+	says := func(a map[string]string) bool { return a[annotationMirror] == always }
 	if !d.options.MirrorImports && !says(v.stream.Annotations) && !slices.ContainsFunc(v.stream.Spec.Tags, func(t imagev1.TagReference) bool { return says(t.Annotations) }) {
 		return
 	}

@@ -33,14 +33,14 @@ func policyOf(o Options) policy {
 // has no spec is up to the stream.
 func (p policy) keepsAtImport(s *imagev1.ImageStream, specTag *imagev1.TagReference) bool {
 	if specTag != nil {
-		switch specTag.Annotations[AnnotationMirror] {
+		switch specTag.Annotations[annotationMirror] {
 		case always:
 			return true
 		case pulled:
 			return false
 		}
 	}
-	switch s.Annotations[AnnotationMirror] {
+	switch s.Annotations[annotationMirror] {
 	case always:
 		return true
 	case pulled:
@@ -208,8 +208,8 @@ func (r *reader) readTag(t *imagev1.NamedTagEventList) {
 		return r.stream.Annotations[annotation] == disabled || (specTag != nil && specTag.Annotations[annotation] == disabled)
 	}
 	tag := event{
-		off:      !r.policy.pullThrough || says(AnnotationPullThrough),
-		mirror:   r.policy.mirror && !says(AnnotationMirror),
+		off:      !r.policy.pullThrough || says(annotationPullThrough),
+		mirror:   r.policy.mirror && !says(annotationMirror),
 		insecure: r.stream.Annotations[imageapi.AnnotationInsecureRepository] == "true" || (specTag != nil && specTag.ImportPolicy.Insecure),
 	}
 	keep := r.policy.keepsAtImport(r.stream, specTag)

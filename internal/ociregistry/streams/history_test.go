@@ -145,10 +145,10 @@ func TestTrimKeepsWhatIsRead(t *testing.T) {
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}
 	full.Labels = map[string]string{"a": "b"}
 	full.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", imageapi.AnnotationRepository: "a/b"}
-	full.Spec.Tags = []imagev1.TagReference{specTag("z", true, "description", "long", AnnotationMirror, "disabled"), specTag("a", false, "description", "long")}
+	full.Spec.Tags = []imagev1.TagReference{specTag("z", true, "description", "long", annotationMirror, "disabled"), specTag("a", false, "description", "long")}
 	want := imageStream(tagged("b", items(2, "x=quay.io/one/app")), tagged("a", items(1, "y")))
 	want.Annotations = map[string]string{imageapi.AnnotationRepository: "a/b"}
-	want.Spec.Tags = []imagev1.TagReference{specTag("z", true, AnnotationMirror, "disabled")}
+	want.Spec.Tags = []imagev1.TagReference{specTag("z", true, annotationMirror, "disabled")}
 	for range 2 {
 		trim(full)
 		if diff := cmp.Diff(want, full); diff != "" {

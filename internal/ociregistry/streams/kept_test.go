@@ -28,10 +28,10 @@ func TestKeptAtImport(t *testing.T) {
 		s := imageStream(tagged("a", items(9, "pushed", "imported=quay.io/x/y", "inside="+ownHost+"/other/app")))
 		s.Spec.Tags = []imagev1.TagReference{{Name: "a"}}
 		if test.tag != "" {
-			s.Spec.Tags[0].Annotations = map[string]string{AnnotationMirror: test.tag}
+			s.Spec.Tags[0].Annotations = map[string]string{annotationMirror: test.tag}
 		}
 		if test.stream != "" {
-			s.Annotations = map[string]string{AnnotationMirror: test.stream}
+			s.Annotations = map[string]string{annotationMirror: test.stream}
 		}
 		p := allowAll
 		p.atImport = test.server

@@ -16,9 +16,9 @@ import (
 // Names of the extra values of the registry's identity, by which audit and admission tell for
 // whom it writes.
 const (
-	ExtraUser    = "weir.dev/user"
-	ExtraClient  = "weir.dev/client"
-	ExtraRequest = "weir.dev/request"
+	extraUser    = "weir.dev/user"
+	extraClient  = "weir.dev/client"
+	extraRequest = "weir.dev/request"
 )
 
 // onBehalf is a transport that names, in each write, the user and the client that the registry
@@ -40,10 +40,10 @@ func (t onBehalf) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header.Get(transport.ImpersonateUserHeader) == "" {
 		r.Header.Set(transport.ImpersonateUserHeader, t.identity.GetName())
 		r.Header[transport.ImpersonateGroupHeader] = t.identity.GetGroups()
-		setExtra(r.Header, ExtraUser, origin.User)
+		setExtra(r.Header, extraUser, origin.User)
 	}
-	setExtra(r.Header, ExtraClient, origin.Client)
-	setExtra(r.Header, ExtraRequest, origin.Request)
+	setExtra(r.Header, extraClient, origin.Client)
+	setExtra(r.Header, extraRequest, origin.Request)
 	return t.next.RoundTrip(r)
 }
 

@@ -73,10 +73,10 @@ func annotationsOf(mediaType string, m *manifest.Manifest) map[string]string {
 		imageapi.AnnotationLayersOrder:        order,
 	}
 	if m.Subject != nil && reference.ValidDigest(m.Subject.Digest.String()) {
-		annotations[AnnotationSubject] = m.Subject.Digest.String()
+		annotations[annotationSubject] = m.Subject.Digest.String()
 	}
 	if kind := artifactType(mediaType, m); mediaTypeGrammar.MatchString(kind) {
-		annotations[AnnotationArtifactType] = kind
+		annotations[annotationArtifactType] = kind
 	}
 	return annotations
 }

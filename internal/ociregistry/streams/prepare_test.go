@@ -165,16 +165,16 @@ func TestImageAnnotations(t *testing.T) {
 		"index": {dockerimage.MediaTypeOCIIndex, indexOf(), managedList},
 		"artifact by type": {
 			dockerimage.MediaTypeOCIManifest, manifestOf(emptyConfig, "{}", "artifactType", "application/vnd.example+type", "subject", subject),
-			with(managed, AnnotationArtifactType, "application/vnd.example+type", AnnotationSubject, digest.FromString("subject").String()),
+			with(managed, annotationArtifactType, "application/vnd.example+type", annotationSubject, digest.FromString("subject").String()),
 		},
-		"artifact by configuration": {dockerimage.MediaTypeOCIManifest, manifestOf(helmConfig, "{}"), with(managed, AnnotationArtifactType, helmConfig)},
+		"artifact by configuration": {dockerimage.MediaTypeOCIManifest, manifestOf(helmConfig, "{}"), with(managed, annotationArtifactType, helmConfig)},
 		"artifact index": {
 			dockerimage.MediaTypeOCIIndex, object{"schemaVersion": 2, "manifests": []object{}, "artifactType": "application/x", "subject": sha512},
-			with(managedList, AnnotationArtifactType, "application/x", AnnotationSubject, digest.SHA512.FromString("subject").String()),
+			with(managedList, annotationArtifactType, "application/x", annotationSubject, digest.SHA512.FromString("subject").String()),
 		},
 		"image about another": {
 			dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig, "subject", subject),
-			with(managed, AnnotationSubject, digest.FromString("subject").String()),
+			with(managed, annotationSubject, digest.FromString("subject").String()),
 		},
 		"types and digests that are none": {
 			dockerimage.MediaTypeOCIManifest, manifestOf(dockerimage.MediaTypeOCIImageConfig, imageConfig, "artifactType", strings.Repeat("x", 1<<20), "subject", object{"digest": "sha256:12"}),

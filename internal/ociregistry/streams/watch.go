@@ -62,7 +62,7 @@ func trim(s *imagev1.ImageStream) {
 // ofInterest are the annotations that the registry reads.
 func ofInterest(annotations map[string]string) map[string]string {
 	var kept map[string]string
-	for _, key := range []string{imageapi.AnnotationRepository, AnnotationPullThrough, AnnotationMirror, imageapi.AnnotationInsecureRepository, stream.AnnotationCopiedFrom, stream.AnnotationUnproven} {
+	for _, key := range []string{imageapi.AnnotationRepository, annotationPullThrough, annotationMirror, imageapi.AnnotationInsecureRepository, stream.AnnotationCopiedFrom, stream.AnnotationUnproven} {
 		if value, found := annotations[key]; found {
 			if kept == nil {
 				kept = map[string]string{}
