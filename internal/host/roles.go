@@ -105,7 +105,12 @@ func reconcileRoles(ctx context.Context, client kubernetes.Interface) error {
 				reconciliation.ClusterRoleBindingClientAdapter{Client: client.RbacV1().ClusterRoleBindings()})
 		})
 	namespaced, bindings := bootstrappolicy.NamespaceRoles(), bootstrappolicy.NamespaceRoleBindings()
-	namespaced[SharedNamespace], bindings[SharedNamespace] = roles.SharedNamespaceRoles(), roles.SharedNamespaceBindings()
+	for namespace, more := range roles.NamespaceRoles() {
+		namespaced[namespace] = append(namespaced[namespace], more...)
+	}
+	for namespace, more := range roles.NamespaceBindings() {
+		bindings[namespace] = append(bindings[namespace], more...)
+	}
 	for _, list := range namespaced {
 		forEach(&group, list, func(role *rbacv1.Role) error {
 			return reconcileRole(reconciliation.RoleRuleOwner{Role: role}, reconciliation.RoleModifier{Client: client.RbacV1(), NamespaceClient: client.CoreV1().Namespaces()})

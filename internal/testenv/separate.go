@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"weir.dev/weir/internal/auth/roles"
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/controller/manager"
 	"weir.dev/weir/internal/etcd"
@@ -129,7 +130,12 @@ func freePort() (int, error) {
 // start starts the processes over a server that is ready, and waits until they are.
 func (s *separation) start(ctx context.Context, kubeconfig string, client kubernetes.Interface) error {
 	o := s.options
-	err := s.run("apiserver", kubeconfig, s.apiPort, "--etcd-servers="+s.etcd.Endpoint(), "--apiservice="+apiService,
+	as := identities{client, kubeconfig, filepath.Dir(s.config)}
+	own, err := as.kubeconfigFor(ctx, roles.APIServer)
+	if err != nil {
+		return err
+	}
+	err = s.run("apiserver", own, s.apiPort, "--etcd-servers="+s.etcd.Endpoint(), "--apiservice="+apiService,
 		"--registries-conf="+o.Outbound.RegistriesConf, "--import-ca-dir="+o.Outbound.CADir)
 	if err == nil {
 		err = waitForAPI(ctx, client)
@@ -138,15 +144,22 @@ func (s *separation) start(ctx context.Context, kubeconfig string, client kubern
 		return err
 	}
 	if names := strings.Join(o.Controllers, ","); names != "none" {
-		if err := s.run("controllers", kubeconfig, 0, "--controllers="+names); err != nil {
+		own, err := as.kubeconfigFor(ctx, roles.Controllers)
+		if err != nil {
+			return err
+		}
+		if err := s.run("controllers", own, 0, "--controllers="+names); err != nil {
 			return err
 		}
 	}
 	if s.registry == "" {
 		return nil
 	}
+	if own, err = as.kubeconfigFor(ctx, roles.Registry); err != nil {
+		return err
+	}
 	r := o.Registry
-	return s.run("registry", kubeconfig, 0, "--data-dir="+o.DataDir, "--registry-bind-address="+r.BindAddress.String(),
+	return s.run("registry", own, 0, "--data-dir="+o.DataDir, "--registry-bind-address="+r.BindAddress.String(),
 		"--registry-port="+strconv.Itoa(r.Port), "--registry-tls-cert-file="+r.CertFile, "--registry-tls-private-key-file="+r.KeyFile,
 		"--registries-conf="+o.Outbound.RegistriesConf, "--import-ca-dir="+o.Outbound.CADir,
 		"--registry-access-log-path="+r.AccessLog.Path, "--registry-access-log-format="+r.AccessLog.Format)

@@ -65,7 +65,7 @@ func ClusterRoles() []rbacv1.ClusterRole {
 	view := rbacv1.PolicyRule{APIGroups: imageGroups, Resources: streamResources, Verbs: read}
 	imagesRead := rbacv1.PolicyRule{APIGroups: imageGroups, Resources: []string{"images", "imagesignatures"}, Verbs: read}
 
-	return []rbacv1.ClusterRole{
+	return append(componentRoles(), []rbacv1.ClusterRole{
 		clusterRole(ImagePuller, pull),
 		clusterRole(ImagePusher, pushPull),
 		clusterRole(ImageBuilder, pushPull, rule("imagestreams", "create"), buildRule("builds", "get"), buildRule("builds/details", "update")),
@@ -81,7 +81,7 @@ func ClusterRoles() []rbacv1.ClusterRole {
 		readerRole(),
 		aggregated("weir:aggregate-to-cluster-reader", "cluster-reader", imagesRead, pull, view, scheduleRule, statusRead),
 		clusterRole(RegistryLogin, rbacv1.PolicyRule{APIGroups: []string{weirv1alpha1.GroupName}, Resources: []string{weirv1alpha1.RegistryTokens}, Verbs: []string{"create"}}),
-	}
+	}...)
 }
 
 // ClusterRoleBindings returns the bindings of the cluster-wide roles.
@@ -93,8 +93,8 @@ func ClusterRoleBindings() []rbacv1.ClusterRoleBinding {
 	}}
 }
 
-// SharedNamespaceRoles returns the roles of SharedNamespace.
-func SharedNamespaceRoles() []rbacv1.Role {
+// sharedNamespaceRoles are the roles of SharedNamespace.
+func sharedNamespaceRoles() []rbacv1.Role {
 	return []rbacv1.Role{{
 		ObjectMeta: metav1.ObjectMeta{Name: sharedViewer, Namespace: SharedNamespace},
 		Rules: []rbacv1.PolicyRule{
@@ -105,8 +105,8 @@ func SharedNamespaceRoles() []rbacv1.Role {
 	}}
 }
 
-// SharedNamespaceBindings returns the bindings of SharedNamespace.
-func SharedNamespaceBindings() []rbacv1.RoleBinding {
+// sharedNamespaceBindings are the bindings of SharedNamespace.
+func sharedNamespaceBindings() []rbacv1.RoleBinding {
 	return []rbacv1.RoleBinding{{
 		ObjectMeta: metav1.ObjectMeta{Name: sharedViewer + "s", Namespace: SharedNamespace},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: sharedViewer},

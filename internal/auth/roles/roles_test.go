@@ -37,3 +37,43 @@ func TestRegistryRolesReadEvents(t *testing.T) {
 		t.Errorf("there are %d registry roles", seen)
 	}
 }
+
+// What binds a component names roles that are installed, or Kubernetes' own.
+func TestComponentsHaveTheirRoles(t *testing.T) {
+	installed := map[string]bool{"ClusterRole/system:auth-delegator": true, "Role/extension-apiserver-authentication-reader": true}
+	for _, r := range ClusterRoles() {
+		installed["ClusterRole/"+r.Name] = true
+	}
+	for _, r := range NamespaceRoles()[ComponentNamespace] {
+		installed["Role/"+r.Name] = true
+	}
+	for _, component := range []string{APIServer, Controllers, Registry} {
+		cluster, namespaced := ComponentBindings(component, rbacv1.Subject{Kind: rbacv1.UserKind, Name: "x"})
+		refs := []rbacv1.RoleRef{}
+		for _, b := range cluster {
+			refs = append(refs, b.RoleRef)
+		}
+		for _, b := range namespaced {
+			refs = append(refs, b.RoleRef)
+		}
+		for _, ref := range refs {
+			if !installed[ref.Kind+"/"+ref.Name] {
+				t.Errorf("%s is bound to %s/%s, which is not there", component, ref.Kind, ref.Name)
+			}
+		}
+	}
+}
+
+// No component can do everything, and none but the registry can be another user.
+func TestComponentsHaveFewRights(t *testing.T) {
+	for _, role := range componentRoles() {
+		for _, r := range role.Rules {
+			if slices.Contains(r.Verbs, "*") || slices.Contains(r.Resources, "*") || slices.Contains(r.APIGroups, "*") {
+				t.Errorf("%s has all rights of a kind: %v", role.Name, r)
+			}
+			if slices.Contains(r.Verbs, "impersonate") && role.Name != Registry {
+				t.Errorf("%s impersonates", role.Name)
+			}
+		}
+	}
+}
