@@ -15,6 +15,7 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"weir.dev/weir/internal/buildinfo"
 	"weir.dev/weir/internal/caches"
 	"weir.dev/weir/internal/component"
 	"weir.dev/weir/internal/config"
@@ -44,6 +45,7 @@ the registry, in its configuration file, have to be those that the registry has.
 				return nil
 			}
 			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // no warnings about requests of this process
+			buildinfo.RegisterMetric()
 			if err := startLog(o.logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				return err
 			}

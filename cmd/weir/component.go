@@ -15,6 +15,7 @@ import (
 	"k8s.io/component-base/logs"
 	logsapi "k8s.io/component-base/logs/api/v1"
 
+	"weir.dev/weir/internal/buildinfo"
 	"weir.dev/weir/internal/component"
 	"weir.dev/weir/internal/config"
 	"weir.dev/weir/internal/hostclient"
@@ -76,6 +77,7 @@ func (e *ending) stop() {
 // them fails.
 func (o *componentOptions) run(cmd *cobra.Command, start func(running) error) error {
 	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // no warnings about requests of this process
+	buildinfo.RegisterMetric()
 	if err := startLog(o.logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -15,6 +17,7 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/logs/json/register" // --logging-format json
 
+	"weir.dev/weir/internal/buildinfo"
 	"weir.dev/weir/internal/quietlog"
 	"weir.dev/weir/internal/standalone"
 )
@@ -33,13 +36,16 @@ func newServeCommand() *cobra.Command {
 			if err := startLog(o.Host.ControlPlane.Logs, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				return err
 			}
+			buildinfo.RegisterMetric()
 			standalone.CollectSooner()
 			ctx := genericapiserver.SetupSignalContext()
+			started := announceSlowStart(cmd.OutOrStdout(), slowStart, o.DataDir)
+			defer started()
 			server, err := standalone.New(ctx, o)
 			if err != nil {
 				return err
 			}
-			go greet(ctx, cmd.OutOrStdout(), server)
+			go greet(ctx, cmd.OutOrStdout(), server, started)
 			return server.Run(ctx)
 		},
 	}
@@ -59,10 +65,31 @@ func startLog(settings *logsapi.LoggingConfiguration, stdout, stderr io.Writer) 
 	return logsapi.ValidateAndApplyWithOptions(settings, &logsapi.LoggingOptions{ErrorStream: stderr, InfoStream: stdout}, utilfeature.DefaultFeatureGate)
 }
 
-// greet tells, once the server is ready, where it is and how to log in, and after the first
+// slowStart is the time after which a start is announced.
+const slowStart = time.Second
+
+// announceSlowStart prints a line if the returned function is not called within some time. That
+// function returns after the line is printed, or never will be.
+func announceSlowStart(out io.Writer, after time.Duration, dataDir string) (started func()) {
+	var printing sync.Mutex
+	timer := time.AfterFunc(after, func() {
+		printing.Lock()
+		defer printing.Unlock()
+		fmt.Fprintf(out, "Weir is starting with the data in %s. The first start takes a few seconds.\n", dataDir)
+	})
+	return func() {
+		timer.Stop()
+		printing.Lock()
+		defer printing.Unlock()
+	}
+}
+
+// greet prints the addresses of a server that is ready and how to log in, and after the first
 // start what to try.
-func greet(ctx context.Context, out io.Writer, server *standalone.Server) {
-	if server.WaitReady(ctx) != nil {
+func greet(ctx context.Context, out io.Writer, server *standalone.Server, started func()) {
+	err := server.WaitReady(ctx)
+	started()
+	if err != nil {
 		return // it is stopping
 	}
 	registry := ""

@@ -74,7 +74,9 @@ func componentRoles() []rbacv1.ClusterRole {
 			rule("images", "get"),
 			// It writes as the users whom it writes for, and as system:weir:registry.
 			in("", []string{"users", "groups", "serviceaccounts"}, "impersonate"),
-			in("authentication.k8s.io", []string{"uids", "userextras/*"}, "impersonate"),
+			// uids and userextras/KEY, whose keys are those of any authenticator: RBAC has no
+			// pattern for them.
+			in("authentication.k8s.io", []string{rbacv1.ResourceAll}, "impersonate"),
 		}, registryRules...)...),
 	}
 }
