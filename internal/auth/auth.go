@@ -25,7 +25,7 @@ func New(a authorizer.Authorizer) Access { return Access{a} }
 type Refusal struct {
 	// Reason is what the authorizer says, often nothing.
 	Reason string
-	// Failure is why nobody could be asked; nil when the answer is no.
+	// Failure is why there was no review; nil if a review denied it.
 	Failure error
 }
 

@@ -58,7 +58,7 @@ func (f *asideFile) keep(ctx context.Context, d digest.Digest, size int64) error
 	return errors.Join(err, f.forget(ctx))
 }
 
-// discard removes the file. There is nobody to tell when that fails: the file is then
+// discard removes the file. A failure has no caller to report to: the file is then
 // removed as abandoned.
 func (f *asideFile) discard(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
@@ -88,7 +88,7 @@ func (f *asideFile) forget(ctx context.Context) error {
 // of stored blobs are rare.
 func (s *Store) settle(ctx context.Context, w storagedriver.FileWriter, from string, d digest.Digest, size int64) error {
 	if s.disk != nil {
-		defer w.Close() // which ends the lock: nobody may write while the file is moved
+		defer w.Close() // which ends the lock: no write may happen while the file is moved
 	} else if w != nil {
 		if err := w.Close(); err != nil {
 			return failure(err, "closing", from)

@@ -45,7 +45,7 @@ func (c *cache[K, V]) add(mark uint64, key K, value V) {
 	}
 }
 
-// drop forgets. Call it after the removal from storage too: then nobody who read before
+// drop forgets. Call it after the removal from storage too: then no read from before
 // the removal can add what they read.
 func (c *cache[K, V]) drop(key K) {
 	c.mu.Lock()

@@ -49,7 +49,7 @@ func (p *pendingFolders) changed(folder string) (size int) {
 	return len(p.folders)
 }
 
-// needed takes note of a folder that something is about to depend on, whoever made it.
+// needed takes note of a folder that something is about to depend on, from any process.
 func (p *pendingFolders) needed(folder string) (size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,7 @@ func (p *pendingFolders) sync(ctx context.Context, do func(ctx context.Context, 
 		}
 	}
 	if err != nil {
-		p.added++ // so that nobody takes it for synced
+		p.added++ // so that it does not count as synced
 		return failure(err, "syncing", "the folders of blobs and links")
 	}
 	p.synced = upTo

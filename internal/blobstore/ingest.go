@@ -23,7 +23,7 @@ type Ingest struct {
 
 	// Of the goroutine that receives.
 	hash     *runningHash
-	broken   error // storage failed: nobody knows what the file holds
+	broken   error // storage failed: the content of the file is not known
 	verified bool
 	ended    bool
 }

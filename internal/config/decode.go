@@ -199,7 +199,7 @@ func (d *decoder) locate(values field.ErrorList) []Mistake {
 	return all
 }
 
-// within says whether path is outer or something inside of it.
+// within reports whether path is outer or something inside of it.
 func within(path, outer string) bool {
 	rest, below := strings.CutPrefix(path, outer)
 	return below && (rest == "" || rest[0] == '.' || rest[0] == '[')

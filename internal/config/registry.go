@@ -49,7 +49,7 @@ type RegistryConfiguration struct {
 	Tokens TokensConfiguration `json:"tokens"`
 	// Manifests says which manifests are taken.
 	Manifests ManifestsConfiguration `json:"manifests"`
-	// Uploads is about uploads that nobody finishes.
+	// Uploads configures uploads that are never finished.
 	Uploads UploadsConfiguration `json:"uploads"`
 	// PullThrough is about content that only other registries have.
 	PullThrough PullThroughConfiguration `json:"pullThrough"`
@@ -61,9 +61,9 @@ type RegistryConfiguration struct {
 
 // MetricsConfiguration is about who may read the registry's metrics.
 type MetricsConfiguration struct {
-	// Disabled refuses them to everybody. Default false.
+	// Disabled refuses them to all. Default false.
 	Disabled bool `json:"disabled"`
-	// SecretFile holds a text that a scraper shows as its bearer token; nobody else may then
+	// SecretFile holds a text that a scraper shows as its bearer token; only it may then
 	// read them. Default "": who may get registry/metrics may.
 	SecretFile string `json:"secretFile"`
 }
@@ -126,7 +126,7 @@ type ManifestsConfiguration struct {
 	CacheSize settings.Size `json:"cacheSize"`
 }
 
-// UploadsConfiguration is about uploads that nobody finishes.
+// UploadsConfiguration configures uploads that are never finished.
 type UploadsConfiguration struct {
 	// MaxAge is how long an upload may rest before it is removed. At least 1h. Default 168h.
 	MaxAge metav1.Duration `json:"maxAge"`

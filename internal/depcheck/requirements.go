@@ -53,7 +53,7 @@ func CheckReasons(gomod, decision string) []string {
 	}
 	for _, module := range required {
 		if len(strings.Fields(reasons[module])) < leastReason {
-			wrong = append(wrong, fmt.Sprintf("no reason is given for %s: each dependency is somebody else's code "+
+			wrong = append(wrong, fmt.Sprintf("no reason is given for %s: each dependency is the code of others "+
 				"that ships with ours and has to be kept current, so it needs one", module))
 		}
 	}

@@ -36,7 +36,7 @@ type Rule struct {
 	Reach bool
 	// Tests extends the rule to the folders' test files.
 	Tests bool
-	// Why is the reason, for whoever broke the rule.
+	// Why is the reason, shown to the author of an import.
 	Why string
 }
 
@@ -77,7 +77,7 @@ var Rules = []Rule{
 	{
 		In:  []string{"internal/stream"},
 		Not: []string{"net", "net/http", "os"},
-		Why: "the domain is pure: it opens nothing and speaks to nobody",
+		Why: "the domain is pure: it opens nothing and sends nothing",
 	},
 	{
 		In:    []string{"internal/importer"},
@@ -98,7 +98,7 @@ var Rules = []Rule{
 	},
 }
 
-// serversAndClients are the libraries that speak to somebody or listen.
+// serversAndClients are the libraries that open connections.
 var serversAndClients = []string{
 	"k8s.io/kubernetes", "k8s.io/apiserver", "k8s.io/kube-aggregator", "k8s.io/apiextensions-apiserver",
 	"k8s.io/client-go", "k8s.io/component-base", "github.com/openshift/client-go",

@@ -196,7 +196,7 @@ func (s *Server) socketPath(dir string) (string, error) {
 
 func (s *Server) removeSocketDir() {
 	if s.socketDir != "" {
-		_ = os.RemoveAll(s.socketDir) // a left-over empty folder harms nobody
+		_ = os.RemoveAll(s.socketDir) // an empty folder that stays does no harm
 	}
 }
 
@@ -221,7 +221,7 @@ func (s *Server) config(dir, socket string) *embed.Config {
 }
 
 // logger writes what ends the member; the errors of its sockets at an orderly
-// stop, which etcd logs as errors too, tell nobody anything. What goes wrong with
+// stop, which etcd logs as errors too, have no meaning for operators. What goes wrong with
 // requests reaches their callers, and Err tells of a member that ended by itself.
 func logger() *zap.Logger {
 	c := zap.NewProductionConfig()

@@ -48,7 +48,7 @@ type pki struct{ dir string }
 func (p pki) path(name string) string { return filepath.Join(p.dir, name) }
 
 // trustOwnClients has file, the authorities of client certificates, hold this folder's
-// own too: authorities of somebody else are trusted beside it, or the admin's kubeconfig
+// own too: other authorities are trusted beside it, or the admin's kubeconfig
 // would be worth nothing.
 func (p pki) trustOwnClients(file *string) error {
 	own := p.path("ca.crt")
@@ -114,7 +114,7 @@ func (p pki) ensureAuthority(file, commonName string) (authority, error) {
 		return authority{}, err
 	} else if _, found := os.Stat(p.path(file + ".crt")); found == nil {
 		// A crash never leaves this (see write): the key was taken away.
-		return authority{}, fmt.Errorf("%s has no key; bring the key back, or move the certificate away to have a new authority that nobody trusts yet: %w", p.path(file+".crt"), err)
+		return authority{}, fmt.Errorf("%s has no key; bring the key back, or move the certificate away to get a new authority, which clients have to trust anew: %w", p.path(file+".crt"), err)
 	}
 	key, err := newKey()
 	if err != nil {

@@ -14,6 +14,3 @@ func SplitSignatureName(name string) (image, signature string, err error) {
 	}
 	return image, signature, nil
 }
-
-// joinSignatureName is the inverse of SplitSignatureName.
-func joinSignatureName(image, signature string) string { return image + "@" + signature }

@@ -1,7 +1,6 @@
 package ociregistry_test
 
 import (
-	"encoding/json"
 	"errors"
 
 	"strings"
@@ -9,33 +8,6 @@ import (
 
 	"weir.dev/weir/internal/ociregistry"
 )
-
-// follow reads all pages of a list.
-func (r *registry) follow(path, key string) []string {
-	r.t.Helper()
-	var all []string
-	for pages := 0; path != ""; pages++ {
-		if pages > 20 {
-			r.t.Fatal("the links never end")
-		}
-		got := r.want(200, "", r.do("GET", path, nil))
-		var page map[string]json.RawMessage
-		var entries []string
-		if err := json.Unmarshal(got.body, &page); err != nil {
-			r.t.Fatal(err)
-		}
-		if err := json.Unmarshal(page[key], &entries); err != nil || entries == nil {
-			r.t.Fatalf("the page is %s", got.body)
-		}
-		all = append(all, entries...)
-		link := got.header.Get("Link")
-		path, _ = strings.CutSuffix(strings.TrimPrefix(link, "<"), `>; rel="next"`)
-		if link != "" && path == link {
-			r.t.Fatalf("the link is %q", link)
-		}
-	}
-	return all
-}
 
 func TestSignatures(t *testing.T) {
 	r := start(t)

@@ -53,7 +53,7 @@ func parsePattern(s string) (pattern, error) {
 	return p, nil
 }
 
-// matches says whether the pattern covers a repository: as many parts, each
+// matches reports whether the pattern covers a repository: as many parts, each
 // matching; the same port; and a path that begins with the pattern's, even in
 // the middle of a component (so host/pr covers host/priv/a).
 func (p pattern) matches(host, repository string) bool {

@@ -197,7 +197,7 @@ func mergeOrders(lists [][]string) []string {
 	return merged
 }
 
-// preceded says whether some list has a pending element before s.
+// preceded reports whether some list has a pending element before s.
 func preceded(s string, pending []string, lists [][]string) bool {
 	for _, list := range lists {
 		at := slices.Index(list, s)

@@ -165,13 +165,13 @@ func (p *Plan) note(format string, args ...any) {
 	p.Blocked += fmt.Sprintf(format, args...)
 }
 
-// Allowed says whether a repository ("host/path") is inside the cluster's
+// Allowed reports whether a repository ("host/path") is inside the cluster's
 // allowedRegistries; an empty list allows everything.
 func (r *Rules) Allowed(repository string) bool {
 	return r == nil || len(r.allowed) == 0 || scopeIn(r.allowed, repository) != ""
 }
 
-// Insecure says whether the rules call a repository ("host/path", or a bare
+// Insecure reports whether the rules make a repository ("host/path", or a bare
 // host) insecure, before any rewriting.
 func (r *Rules) Insecure(repository string) bool {
 	if r == nil {
@@ -191,7 +191,7 @@ func (r *Rules) physical(s Source) Source {
 	return s
 }
 
-// blocks says whether a reference is inside a blocked scope. A blocked host
+// blocks reports whether a reference is inside a blocked scope. A blocked host
 // without a port is blocked on every port (as containers' own tools have it),
 // unless the file has an entry for that very port.
 func (r *Rules) blocks(full string) bool {
@@ -267,5 +267,5 @@ func repositoryOf(full string) string {
 	return repo
 }
 
-// Equal says whether two sets of rules are the same.
+// Equal reports whether two sets of rules are the same.
 func (r *Rules) Equal(other *Rules) bool { return reflect.DeepEqual(r, other) }

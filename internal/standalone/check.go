@@ -8,8 +8,7 @@ import (
 )
 
 // Check reports everything that is wrong with the options and with the files that they name.
-// It starts nothing, writes nothing and asks nobody: neither etcd nor the registry's storage
-// have to be there.
+// It starts nothing, writes nothing, and contacts neither etcd nor the registry's storage.
 func Check(o *Options) error {
 	if err := o.complete(); err != nil {
 		return err

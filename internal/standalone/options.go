@@ -37,7 +37,7 @@ type Options struct {
 	// Election chooses the process that runs them; the identity is that of the data folder.
 	Election manager.Election
 	// InternalHostname and ExternalHostname are host[:port] of the integrated
-	// registry, as seen by workloads and by everybody else.
+	// registry, as seen by workloads and from outside.
 	InternalHostname string
 	ExternalHostname string
 	// ImageAPI is false for a control plane whose image API runs in a process of its own.
@@ -113,7 +113,7 @@ func (o *Options) reachableFromElsewhere() bool {
 	return !o.Host.ControlPlane.SecureServing.BindAddress.IsLoopback() || o.Registry.Enabled && !o.Registry.BindAddress.IsLoopback()
 }
 
-// embedsEtcd tells whether no etcd was named.
+// embedsEtcd reports whether no etcd was named.
 func (o *Options) embedsEtcd() bool {
 	return len(o.Host.ControlPlane.Etcd.StorageConfig.Transport.ServerList) == 0
 }

@@ -62,7 +62,7 @@ func (b *budgets) acquire(ctx context.Context, name string, cred *pullsecrets.Cr
 	return h.acquire(ctx, cred)
 }
 
-// enter counts a waiter in while the list is held, so that a budget somebody
+// enter counts a waiter in while the list is held, so that a budget that a request
 // is about to use cannot be forgotten.
 func (b *budgets) enter(name string) *hostBudget {
 	b.mu.Lock()

@@ -22,7 +22,7 @@ type DownloadOptions struct {
 	// Stall is how long a host may send nothing before the download fails with
 	// CodeUnavailable; default 30 s.
 	Stall time.Duration
-	// Window and MinRate bound slowness, whoever is to blame for it, the host or the
+	// Window and MinRate bound slowness, whether of the host or of the
 	// reader: a download that moves less than MinRate bytes per second over a Window is
 	// ended with CodeUnavailable, so that it does not keep others from their turn;
 	// default 60 s and 1 KiB/s.

@@ -45,7 +45,7 @@ type answer struct {
 
 func (a *answer) ok() bool { return a.status >= 200 && a.status < 300 }
 
-// from says whether the answer came from a host itself rather than from
+// from reports whether the answer came from a host itself rather than from
 // somewhere it redirected to.
 func (a *answer) from(host string) bool { return strings.EqualFold(a.url.Host, host) }
 

@@ -10,7 +10,7 @@ import (
 
 // flights does identical work once: callers that ask for a key while it is
 // being worked on share the answer. The work belongs to all of them: it goes on
-// when one gives up, and is cancelled when nobody is left waiting.
+// when one gives up, and is cancelled when the last caller leaves.
 type flights[V any] struct {
 	mu     sync.Mutex
 	flying map[string]*flight[V]
@@ -74,7 +74,7 @@ func (f *flights[V]) join(ctx context.Context, c *Client, key string, limit time
 }
 
 // guarded turns a panic into the failure of this one piece of work: what it
-// reads is foreign, and nobody above its goroutine could recover.
+// reads is foreign, and nothing above its goroutine could recover.
 func guarded[V any](ctx context.Context, work func(context.Context) (V, error)) (v V, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -84,7 +84,7 @@ func guarded[V any](ctx context.Context, work func(context.Context) (V, error)) 
 	return work(ctx)
 }
 
-// land makes room for new work on the key, unless somebody already took it.
+// land makes room for new work on the key, unless another call took it.
 func (f *flights[V]) land(key string, fl *flight[V]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -28,8 +28,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const someID = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
 // rulesOf reads the rules of a registries.conf.
 func rulesOf(t testing.TB, text string) *registryrules.Rules {
 	t.Helper()

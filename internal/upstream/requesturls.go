@@ -59,7 +59,7 @@ func (c *chain) key() string {
 	return strings.Join(c.urls, " ")
 }
 
-// check tells whether the chain has passed a source already. Scheme and kind of
+// check reports whether the chain has passed a source already. Scheme and kind of
 // content are not looked at: the same registry is asked for the same thing.
 func (c *chain) check(at registryrules.Source) *Error {
 	if c == nil {
@@ -99,7 +99,7 @@ func announceURL(req *http.Request, kind Kind) {
 	req.Header.Add(RequestURLHeader, req.URL.String())
 }
 
-// visible says whether a text can stand in a header.
+// visible reports whether a text can stand in a header.
 func visible(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] <= ' ' || s[i] > '~' {

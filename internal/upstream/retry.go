@@ -15,7 +15,7 @@ import (
 // unsaidRetryAfter is the pause after a 429 that names none.
 const unsaidRetryAfter = time.Second
 
-// repeat says whether and after what pause a request is sent again. Only
+// repeat reports whether a request is sent again, and after what pause. Only
 // requests that change nothing are, and only when the failure may pass:
 // connections that broke or timed out, 502, 503, 504, and 429 when the pause
 // it asks for is short.
@@ -49,7 +49,7 @@ func (c *Client) backOff(attempt int) time.Duration {
 	return base/2 + rand.N(base+1)
 }
 
-// passing says whether a network failure is of the kind that passes: a refused
+// passing reports whether a network failure is transient: a refused
 // connection, an unknown name or a bad certificate are not.
 func passing(e *Error) bool {
 	if e.Code != CodeUnavailable || e.Err == nil || isContextError(e.Err) {

@@ -244,7 +244,7 @@ func mediaType(header http.Header) string {
 	return media
 }
 
-// isContextError says whether an error is that of a context.
+// isContextError reports whether an error is that of a context.
 func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -124,7 +124,7 @@ func redirectPolicy(limit int) func(*http.Request, []*http.Request) error {
 	}
 }
 
-// leftHost says whether a chain of redirects ever left where it began. An
+// leftHost reports whether a chain of redirects ever left where it began. An
 // upgrade to https on the default ports is not leaving.
 func leftHost(req *http.Request, via []*http.Request) bool {
 	origin := via[0]

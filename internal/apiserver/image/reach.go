@@ -14,7 +14,7 @@ import (
 
 const (
 	// maxNesting bounds how deep lists of lists are followed. Registries nest an
-	// index in an index at most; more is somebody's joke.
+	// index in an index at most; more is no real image.
 	maxNesting = 8
 	// maxLookups bounds the Images of one request that are looked up at a time.
 	maxLookups = 16

@@ -40,7 +40,7 @@ func (strategy) AllowCreateOnUpdate(context.Context) bool      { return false }
 func (strategy) AllowUnconditionalUpdate(context.Context) bool { return false }
 func (strategy) Canonicalize(runtime.Object)                   {}
 
-// DefaultGarbageCollectionPolicy: an Image is nobody's dependent; only pruning
+// DefaultGarbageCollectionPolicy: an Image has no owner; only pruning
 // and its administrators delete it.
 func (strategy) DefaultGarbageCollectionPolicy(context.Context) rest.GarbageCollectionPolicy {
 	return rest.Unsupported

@@ -60,7 +60,7 @@ type Write struct {
 type Change func(s *imagev1.ImageStream, existing bool) error
 
 // Apply makes a change of the stream of that name in the namespace of ctx. A
-// change that changes nothing writes nothing. created tells whether the stream is new.
+// change that changes nothing writes nothing. created reports whether the stream is new.
 func (r *Registry) Apply(ctx context.Context, name string, w Write, change Change) (s *imagev1.ImageStream, created bool, err error) {
 	store := r.whole
 	if w.StatusOnly {

@@ -24,7 +24,7 @@ import (
 // Streams is the name of the quota.
 const Streams corev1.ResourceName = "openshift.io/imagestreams"
 
-// Exists tells whether a stream is stored; what cannot be told is taken as there,
+// Exists reports whether a stream is stored; what cannot be told is taken as there,
 // so that trouble of the moment charges nobody.
 type Exists func(ctx context.Context, namespace, name string) bool
 

@@ -49,7 +49,7 @@ func (p position) token() string {
 	return base64.RawURLEncoding.EncodeToString(document)
 }
 
-// passed tells whether a tag of the stream with this key came before the position.
+// passed reports whether a tag of the stream with this key came before the position.
 // A key is "namespace/name": the store lists streams in the order of these, which
 // is not the order of namespaces and then of names.
 func (p position) passed(key, tag string) bool {

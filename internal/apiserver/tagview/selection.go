@@ -49,7 +49,7 @@ func term(r fields.Requirement) fields.Selector {
 	return fields.OneTermEqualSelector(r.Field, r.Value)
 }
 
-// matches tells whether a tag of this name, "stream:tag", is selected.
+// matches reports whether a tag of this name, "stream:tag", is selected.
 func (s selector) matches(name string) bool {
 	for _, r := range s.names {
 		if (r.Value == name) == (r.Operator == selection.NotEquals) {

@@ -29,7 +29,7 @@ const (
 	// ringKey is the Secret's one entry.
 	ringKey = "keys.json"
 
-	// rereadAfter is how old the knowledge of the keys may grow: a Secret that somebody
+	// rereadAfter is how old the knowledge of the keys may grow: a Secret that a user
 	// deletes, to have no token valid any more, takes effect within it.
 	rereadAfter = 30 * time.Second
 	// strangersPerSecond bounds the reads on behalf of tokens whose key is not known.
@@ -199,7 +199,7 @@ func (k *Keys) ensure(ctx context.Context) (ring, error) {
 		case err == nil:
 			return next, nil
 		case apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || (s != nil && apierrors.IsNotFound(err)):
-			continue // another replica did it, or somebody deleted it
+			continue // another replica did it, or it was deleted
 		case s != nil:
 			klog.FromContext(ctx).Error(err, "Rotating the key of registry tokens failed; keeping the old key", "secret", k.o.Name)
 			return r, nil

@@ -69,7 +69,7 @@ func (r ring) find(id string) (key, bool) {
 	return key{}, false
 }
 
-// due tells whether the key that signs has been in use for that long.
+// due reports whether the key that signs has been in use for that long.
 func (r ring) due(age time.Duration, now time.Time) bool {
 	return len(r.Keys) > 0 && now.Sub(r.Keys[0].Created) >= age
 }

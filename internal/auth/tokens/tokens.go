@@ -125,7 +125,7 @@ func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Gra
 	return signed, t, nil
 }
 
-// IsOurs tells whether a text claims to be a token of this package. It does not tell
+// IsOurs reports whether a text claims to be a token of this package. It does not tell
 // whether that is true.
 func IsOurs(text string) bool {
 	encoded, rest, found := strings.Cut(text, ".")

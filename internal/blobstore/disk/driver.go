@@ -167,7 +167,7 @@ func (d *Driver) PutContent(ctx context.Context, path string, content []byte) er
 	return d.failed(path, d.syncFolders(ctx, filepath.Dir(full)))
 }
 
-// PutUnsynced writes a file that is complete or absent for whoever looks, without
+// PutUnsynced writes a file that is complete or absent for every reader, without
 // waiting for the disk: a power cut may take it away or leave it empty. SyncFolders makes
 // its name last.
 func (d *Driver) PutUnsynced(ctx context.Context, path string, content []byte) error {
@@ -265,7 +265,7 @@ func (d *Driver) Delete(ctx context.Context, path string) error {
 	d.removals.RLock()
 	defer d.removals.RUnlock()
 	err = os.Remove(full)
-	// Somebody may put a file into the folder while it is emptied.
+	// Another process may put a file into the folder while it is emptied.
 	for range attempts {
 		if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EEXIST) {
 			break

@@ -165,7 +165,7 @@ func (w *writer) Sync() error {
 func (w *writer) MarkSynced() { w.synced = w.size }
 
 // Commit returns when the whole file is on the disk. It stays locked until Close, so
-// that nobody writes to it while it is moved.
+// that no process writes to it while it is moved.
 func (w *writer) Commit(context.Context) error {
 	err := w.Sync()
 	if err == nil {

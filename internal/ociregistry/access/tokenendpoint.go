@@ -41,7 +41,7 @@ type tokenRequest struct {
 
 // ServeToken serves the token endpoint: GET as the Docker token specification has it, with
 // the password as Basic credentials, and POST as OAuth 2 has it, with the password in a
-// form. Nobody gets a token as well, the literal "anonymous".
+// form. A client without a login gets a token as well, the literal "anonymous".
 func (a *Access) ServeToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -126,7 +126,7 @@ func (w *watch) stop() {
 }
 
 // objects are the objects of all watches that have been listed completely;
-// half a list would be rules that nobody wrote.
+// half a list would be rules that no administrator wrote.
 func (w *Watcher) objects() (registryrules.ClusterObjects, []registryrules.Warning) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

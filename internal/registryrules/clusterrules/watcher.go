@@ -92,7 +92,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// HasSynced says whether the rules rest on everything the cluster has: which
+// HasSynced reports whether the rules rest on everything the cluster has: which
 // resources there are is known, and all of them have been listed.
 func (w *Watcher) HasSynced() bool {
 	if !w.looked.Load() {
