@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	apiregistrationclient "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/typed/apiregistration/v1"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/spec3"
 
 	"weir.dev/weir/internal/apiserver"
 	"weir.dev/weir/internal/auth/credential"
@@ -90,7 +92,7 @@ func (c *Config) apply(d Deployment) error {
 		{"the port", func() error { return o.Serving.ApplyToConfig(g) }},
 		{"the server", func() error { return o.Run.ApplyTo(g) }},
 		{"traces", func() error { return o.Traces.ApplyTo(nil, g) }},
-		{"authentication, which the API server does", func() error { return o.Authentication.ApplyTo(&g.Authentication, g.SecureServing, nil) }},
+		{"authentication, which the API server does", c.applyAuthentication},
 		{"authorization, which the API server does", func() error { return o.Authorization.ApplyTo(&g.Authorization) }},
 		{"auditing", func() error { return o.Audit.ApplyTo(g) }},
 		{"priority and fairness", func() error { return o.Features.ApplyTo(g, c.client, c.informers) }},
@@ -102,6 +104,24 @@ func (c *Config) apply(d Deployment) error {
 	}
 	g.LongRunningFunc = longRunning(g.LongRunningFunc)
 	c.wrapHandlers(d.MaxConnections)
+	return nil
+}
+
+// applyAuthentication also fills the OpenAPI configurations with the ways to log in, and with them
+// the response 401 of every operation.
+func (c *Config) applyAuthentication() error {
+	g := c.generic
+	g.OpenAPIConfig = &openapicommon.Config{}
+	if err := c.options.Authentication.ApplyTo(&g.Authentication, g.SecureServing, g.OpenAPIConfig); err != nil {
+		return err
+	}
+	schemes := spec3.SecuritySchemes{}
+	for name, scheme := range *g.OpenAPIConfig.SecurityDefinitions {
+		schemes[name] = &spec3.SecurityScheme{SecuritySchemeProps: spec3.SecuritySchemeProps{
+			Type: scheme.Type, Description: scheme.Description, Name: scheme.Name, In: scheme.In,
+		}}
+	}
+	g.OpenAPIV3Config = &openapicommon.OpenAPIV3Config{SecuritySchemes: schemes}
 	return nil
 }
 

@@ -80,6 +80,12 @@ func separate(ctx context.Context, o *standalone.Options) (*separation, error) {
 			o.Config.Registry.InternalHostname = s.registry
 		}
 	}
+	if o.InternalHostname != "" {
+		o.Config.Registry.InternalHostname = o.InternalHostname
+	}
+	if o.ExternalHostname != "" {
+		o.Config.Registry.ExternalHostnames = []string{o.ExternalHostname}
+	}
 	o.Registry.Enabled, o.Controllers, o.ImageAPI = false, manager.Selection{"none"}, false
 	o.Config.APIVersion, o.Config.Kind = config.APIVersion, config.Kind
 	text, err := yaml.Marshal(o.Config)

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	digest "github.com/opencontainers/go-digest"
-	"k8s.io/utils/ptr"
 
 	"weir.dev/weir/internal/pullsecrets"
 )
@@ -450,7 +449,7 @@ func TestProxyOnLoopback(t *testing.T) {
 	}))
 	u, _ := url.Parse(proxied.URL)
 	c := newTestClient(t, func(o *Options) {
-		o.Addresses.DenyLoopback = ptr.To(true)
+		o.Addresses.DenyLoopback = new(true)
 		o.Proxy = func(r *http.Request) (*url.URL, error) {
 			switch {
 			case r.URL.Hostname() == "localhost": // as http.ProxyFromEnvironment does

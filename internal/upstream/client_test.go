@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	digest "github.com/opencontainers/go-digest"
-	"k8s.io/utils/ptr"
 
 	"weir.dev/weir/internal/pullsecrets"
 	"weir.dev/weir/internal/registryrules"
@@ -439,7 +438,7 @@ func TestDifferentCredentialsDoNotShare(t *testing.T) {
 func TestForbiddenAddressAfterResolution(t *testing.T) {
 	s := serve(t, v2(func(w http.ResponseWriter, r *http.Request) { w.Write(manifestOf("x")) }))
 	_, port, _ := net.SplitHostPort(s.host)
-	c := newTestClient(t, func(o *Options) { o.Addresses.DenyLoopback = ptr.To(true) })
+	c := newTestClient(t, func(o *Options) { o.Addresses.DenyLoopback = new(true) })
 	// A name, so that only the dialer can know.
 	_, err := open(t, c, "localhost:"+port+"/a/b").Manifest(t.Context(), "x")
 	wantCode(t, err, CodeForbiddenAddress)
