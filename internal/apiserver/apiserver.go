@@ -44,7 +44,7 @@ func GroupVersions() map[schema.GroupVersion]int32 {
 	return map[schema.GroupVersion]int32{imagev1.GroupVersion: discoveryPriority, weirv1alpha1.GroupVersion: discoveryPriority}
 }
 
-// Config is what the server is made of.
+// Config has the parts of the server.
 type Config struct {
 	// Generic is the configuration shared with the server it stands behind.
 	Generic genericapiserver.Config
@@ -94,7 +94,7 @@ type RegistryKey struct {
 	MaxAge time.Duration
 }
 
-// importGrace is what imports in flight have left when the server is told to stop.
+// importGrace is the time for imports in flight when the server stops.
 const importGrace = 10 * time.Second
 
 // New makes the server; what it does not serve goes on to the delegate.

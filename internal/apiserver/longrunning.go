@@ -24,7 +24,7 @@ func LongRunning(_ *http.Request, info *apirequest.RequestInfo) bool {
 // patientContext.
 const handlerDeadline = 33 * time.Second
 
-// patientContext ends with its parent and at no other time, though it tells of a
+// patientContext ends with its parent and at no other time, though it reports a
 // deadline. The generic create handler puts 34 seconds on every request by
 // context.WithTimeout, which starts no timer below a parent that ends sooner:
 // this parent says that it does. What the handler does before and after the

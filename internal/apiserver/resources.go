@@ -81,7 +81,7 @@ func (c Config) resources(stopping context.Context, scheme *runtime.Scheme, warn
 // being read.
 var errLimitsUnknown = errors.New("the limit ranges of the namespace have not been read yet, try again")
 
-// limitRanges tells the limit ranges of a namespace from the host's informer.
+// limitRanges returns the limit ranges of a namespace from the host's informer.
 func (c Config) limitRanges() func(namespace string) ([]*corev1.LimitRange, error) {
 	informer := c.Informers.Core().V1().LimitRanges()
 	synced, lister := informer.Informer().HasSynced, informer.Lister()

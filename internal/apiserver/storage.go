@@ -20,7 +20,7 @@ import (
 	"weir.dev/weir/internal/watchprogress"
 )
 
-// storedType is what objects are in etcd:
+// storedType is the media type of objects in etcd:
 //
 //	/registry/image.openshift.io/images/NAME
 //	/registry/image.openshift.io/imagestreams/NAMESPACE/NAME

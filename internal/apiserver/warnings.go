@@ -25,9 +25,8 @@ const reasonUnusableSecret = "UnusablePullSecret"
 // another source, because one before it failed.
 const reasonSkippedSource = "SourceFailed"
 
-// importWarnings tells of what imports did without: pull secrets that cannot be used and
-// sources that failed. The client is told in a Warning header, the owner of the secret or
-// stream in an Event, the administrator in the log.
+// importWarnings reports pull secrets that imports left out and sources that failed: to the client
+// in a Warning header, to the owner of the secret or stream in an Event, and in the log.
 type importWarnings struct {
 	broadcaster events.EventBroadcaster
 	recorder    events.EventRecorder
@@ -44,7 +43,7 @@ func (w *importWarnings) start(hook genericapiserver.PostStartHookContext) error
 	return w.broadcaster.StartRecordingToSinkWithContext(hook)
 }
 
-// secret tells of a pull secret that cannot be used.
+// secret reports a pull secret that cannot be used.
 func (w *importWarnings) secret(ctx context.Context, namespace string, found pullsecrets.Warning) {
 	klog.FromContext(ctx).Info("an import leaves out a pull secret", "namespace", namespace, "warning", found.String())
 	warning.AddWarning(ctx, "", found.String())
@@ -56,7 +55,7 @@ func (w *importWarnings) secret(ctx context.Context, namespace string, found pul
 	w.recorder.Eventf(secret, nil, corev1.EventTypeWarning, reasonUnusableSecret, "Import", "%s", found.Text)
 }
 
-// source tells of a source that failed. Looking at images without a stream makes no Event.
+// source reports a source that failed. Looking at images without a stream makes no Event.
 func (w *importWarnings) source(ctx context.Context, on *imagev1.ImageStream, text string) {
 	warning.AddWarning(ctx, "", text)
 	if on == nil {

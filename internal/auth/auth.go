@@ -23,7 +23,7 @@ func New(a authorizer.Authorizer) Access { return Access{a} }
 // Refusal is the answer no, or no answer. Its text has the form `"reason" "failure"`
 // that clients of the image API know.
 type Refusal struct {
-	// Reason is what the authorizer says, often nothing.
+	// Reason is the text of the authorizer, often empty.
 	Reason string
 	// Failure is why there was no review; nil if a review denied it.
 	Failure error

@@ -165,8 +165,8 @@ func latest(a, b time.Time) time.Time {
 
 // leftFiles are the files of an upload.
 type leftFiles struct {
-	// touched is the youngest of the times that they were written, and that the time file tells;
-	// zero when nothing tells any. A time to come is no time: it was damaged.
+	// touched is the youngest of the times that they were written, and of the time file; zero
+	// without any. A time in the future is ignored: it was damaged.
 	touched time.Time
 	// empty is true if there are no data.
 	empty bool

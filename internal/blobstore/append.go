@@ -17,11 +17,11 @@ const keepHashFrom = 1 << 20
 // closeTimeout bounds what Close does to spare others work.
 const closeTimeout = time.Minute
 
-// fileSyncer is what the writer of a plain filesystem has beside FileWriter.
+// fileSyncer has the methods of the writer of a plain filesystem beside those of FileWriter.
 type fileSyncer interface {
 	// Sync returns when all that was written is on the disk.
 	Sync() error
-	// MarkSynced tells that the file, as it was opened, is on the disk already.
+	// MarkSynced records that the file, as it was opened, is on the disk already.
 	MarkSynced()
 }
 
@@ -191,8 +191,8 @@ func (u *Upload) remove(ctx context.Context) error {
 }
 
 // abort ends a file of an object store that was not completed. That there is none, or
-// that it is complete, cannot be told from other errors with all drivers; deleting what
-// there is comes next and tells of storage that is away.
+// that it is complete, cannot be distinguished from other errors with all drivers; deleting what
+// there is comes next and reports storage that is away.
 func (s *Store) abort(ctx context.Context, path string) error {
 	w, err := s.driver.Writer(ctx, path, true)
 	if err != nil {

@@ -28,7 +28,7 @@ func (c *cache[K, V]) get(key K) (value V, mark uint64, ok bool) {
 	return value, c.mark(), false
 }
 
-// mark is what get returns, for what is written without being asked for first.
+// mark returns the mark of get, for content that is written without a read before.
 func (c *cache[K, V]) mark() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package blobstore provides content-addressed storage over distribution's storage
 // drivers: blobs, the links of repositories to them, with their owners, the sources that blobs
-// were fetched from, referrers, and uploads that any replica resumes. It knows neither HTTP
+// were fetched from, referrers, and uploads that any replica resumes. It depends on neither HTTP
 // nor image streams, of which it has the UIDs only.
 //
 // # Complete or absent

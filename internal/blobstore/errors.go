@@ -131,7 +131,7 @@ func anyCause(errs []error, is func(error) bool) bool {
 	return false
 }
 
-// fullCodes are what S3-compatible servers call it; S3 itself has no end.
+// fullCodes are the error codes of S3-compatible servers that are full; S3 itself never is.
 var fullCodes = map[string]bool{
 	"QuotaExceeded":                  true, // Ceph, Versity
 	"XMinioStorageFull":              true,

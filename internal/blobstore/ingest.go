@@ -42,7 +42,7 @@ func (s *Store) Ingest(ctx context.Context, d digest.Digest) (*Ingest, error) {
 
 // Receive appends what a reader gives until it ends, and returns how many bytes that was.
 // They are hashed by another goroutine beside receiving and writing, which is done when
-// Receive returns. wrote, nil for none, is told of every piece once Size counts it and
+// Receive returns. wrote, nil for none, is called for every piece once Size counts it and
 // Open reads it, in the caller's goroutine; it may look at the piece until it returns.
 //
 // When the reader or the context fails (*ReceiveError) what came before stays, and there

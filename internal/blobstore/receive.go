@@ -39,7 +39,7 @@ type receiver struct {
 	hash *runningHash // nil for none
 	// max bytes may come, a negative number for any.
 	max int64
-	// wrote is told of what has been written, in the goroutine that copies, and may look
+	// wrote is called for what has been written, in the goroutine that copies, and may look
 	// at it until it returns. Then all is written as it comes: a reader waits for it.
 	// Nil without a reader; then a buffer is filled first.
 	wrote func(p []byte)

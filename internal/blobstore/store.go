@@ -60,7 +60,7 @@ type Store struct {
 	open        openUploads
 }
 
-// diskDriver is what the driver of a plain filesystem has beside StorageDriver, see
+// diskDriver has the methods of the driver of a plain filesystem beside those of StorageDriver, see
 // package disk.
 type diskDriver interface {
 	storagedriver.StorageDriver

@@ -24,7 +24,7 @@ type Usage struct {
 	Damaged, Uploads int64
 }
 
-// maxUsageLinks bounds the links of different blobs that MeasureUsage tells apart, of which each
+// maxUsageLinks bounds the links of different blobs that MeasureUsage distinguishes, of which each
 // takes 8 bytes of memory.
 const maxUsageLinks = 16 << 20
 

@@ -55,7 +55,7 @@ type Descriptor struct {
 	Annotations  map[string]string `json:"annotations"`
 }
 
-// Platform is what an entry of a list runs on; empty parts are not told.
+// Platform is the platform of an entry of a list; parts that the list lacks are empty.
 type Platform struct {
 	Architecture string `json:"architecture"`
 	OS           string `json:"os"`

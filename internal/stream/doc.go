@@ -4,7 +4,7 @@
 // limits.
 //
 // Everything here is pure. Functions take API objects, change the one they are
-// told to change and read no clock: the time comes in as an argument, so that all
+// given to change and read no clock: the time comes in as an argument, so that all
 // timestamps of one write agree. A caller that passes an object out of a cache makes a
 // deep copy first.
 //

@@ -10,7 +10,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// ImportOutcome is what an import learned, as far as the stream is concerned.
+// ImportOutcome is the result of an import for the stream.
 type ImportOutcome struct {
 	Now  metav1.Time // time of the request
 	Tags []TagImport // in the order of effect: of two for one tag the later one wins
@@ -159,7 +159,7 @@ func retag(s *imagev1.ImageStream, result *TagImport) *imagev1.TagReference {
 
 // applyFailure records a failed import in the tag's conditions; its history stays.
 //
-// The same failure once more is no news. If spec asked for the import again in
+// The same failure once more is no news. If spec requested the import again in
 // between, though, the condition moves to that generation: it is the answer to it,
 // and without one the tag would look as if it were still being imported.
 func applyFailure(s *imagev1.ImageStream, result *TagImport, now metav1.Time) bool {

@@ -32,7 +32,7 @@ func ObservedGeneration(s *imagev1.ImageStream, tag string) int64 {
 	return observed
 }
 
-// ImportNeed is what a stream wants imported now.
+// ImportNeed lists the pending imports of a stream.
 type ImportNeed struct {
 	Repository bool     // the whole of spec.dockerImageRepository
 	Tags       []string // spec tags, sorted

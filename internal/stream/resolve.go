@@ -20,7 +20,7 @@ type Resolver struct {
 	Now metav1.Time
 	// Hosts are the names of the integrated registry.
 	Hosts Registries
-	// Source loads another stream. It is asked once for each stream. Its error is an
+	// Source loads another stream. It is called once for each stream. Its error is an
 	// API error NotFound when there is no such stream; the stream is only read.
 	Source func(namespace, name string) (*imagev1.ImageStream, error)
 }

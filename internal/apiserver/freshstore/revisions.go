@@ -41,7 +41,7 @@ func newRevisions(t storagebackend.TransportConfig) (*revisions, error) {
 }
 
 // isAt reports whether the last change of a key was at a revision, as of now. It is false if that
-// cannot be told: the caller reads the key itself then, and gets the error.
+// is not known: the caller reads the key itself then, and gets the error.
 func (r *revisions) isAt(ctx context.Context, key string, revision uint64) bool {
 	response, err := r.client.Get(ctx, key, clientv3.WithKeysOnly())
 	return err == nil && len(response.Kvs) == 1 && uint64(response.Kvs[0].ModRevision) == revision

@@ -46,7 +46,7 @@ func (r *Registry) Reach(ctx context.Context, s *imagev1.ImageStream, names []st
 }
 
 // Complete reports whether an Image and all its parts are stored, and none of them is
-// a mere claim. It is false when that cannot be told.
+// a mere claim. It is false when that is not known.
 func (r *Registry) Complete(ctx context.Context, name string) bool {
 	found, err := reach(ctx, []string{name}, r.reader)
 	return err == nil && !slices.ContainsFunc(found, func(f Found) bool {

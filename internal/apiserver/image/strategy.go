@@ -18,7 +18,7 @@ import (
 	"weir.dev/weir/internal/imageapi/validation"
 )
 
-// strategy is what becomes of an Image on its way to the store.
+// strategy completes and validates an Image.
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator

@@ -12,7 +12,7 @@ import (
 	"weir.dev/weir/internal/imageapi/validation"
 )
 
-// strategy is what becomes of a signature before it is added to an Image.
+// strategy completes and validates a signature.
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator

@@ -22,7 +22,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Policy is what decides, beside the stream itself, what may be written.
+// Policy decides, beside the stream itself, which writes are allowed.
 type Policy struct {
 	// Hosts are the names of the integrated registry.
 	Hosts stream.Registries
@@ -36,13 +36,13 @@ type Policy struct {
 	// Allowed is the list of registries that images may come from.
 	Allowed validation.RegistryAllower
 	// LimitRanges are those of a namespace; an error keeps streams from being
-	// written until they can be told.
+	// written until they are known.
 	LimitRanges func(namespace string) ([]*corev1.LimitRange, error)
 	// Intervals are how often scheduled tags are looked at; writers of annotations that have no
 	// effect are warned.
 	Intervals stream.Intervals
-	// Moved is told of tags that were moved, each time such a write is done, and of the cause. It
-	// must not change the stream. nil is told nothing.
+	// Moved is called with the moved tags and the cause after each such write. It must not change
+	// the stream. nil is not called.
 	Moved func(s *imagev1.ImageStream, moves []stream.Move, cause string)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time

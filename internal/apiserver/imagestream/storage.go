@@ -36,7 +36,7 @@ func (r *REST) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 	return r.movingStore.Update(ctx, name, updates.Info(info), create, update, allowCreate, options)
 }
 
-// ShortNames are what kubectl takes for the resource's name.
+// ShortNames implements rest.ShortNamesProvider.
 func (*REST) ShortNames() []string { return []string{"is"} }
 
 // Categories puts streams into `kubectl get all`.

@@ -14,7 +14,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// strategy is what all writers of streams have in common.
+// strategy is the common part of all writers of streams.
 type strategy struct {
 	runtime.ObjectTyper
 	policy  Policy

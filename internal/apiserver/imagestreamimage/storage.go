@@ -50,7 +50,7 @@ func (*REST) Destroy() {}
 // NamespaceScoped implements rest.Scoper.
 func (*REST) NamespaceScoped() bool { return true }
 
-// ShortNames are what kubectl takes for the resource's name.
+// ShortNames implements rest.ShortNamesProvider.
 func (*REST) ShortNames() []string { return []string{"isimage"} }
 
 // GetSingularName implements rest.SingularNameProvider.

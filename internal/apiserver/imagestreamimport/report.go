@@ -87,7 +87,7 @@ func cameFromMirror(source, from string) bool {
 	return source != named.AsRepository().String() && source != named.ContactHost()+"/"+named.RepositoryName()
 }
 
-// withRetryAfter tells a failure's pause, as the registry asked for it, in the
+// withRetryAfter adds the pause of a failure, as the registry set it, to the
 // field that Kubernetes clients know.
 func withRetryAfter(status metav1.Status, pause time.Duration) metav1.Status {
 	if pause <= 0 || status.Status != metav1.StatusFailure {

@@ -10,7 +10,7 @@ import (
 	"weir.dev/weir/internal/importer"
 )
 
-// maxSourceText bounds what is told of a source, in bytes: the note of an Event takes 1024.
+// maxSourceText bounds the text about a source, in bytes: the note of an Event takes 1024.
 const maxSourceText = 900
 
 // skippedSources lists the sources that failed although the images could be had from others: one

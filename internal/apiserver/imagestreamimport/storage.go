@@ -32,7 +32,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Dependencies are what imports are made with.
+// Dependencies are the parts of the server that imports use.
 type Dependencies struct {
 	Streams *imagestream.Registry
 	Images  *image.Registry
@@ -201,7 +201,7 @@ func checkVersion(isi *imagev1.ImageStreamImport, s *imagev1.ImageStream) error 
 		fmt.Errorf("the image stream was updated from %q to %q", isi.ResourceVersion, s.ResourceVersion))
 }
 
-// withoutDeadline drops the deadline that a context tells of, not its end: see
+// withoutDeadline drops the deadline that a context reports, not its end: see
 // patientContext in the package apiserver.
 type withoutDeadline struct{ context.Context }
 

@@ -14,7 +14,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// retrySeconds is when to try again while the limits cannot be told.
+// retrySeconds is the Retry-After while the limits are not known.
 const retrySeconds = 1
 
 // checkImageLimit compares the size of the image with the smallest maximum that

@@ -14,7 +14,7 @@ import (
 	"weir.dev/weir/internal/imageapi/validation"
 )
 
-// strategy is what becomes of a mapping before it takes effect.
+// strategy completes and validates a mapping.
 type strategy struct {
 	runtime.ObjectTyper
 	names.NameGenerator

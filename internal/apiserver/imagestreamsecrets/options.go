@@ -14,7 +14,7 @@ import (
 )
 
 // noOptions are the query parameters of the resource: it takes none. Silently
-// ignoring a selector would hand out secrets that were not asked for.
+// ignoring a selector would return secrets that the request does not cover.
 type noOptions struct {
 	metav1.TypeMeta
 }

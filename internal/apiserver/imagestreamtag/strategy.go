@@ -25,7 +25,7 @@ func newStrategy(scheme *runtime.Scheme, allowed validation.RegistryAllower) str
 	return strategy{Defaults: tagview.NewDefaults(scheme), allowed: allowed}
 }
 
-// PrepareForCreate names the spec tag, and drops what only the server knows.
+// PrepareForCreate names the spec tag, and drops the fields that only the server sets.
 func (strategy) PrepareForCreate(_ context.Context, obj runtime.Object) {
 	t := obj.(*imagev1.ImageStreamTag)
 	t.Conditions, t.Image = nil, imagev1.Image{}

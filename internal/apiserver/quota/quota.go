@@ -24,11 +24,11 @@ import (
 // Streams is the name of the quota.
 const Streams corev1.ResourceName = "openshift.io/imagestreams"
 
-// Exists reports whether a stream is stored; what cannot be told is taken as there,
+// Exists reports whether a stream is stored; an unknown one is taken as stored,
 // so that trouble of the moment charges nobody.
 type Exists func(ctx context.Context, namespace, name string) bool
 
-// Evaluators are those of the group. lister is nil at admission; exists is asked
+// Evaluators are those of the group. lister is nil at admission; exists is called
 // only there.
 func Evaluators(lister quota.ListerForResourceFunc, exists Exists) []quota.Evaluator {
 	streams := imagev1.GroupVersion.WithResource(imageapi.ImageStreams)

@@ -19,7 +19,7 @@ var undescribed = func() (img imagev1.Image) {
 	return img
 }()
 
-// Image is what a tag shows of the image that its head names: where to pull it from
+// Image returns the image of a head as a tag shows it: where to pull it from
 // by the policy of specTag, its manifest and configuration left out. Without img, it has a
 // name and a reference.
 // specTag, head and img may be nil; they are not changed, but share memory with

@@ -30,7 +30,7 @@ type Tag struct {
 type ListStreams func(ctx context.Context, options *metainternalversion.ListOptions) (*imagev1.ImageStreamList, error)
 
 // List returns tags of the streams in the namespace of ctx, by stream in the order
-// of the store and by tag name. names tells which tags of a stream are listed, in
+// of the store and by tag name. names returns the tags of a stream to list, in
 // their order. Labels select by those of the stream, fields by namespace and by the
 // name "stream:tag". All pages of a list are of one state of the streams.
 func List(ctx context.Context, streams ListStreams, names func(*imagev1.ImageStream) []string, options *metainternalversion.ListOptions) ([]Tag, metav1.ListMeta, error) {

@@ -59,7 +59,7 @@ func (w writer[T]) update(ctx context.Context, name string, r request, options *
 	return answered(s, created, options.DryRun), tag, newTag, err
 }
 
-// wanted is what a request makes of a tag as it is in s: completed, validated and
+// wanted returns the object of a request over a tag as it is in s: completed, validated and
 // admitted. After an apply, managers are the managedFields of the view.
 func (w writer[T]) wanted(ctx context.Context, r request, s *imagev1.ImageStream, existing bool, tag string) (t T, managers []metav1.ManagedFieldsEntry, err error) {
 	var none T
@@ -142,7 +142,7 @@ func (w writer[T]) ask(ctx context.Context, info rest.UpdatedObjectInfo, old T, 
 	return w.typed(obj)
 }
 
-// errModified is what clients know a lost race by.
+// errModified has the text by which clients recognize a conflict.
 var errModified = errors.New("the object has been modified; please apply your changes to the latest version and try again")
 
 // checkVersion compares the resourceVersion that an update is based on with that of

@@ -30,7 +30,7 @@ const (
 	readTimeout = 10 * time.Second
 )
 
-// GoneError tells that an object is gone, or another has its name.
+// GoneError reports an object that is gone, or replaced by another of its name.
 type GoneError struct{ Object tokens.Object }
 
 func (e *GoneError) Error() string {
@@ -66,7 +66,7 @@ func NewObjects(client metadata.Interface, issuers []string, p *caches.Pool, now
 	return &Objects{client: client, issuers: issuers, now: now, known: known}
 }
 
-// Exist returns nil if all objects exist. The error is a *GoneError, or tells that the API
+// Exist returns nil if all objects exist. The error is a *GoneError, or says that the API
 // did not answer.
 func (o *Objects) Exist(ctx context.Context, bound []tokens.Object) error {
 	for _, object := range bound {
@@ -104,7 +104,7 @@ func (o *Objects) exists(ctx context.Context, object tokens.Object) error {
 
 // Complete adds the account of a user to the end of a credential, if the user is a service
 // account of this cluster, and the UIDs that are missing. Objects that cannot bound the user's token
-// are left out. The error is a *GoneError, or tells that the API did not answer.
+// are left out. The error is a *GoneError, or says that the API did not answer.
 func (o *Objects) Complete(ctx context.Context, u user.Info, end tokens.End) (tokens.End, error) {
 	var bound []tokens.Object
 	account, ok := tokens.AccountOf(u.GetName())

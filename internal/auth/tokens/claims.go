@@ -14,7 +14,7 @@ const (
 	tokenType = "weir-registry+jwt" // in the header, to tell ours from others without a key
 )
 
-// Kind is what a token is good for.
+// Kind is the purpose of a token.
 type Kind string
 
 // The kinds.
@@ -32,12 +32,12 @@ type Grant struct {
 	Actions []string `json:"actions"` // "pull", "push", "delete", "sign", "*"
 }
 
-// Token is what one says.
+// Token has the claims of a token.
 type Token struct {
 	Kind Kind
 	// User is whom it is for, never nobody.
 	User user.Info
-	// Grants are what it is bound to. An access token may have none, and is good for
+	// Grants limit the token. An access token may have none, and is good for
 	// nothing but showing who has it; a password never has any.
 	Grants []Grant
 	// Bound are the objects that it ends with. The token of a service account is always

@@ -70,7 +70,7 @@ type Keys struct {
 	mu        sync.Mutex // held while the Secret is read or written
 }
 
-// knowledge is what was last read, and when.
+// knowledge is the result and the time of the last read.
 type knowledge struct {
 	ring ring
 	read time.Time
@@ -118,7 +118,7 @@ func (k *Keys) verifying(ctx context.Context, id string) (found key, ok bool, er
 	return found, ok, nil
 }
 
-// inUse tells, from what is known, whether a key still verifies.
+// inUse reports whether a key still verifies, as far as is known.
 func (k *Keys) inUse(id string) bool {
 	known := k.known.Load()
 	if known == nil || k.old(known) {

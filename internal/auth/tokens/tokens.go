@@ -43,7 +43,7 @@ var (
 // InvalidError says why a token is not accepted. It never has the token in it.
 type InvalidError struct {
 	Reason string
-	// Expired tells that the token was good once.
+	// Expired reports whether the token was valid once.
 	Expired bool
 }
 
@@ -93,7 +93,7 @@ func NewIssuer(keys *Keys, p *caches.Pool) *Issuer {
 
 // Issue signs a token of that kind for a user, for lifetime or until end where that comes
 // first. It returns the token, and what the token says. The error is a *TooLargeError, an
-// *InvalidError where end is now, or tells that the key cannot be had.
+// *InvalidError if end is not in the future, or says that the key cannot be read.
 func (i *Issuer) Issue(ctx context.Context, kind Kind, u user.Info, grants []Grant, lifetime time.Duration, end End) (string, Token, error) {
 	now := i.now().Truncate(time.Second)
 	t := Token{Kind: kind, User: u, Grants: grants, Bound: end.Bound, Issuer: end.Issuer, IssuedAt: now, ExpiresAt: now.Add(min(lifetime, maxLifetime))}
@@ -142,7 +142,7 @@ func IsOurs(text string) bool {
 	return json.Unmarshal(header, &h) == nil && h.Type == tokenType
 }
 
-// Verify reads a token. The error is an *InvalidError, or tells that the keys cannot be
+// Verify reads a token. The error is an *InvalidError, or says that the keys cannot be
 // had. What it returns is shared and must not be changed.
 func (i *Issuer) Verify(ctx context.Context, text string) (*Token, error) {
 	if len(text) > MaxBytes {

@@ -131,7 +131,7 @@ func (d *Driver) Reader(ctx context.Context, path string, offset int64) (io.Read
 	return f, nil
 }
 
-// Stat tells a file's size and when it was last written.
+// Stat returns a file's size and the time of its last write.
 func (d *Driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
 	if path == "/" {
 		return d.Driver.Stat(ctx, path)
@@ -334,7 +334,7 @@ func cmpErr(errs ...error) error {
 }
 
 // valid reports whether a path has the drivers' form: /a/b, of letters, digits, ".", "_"
-// and "-". Unlike distribution's rule it knows no "." and ".." components: nothing leads
+// and "-". Unlike distribution's rule it allows no "." and ".." components: nothing leads
 // out of the root.
 func valid(path string) bool {
 	if path == "" || path[0] != '/' {

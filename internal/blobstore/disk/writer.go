@@ -23,7 +23,7 @@ type writer struct {
 	ended  string // "", "committed", "cancelled", "closed"
 }
 
-// Writer opens a file for writing, from its end on when told to append, and locks it
+// Writer opens a file for writing, from its end on if it appends, and locks it
 // until the writer is closed or cancelled. Commit returns when all of it is on the disk;
 // Close does not wait for that.
 func (d *Driver) Writer(ctx context.Context, path string, appending bool) (storagedriver.FileWriter, error) {
@@ -161,7 +161,7 @@ func (w *writer) Sync() error {
 	return nil
 }
 
-// MarkSynced tells the writer that the file, as it was opened, is on the disk already.
+// MarkSynced records that the file, as it was opened, is on the disk already.
 func (w *writer) MarkSynced() { w.synced = w.size }
 
 // Commit returns when the whole file is on the disk. It stays locked until Close, so

@@ -1,6 +1,6 @@
 // Package drivers provides storage drivers by configuration: a name, and parameters as in
 // distribution's configuration, so that the storage section of an existing registry can
-// be taken over. It is the only package that knows the object stores' libraries.
+// be taken over. It is the only package with the libraries of object stores.
 //
 // Parameters are checked here, because the drivers do so unevenly: some take a misspelt
 // parameter for none, read "10abc" as 10, answer with the value of a key that has the

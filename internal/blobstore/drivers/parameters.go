@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// valueKind is what a parameter's value has to be.
+// valueKind is the required type of a parameter's value.
 type valueKind int
 
 const (

@@ -40,7 +40,7 @@ type Options struct {
 	// Hosts are the names of this registry. Internal is needed: pushed images are recorded
 	// under it. What refers to either is never fetched from outside.
 	Hosts stream.Registries
-	// PlainHTTP is true when this registry is served without TLS. Then it is asked so, where
+	// PlainHTTP is true when this registry is served without TLS. Then requests to it use HTTP, where
 	// a stream refers to another stream's repository in it.
 	PlainHTTP bool
 	// PullThrough lets content be fetched from the outside repositories that streams

@@ -2,9 +2,9 @@
 // ociregistry.Directory as a client of the image API.
 //
 // A watch keeps all streams in memory, without the fields that the registry does not use.
-// Images are read when content of them is first asked for, each once, and their parts are
+// Images are read at the first request for their content, each once, and their parts are
 // kept in bounded caches. A lookup that memory can answer costs no request. Before an answer
-// is "not there", the API is asked, because another replica may have written a moment ago.
+// is "not there", the API is read, because another replica may have written a moment ago.
 // After each write of its own the process reads the stream back.
 //
 // The directory also reports deleted streams and namespaces, so that their links are removed

@@ -299,7 +299,7 @@ func (r *reader) summarizeRepositories() {
 }
 
 // shownHosts are the host names of this registry in the status of a stream. Where the API
-// server knows no registry, the status has the outside repository of the spec instead, which
+// server has no name of a registry, the status has the outside repository of the spec instead, which
 // is left out.
 func shownHosts(s *imagev1.ImageStream) []string {
 	var names []string

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// freshFor is how long an answer of the API that something is not there is believed,
+	// freshFor is how long a NotFound of the API is cached,
 	// and for how long a stream that nothing watches.
 	freshFor = 250 * time.Millisecond
 	// maxWatchLag is how long what was read from the API may be ahead of the watch. A watch
-	// that still tells of older versions then is right: the API's storage was put back.
+	// that still has older versions then is right: the API's storage was put back.
 	maxWatchLag = time.Minute
 )
 

@@ -19,7 +19,7 @@ import (
 // unknownPart is how build tools fill the platform of what runs nowhere.
 const unknownPart = "unknown"
 
-// mediaTypeGrammar is what the API takes as a media type (RFC 6838, section 4.2).
+// mediaTypeGrammar is the syntax of media types in the API (RFC 6838, section 4.2).
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
 
 // imageOf makes the Image of a pushed manifest. It is what the API server would store had
@@ -81,7 +81,7 @@ func annotationsOf(mediaType string, m *manifest.Manifest) map[string]string {
 	return annotations
 }
 
-// artifactType is what an artifact calls itself or, as older tools do, its configuration;
+// artifactType returns the type of an artifact or, for those of older tools, of its configuration;
 // "" for a container image.
 func artifactType(mediaType string, m *manifest.Manifest) string {
 	if m.ArtifactType != "" {

@@ -11,7 +11,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// Signatures implements ociregistry.Directory. They are asked for each time: unlike the
+// Signatures implements ociregistry.Directory. They are read each time: unlike the
 // image they may change. CodeNameUnknown without the stream, CodeManifestUnknown when it
 // does not lead to the image.
 func (d *Directory) Signatures(ctx context.Context, repo reference.Repository, m digest.Digest) ([]imagev1.ImageSignature, error) {

@@ -24,7 +24,7 @@ func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
 // older events. Layers of one image come from several repositories of a registry, where
 // it was put together from others. A registry that one tag calls insecure is.
 //
-// What was only ever pushed here is fetched from nowhere, and so is what only tags lead
+// Content that was only ever pushed here is fetched from nowhere, and so is what only tags lead
 // to that are switched off: other tags' repositories are not asked in their place.
 func (h *history) blobSources(images []digest.Digest) []ociregistry.Source {
 	chosen, mirror := h.matching(images)
