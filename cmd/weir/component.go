@@ -73,7 +73,7 @@ func (e *ending) stop() {
 	}
 }
 
-// run starts a component and its probes, and waits until the process is told to stop or a part of
+// run starts a component and its probes, and waits until the process stops or a part of
 // them fails.
 func (o *componentOptions) run(cmd *cobra.Command, start func(running) error) error {
 	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // no warnings about requests of this process

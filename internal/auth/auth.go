@@ -56,50 +56,50 @@ func (a Access) ask(ctx context.Context, u user.Info, r right) error {
 	return &Refusal{Reason: reason, Failure: err}
 }
 
-// CanPull asks for the right to pull the images of a stream: get imagestreams/layers.
+// CanPull reviews the right to pull the images of a stream: get imagestreams/layers.
 // The error is a *Refusal.
 func (a Access) CanPull(ctx context.Context, u user.Info, namespace, stream string) error {
 	return a.ask(ctx, u, right{"get", imageapi.ImageStreams, imageapi.SubresourceLayers, namespace, stream})
 }
 
-// CanPush asks for the right to push images to a stream: update imagestreams/layers.
+// CanPush reviews the right to push images to a stream: update imagestreams/layers.
 // Pushing takes the right to pull besides. The error is a *Refusal.
 func (a Access) CanPush(ctx context.Context, u user.Info, namespace, stream string) error {
 	return a.ask(ctx, u, right{"update", imageapi.ImageStreams, imageapi.SubresourceLayers, namespace, stream})
 }
 
-// CanDeleteTags asks for the right to delete the tags of a namespace's streams: delete
+// CanDeleteTags reviews the right to delete the tags of a namespace's streams: delete
 // imagestreamtags. The error is a *Refusal.
 func (a Access) CanDeleteTags(ctx context.Context, u user.Info, namespace string) error {
 	return a.ask(ctx, u, right{"delete", imageapi.ImageStreamTags, "", namespace, ""})
 }
 
-// CanDeleteImages asks for the right to delete images, which are the whole cluster's. The
+// CanDeleteImages reviews the right to delete images, which are the whole cluster's. The
 // error is a *Refusal.
 func (a Access) CanDeleteImages(ctx context.Context, u user.Info) error {
 	return a.ask(ctx, u, right{verb: "delete", resource: imageapi.Images})
 }
 
-// CanUpdateImages asks for the right to update images, which are the whole cluster's. What a
+// CanUpdateImages reviews the right to update images, which are the whole cluster's. What a
 // user with this right sends as the content of an image counts as verified. The error is a
 // *Refusal.
 func (a Access) CanUpdateImages(ctx context.Context, u user.Info) error {
 	return a.ask(ctx, u, right{verb: "update", resource: imageapi.Images})
 }
 
-// CanSign asks for the right to add signatures to a stream's images: create
+// CanSign reviews the right to add signatures to a stream's images: create
 // imagesignatures. The error is a *Refusal.
 func (a Access) CanSign(ctx context.Context, u user.Info, namespace, stream string) error {
 	return a.ask(ctx, u, right{"create", imageapi.ImageSignatures, "", namespace, stream})
 }
 
-// CanInCluster asks for a right on a resource of the group in the whole cluster, where it
+// CanInCluster reviews a right on a resource of the group in the whole cluster, where it
 // is the caller's business which one. The error is a *Refusal.
 func (a Access) CanInCluster(ctx context.Context, u user.Info, verb, resource, subresource string) error {
 	return a.ask(ctx, u, right{verb: verb, resource: resource, subresource: subresource})
 }
 
-// CanCreate asks for the right to create a resource of the group in the whole
+// CanCreate reviews the right to create a resource of the group in the whole
 // cluster.
 func (a Access) CanCreate(ctx context.Context, u user.Info, resource string) bool {
 	return a.CanInCluster(ctx, u, "create", resource, "") == nil

@@ -87,7 +87,7 @@ func (s *Store) walk(ctx context.Context, folder, after string, visit func(Entry
 }
 
 // flatDriver is the driver whose Walk lists all files below a folder in the order of
-// their paths. Walk of the others asks for each file of each folder, in another order, and
+// their paths. Walk of the others reads the metadata of each file, in another order, and
 // fails when it is to continue after a file.
 const flatDriver = "s3aws"
 

@@ -24,7 +24,7 @@ const tokenRequestTimeout = 30 * time.Second
 
 // TokenOptions say who asks which server for a password.
 type TokenOptions struct {
-	// Kubeconfig is a file; "" is what kubectl takes: the files of $KUBECONFIG, the one in
+	// Kubeconfig is a file; "" stands for those that kubectl reads: the files of $KUBECONFIG, the one in
 	// the home folder, or a pod's own service account.
 	Kubeconfig string
 	// Context is the kubeconfig's to use; "" is its current one.

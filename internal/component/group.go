@@ -1,5 +1,5 @@
 // Package component runs the components of a process: controllers, watchers, servers. They run
-// beside each other until the process is told to stop or the first of them fails, which ends the
+// beside each other until the process stops or the first of them fails, which ends the
 // others: a process that goes on without one of its components would look well and not be.
 package component
 
@@ -20,7 +20,7 @@ type Group struct {
 	cancel  context.CancelCauseFunc
 }
 
-// errStopped is the cause of the end of a group that was told to stop.
+// errStopped is the cause of the end of a group that was stopped.
 var errStopped = errors.New("the process is stopping")
 
 // NewGroup makes a group without components.

@@ -78,7 +78,7 @@ type StorageConfiguration struct {
 	// Redirect sends clients to the storage for blobs, where the driver can sign such URLs.
 	// Default false.
 	Redirect bool `json:"redirect"`
-	// Reserve is what is kept free on the disk of a filesystem driver: with less, uploads are
+	// Reserve is the space kept free on the disk of a filesystem driver: with less, uploads are
 	// refused and what passes through is not kept. Default 0: 5 % of the disk, at most 1Gi,
 	// and on the disk of the embedded etcd at least twice its reserve.
 	Reserve settings.Size `json:"reserve"`

@@ -125,7 +125,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// shown is what a message repeats of a node.
+// shown returns the text of a node for a message.
 func shown(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:

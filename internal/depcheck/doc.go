@@ -6,5 +6,5 @@
 // finds it broken prints that reason beside the import that broke it.
 //
 // The imports of the module's own files are parsed here, all files of all build
-// constraints alike. What they reach in other modules is asked of `go list`.
+// constraints alike. `go list` returns what they reach in other modules.
 package depcheck

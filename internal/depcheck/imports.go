@@ -32,7 +32,7 @@ func (i Import) Test() bool { return strings.HasSuffix(i.File, "_test.go") }
 // ReadImports reads the import lines of all Go files of the module in root, skipping
 // the folders that the go command skips. Files are parsed here rather than asked of
 // the go command so that files of every build constraint count, and so that the
-// test cache knows what a result depends on.
+// test cache has the dependencies of a result.
 func ReadImports(root string) ([]Import, error) {
 	var all []Import
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {

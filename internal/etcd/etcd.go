@@ -24,13 +24,13 @@ import (
 )
 
 const (
-	// maxSocketPath is what fits sockaddr_un on every Unix with its closing zero.
+	// maxSocketPath is the longest path in sockaddr_un on every Unix, without its closing zero.
 	maxSocketPath = 103
 	socketName    = "etcd.sock"
 	// defaultQuota is the most that the database may hold: 50,000 images with their metadata
 	// are about 1 GiB with history between compactions.
 	defaultQuota = 8 << 30
-	// segmentBytes is what a segment of the log takes before anything is in it. There are two
+	// segmentBytes is the size of an empty segment of the log. There are two
 	// at the least, and the next is made when one is full: it has to find room on a disk that
 	// is almost full, which etcd's own 64 MB may not.
 	segmentBytes = 16 << 20
@@ -113,7 +113,7 @@ func (s *Server) newKeeper(o Options) (*keeper, error) {
 
 // Room is how much room the member has.
 type Room struct {
-	// Disk is what the disk has; InUse is what the database holds, Size is that of its file,
+	// Disk is the usage of the disk; InUse is the content of the database, Size that of its file,
 	// and Quota what it may hold, all in bytes.
 	Disk               diskspace.Usage
 	Reserve            int64
@@ -222,7 +222,7 @@ func (s *Server) config(dir, socket string) *embed.Config {
 
 // logger writes what ends the member; the errors of its sockets at an orderly
 // stop, which etcd logs as errors too, have no meaning for operators. What goes wrong with
-// requests reaches their callers, and Err tells of a member that ended by itself.
+// requests reaches their callers, and Err returns the error of a member that ended by itself.
 func logger() *zap.Logger {
 	c := zap.NewProductionConfig()
 	c.Level = zap.NewAtomicLevelAt(zap.DPanicLevel)

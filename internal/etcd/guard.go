@@ -23,7 +23,7 @@ import (
 const (
 	// writtenTwice: what is put is in the log and in the database.
 	writtenTwice = 2
-	// growth is what an update may add where there is no room: a deletion's time, a
+	// growth is the size that an update may add when there is no room: a deletion's time, a
 	// finalizer's end, conditions of a namespace that is deleted.
 	growth = 4 << 10
 	// spareTime is the time in which updates may put spareBytes anew: the API server compacts
@@ -50,7 +50,7 @@ const (
 	kinds
 )
 
-// spareBytes are what updates of each kind may put at once, and again in spareTime.
+// spareBytes are the bytes that updates of each kind may put at once, and again in spareTime.
 var spareBytes = [kinds]int{small: 4 << 20, shrinking: 8 << 20, steady: 4 << 20}
 
 // Texts for clients of the API, who need not learn where the disk is.
@@ -157,7 +157,7 @@ func (g *guard) full(bytes int64) error {
 	return nil
 }
 
-// inUse is what the database holds, without free pages.
+// inUse is the size of the database without free pages.
 func (g *guard) inUse() int64 {
 	if s := g.server.Load(); s != nil {
 		return s.Backend().SizeInUse()
@@ -197,7 +197,7 @@ func kindOf(bytes int64, added int) kind {
 	return steady
 }
 
-// write is what a request puts.
+// write describes the puts of a request.
 type write struct {
 	puts  []*pb.PutRequest
 	lease bool

@@ -74,7 +74,7 @@ func init() {
 	utilruntime.Must(logsapi.AddFeatureGates(utilfeature.DefaultMutableFeatureGate))
 }
 
-// watchGrace is the time in which all watches are told that the server stops.
+// watchGrace is the time in which all watches are closed when the server stops.
 const watchGrace = time.Second
 
 // NewOptions returns the defaults.
@@ -138,7 +138,7 @@ type Completed struct {
 	pki     pki
 	bind    net.IP
 	server  string
-	// tlsName is the name by which admin.kubeconfig asks for Weir's own certificate, "" where
+	// tlsName is the server name in admin.kubeconfig for Weir's own certificate, "" where
 	// it gets that anyway.
 	tlsName string
 	serving servingCertificates

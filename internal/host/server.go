@@ -56,7 +56,7 @@ type Extension struct {
 	New func(Base, genericapiserver.DelegationTarget) (*genericapiserver.GenericAPIServer, error)
 }
 
-// Base is what an extension's server shares with the control plane.
+// Base has the parts that an extension's server shares with the control plane.
 type Base struct {
 	// Config is a copy of the control plane's: authentication, authorization,
 	// admission, audit, tracing, loopback client. Its RESTOptionsGetter is unset.
@@ -112,7 +112,7 @@ func (h *Host) AddPostStartHook(name string, f genericapiserver.PostStartHookFun
 	return h.aggregator.GenericAPIServer.AddPostStartHook(name, f)
 }
 
-// AddPreShutdownHook runs f when the server is told to stop, while it still serves.
+// AddPreShutdownHook runs f when the server begins to stop, while it still serves.
 func (h *Host) AddPreShutdownHook(name string, f genericapiserver.PreShutdownHookFunc) error {
 	return h.aggregator.GenericAPIServer.AddPreShutdownHook(name, f)
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// servingCertificates are those that other listeners of the process asked for, so that
+// servingCertificates are those of other listeners of the process, so that
 // they are renewed with the host's own.
 type servingCertificates struct {
 	mu     sync.Mutex

@@ -8,7 +8,7 @@ import (
 	"weir.dev/weir/internal/buildinfo"
 )
 
-// versioned tells, at /version, which Kubernetes this host is built from, and from which
+// versioned adds to /version the Kubernetes that this host is built from, and from which
 // commit of Weir. Kubernetes' own builds have that stamped in by the linker; `go run` and
 // `go build` have not.
 type versioned struct {

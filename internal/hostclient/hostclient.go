@@ -25,7 +25,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Context, "context", o.Context, "The context of the kubeconfig. Default: its current one.")
 }
 
-// errNoHost is the mistake of a process that was not told where the API server is.
+// errNoHost is the error of a process without an API server.
 var errNoHost = errors.New("--kubeconfig is required outside of a pod")
 
 // Config returns a client configuration. The number of requests is left to the API server's
@@ -58,7 +58,7 @@ func (o *Options) load() (*rest.Config, error) {
 	return config, nil
 }
 
-// For is a copy of a configuration for one component, whose requests can be told apart in the
+// For returns a copy of a configuration for one component, whose requests can be recognized in the
 // audit log.
 func For(config *rest.Config, component string) *rest.Config {
 	return rest.AddUserAgent(rest.CopyConfig(config), "weir-"+component)

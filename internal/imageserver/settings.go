@@ -17,7 +17,7 @@ import (
 	"weir.dev/weir/internal/stream"
 )
 
-// Parts are what the image API takes from its process, wherever it runs.
+// Parts are shared with the process that the image API runs in.
 type Parts struct {
 	// Settings are those of the configuration file.
 	Settings *config.Configuration

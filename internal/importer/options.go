@@ -17,8 +17,8 @@ import (
 // Options configure an Importer: settings of the section imports of the configuration file, and
 // what the process adds. Start from DefaultOptions.
 type Options struct {
-	// DefaultPlatform is what a Legacy import of a manifest list looks for first if neither the
-	// tag nor the request names a platform.
+	// DefaultPlatform is the preferred platform of a Legacy import of a manifest list, if neither
+	// the tag nor the request names one.
 	DefaultPlatform Platform `json:"defaultPlatform"`
 	// Concurrency is the number of calls of one import in flight to one registry host; over all
 	// hosts it may have ten times as many. Default 10.

@@ -13,7 +13,7 @@ type Platform struct {
 // fallbackPlatform is tried if a list has no entry for the wanted platform.
 var fallbackPlatform = Platform{Architecture: "amd64", OS: "linux"}
 
-// unknownPart is what build tools write as platform of entries that are not runnable, such as
+// unknownPart is the platform that build tools write for entries that are not runnable, such as
 // attestations. Images also record it for an entry without a platform.
 const unknownPart = "unknown"
 

@@ -60,7 +60,7 @@ func (b *boundedLabels) label(value string) string {
 	return value
 }
 
-// budgets are what the hosts of all clients of this process may be asked, told when
+// budgets exports the budgets of the hosts of all clients of this process, read when
 // metrics are read.
 type budgets struct {
 	metrics.BaseStableCollector

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// Credential is what a registry or its token realm is shown. Which fields are
-// set decides how: RegistryToken goes to the registry as it is, IdentityToken
+// Credential authenticates at a registry or its token realm. The fields that are set
+// decide how: RegistryToken goes to the registry as it is, IdentityToken
 // to the realm as an OAuth refresh token, Username and Password to either.
 type Credential struct {
 	Username, Password string
@@ -42,7 +42,7 @@ func (c Credential) Anonymous() bool {
 	return c.Username == "" && c.Password == "" && c.IdentityToken == "" && c.RegistryToken == ""
 }
 
-// Identity tells credentials apart in cache keys without holding them: a hash
+// Identity identifies a credential in cache keys without holding it: a hash
 // over every part, each with its length so that parts cannot run together.
 func (c Credential) Identity() string {
 	if c.Anonymous() {

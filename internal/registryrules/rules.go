@@ -34,14 +34,14 @@ type Source struct {
 	// Insecure: certificates are not verified, and plain http is tried when
 	// https cannot be spoken.
 	Insecure bool
-	// Mirror tells a mirror from the source.
+	// Mirror reports whether it is a mirror.
 	Mirror bool
 }
 
 // Repository is host/repository, as shown to people.
 func (s Source) Repository() string { return s.CredentialHost + "/" + s.Path }
 
-// Plan is what the rules say of one pull spec.
+// Plan lists the sources of one pull spec by the rules.
 type Plan struct {
 	// Mirrors are tried first, in order.
 	Mirrors []Source

@@ -118,7 +118,7 @@ func (c *currentCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	return &pair, nil
 }
 
-// served is the end of a server: that it was told to is no error.
+// served returns the error of a server that ended; an orderly stop is none.
 func served(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

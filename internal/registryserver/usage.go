@@ -14,7 +14,7 @@ import (
 )
 
 // Time between two looks at what storage is used for: on a filesystem, and in an object store,
-// which is asked for each thousand files or even for each.
+// which is requested for each thousand files or even for each.
 const (
 	usageInterval       = time.Hour
 	usageIntervalObject = 24 * time.Hour

@@ -9,7 +9,7 @@ import (
 	"weir.dev/weir/internal/caches"
 )
 
-// pools are the caches of all servers of this process, told when metrics are read.
+// pools exports the caches of all servers of this process when metrics are read.
 type pools struct {
 	metrics.BaseStableCollector
 	mu  sync.Mutex

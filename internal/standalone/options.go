@@ -1,6 +1,5 @@
-// Package standalone composes a whole Weir in one process: embedded etcd, the
-// embedded control plane, the image API, the importers. It is what `weir serve`
-// runs and what tests start.
+// Package standalone composes all components in one process, for `weir serve` and for tests: etcd,
+// the control plane, the image API, the controllers, the registry.
 package standalone
 
 import (

@@ -249,15 +249,15 @@ func (s *Server) renewCertificates(ctx context.Context) error {
 	}
 }
 
-// loopbackFor is a client config whose requests can be told apart in the audit log.
+// loopbackFor returns a client config whose requests can be recognized in the audit log.
 func (s *Server) loopbackFor(part string) *rest.Config {
 	config := hostclient.For(s.host.Loopback(), part)
 	config.QPS = -1 // the server's own fairness decides, not a client's guess
 	return config
 }
 
-// imageAPI is the image API as part of the control plane, or what the control plane has to be told of
-// one that runs in a process of its own.
+// imageAPI returns the image API as a part of the control plane, or the description of one that runs in
+// a process of its own.
 func (s *Server) imageAPI() host.Extension {
 	extension := host.Extension{
 		GroupVersions: apiserver.GroupVersions(),

@@ -100,7 +100,7 @@ var specialRanges = []struct {
 
 // embeddings are the ranges of IPv6 whose addresses stand for IPv4 ones, with the places of
 // these. Addresses mapped to IPv6 (::ffff:0:0/96, RFC 4291, 2.5.5.2) are unmapped before. A
-// network's own prefix for NAT64 (RFC 6052) cannot be told from other addresses.
+// network's own prefix for NAT64 (RFC 6052) cannot be distinguished from other addresses.
 var embeddings = []struct {
 	prefix netip.Prefix
 	places []place

@@ -17,8 +17,8 @@ const (
 	maxErrors = 8       // entries of an error list looked at
 )
 
-// badPassword is how the text of a token realm ends that knows the user but
-// not the password; clients are told so in other words than "unauthorized".
+// badPassword ends the text of a token realm that rejects the password of a user. It has an error
+// code of its own.
 const badPassword = "incorrect username or password"
 
 // registryErrors is the body of an error answer (distribution spec, "Error
@@ -48,7 +48,7 @@ var codes = map[transport.ErrorCode]Code{
 }
 
 // errorOf maps an answer that is no success. Bodies may be anything; only a
-// list of registry errors in them is believed.
+// list of registry errors in them counts.
 func errorOf(ans *answer, kind Kind, maxRetryAfter time.Duration) *Error {
 	e := &Error{Code: codeOfStatus(ans.status, kind), HTTPStatus: ans.status, Text: unexpectedStatus(ans.status)}
 	switch ans.status {
@@ -122,7 +122,7 @@ func codeOfStatus(status int, kind Kind) Code {
 	return CodeProtocol
 }
 
-// unknown is what a 404 means for a kind of request.
+// unknown returns the code of a 404 for a kind of request.
 func unknown(kind Kind) Code {
 	switch kind {
 	case KindHead, KindManifest:

@@ -61,7 +61,7 @@ func (b *BlobStream) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// skipAhead throws away what a server that knows no ranges sends once more.
+// skipAhead discards the bytes that a server without ranges sends once more.
 func (b *BlobStream) skipAhead() error {
 	buffer := make([]byte, 64<<10)
 	for b.skip > 0 {
@@ -137,7 +137,7 @@ func (b *BlobStream) Close() error {
 	return nil
 }
 
-// shut ends the stream once: its connection, its turn, and what is told of it.
+// shut ends the stream once: its connection, its turn, and its observation.
 func (b *BlobStream) shut(why *Error) {
 	b.once.Do(func() {
 		if why != nil {

@@ -81,7 +81,7 @@ func (b *budgets) enter(name string) *hostBudget {
 }
 
 // evict makes room for one more host. Busy hosts stay, and paused ones as long as there
-// are others: forgetting one forgets what it asked for.
+// are others: forgetting one forgets its pause.
 func (b *budgets) evict() {
 	now := time.Now()
 	for _, spare := range []func(*hostBudget) bool{func(h *hostBudget) bool { return h.idle() && !h.paused(now) }, (*hostBudget).idle} {
@@ -112,7 +112,7 @@ func (b *budgets) snapshot() []BudgetSnapshot {
 	return all
 }
 
-// hostBudget bounds what one host is asked: a number of requests in flight with all
+// hostBudget bounds the requests to one host: a number in flight with all
 // credentials together, and with each credential a pace of its own.
 type hostBudget struct {
 	name  string
@@ -193,7 +193,7 @@ func (t *turn) begin() bool {
 	return true
 }
 
-// release ends a turn. asked is the pause a 429 asked for (0 when it named
+// release ends a turn. asked is the pause of a 429 (0 when it named
 // none), negative when the answer was no 429; well reports whether the host answered.
 func (t *turn) release(asked time.Duration, well bool) {
 	h := t.host

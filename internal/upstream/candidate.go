@@ -23,7 +23,7 @@ type Candidate struct {
 	rank        int
 }
 
-// Key identifies what is asked with which credential, and holds no part of that.
+// Key identifies the request and its credential, and holds no part of the credential.
 func (c *Candidate) Key() string { return c.key() }
 
 // Secret reports whether the credential is one that not every namespace may use.
@@ -32,8 +32,8 @@ func (c *Candidate) Secret() bool { return !c.cred.Anonymous() && !c.cred.Node }
 // Manifest fetches and verifies the manifest, as Repository.Manifest does.
 func (c *Candidate) Manifest(ctx context.Context) (Manifest, error) { return c.manifest(ctx) }
 
-// BlobSize finds the size of the blob in bytes. A HEAD that tells another than the expected
-// one (-1 for none) is not believed: a GET decides.
+// BlobSize finds the size of the blob in bytes. If the size in a HEAD is not the expected
+// one (-1 for none), a GET decides.
 func (c *Candidate) BlobSize(ctx context.Context, expected int64) (int64, error) {
 	return c.blobSize(ctx, expected)
 }

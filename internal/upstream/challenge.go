@@ -19,7 +19,7 @@ type challenge struct {
 	params map[string]string
 }
 
-// key tells challenges apart by what is requested for them.
+// key identifies a challenge by the token request that it leads to.
 func (c challenge) key() string {
 	return key(c.scheme, c.params["realm"], c.params["service"], c.params["scope"])
 }

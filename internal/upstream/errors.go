@@ -52,7 +52,7 @@ const (
 type Error struct {
 	// Code is the kind of failure.
 	Code Code
-	// Ref is the pull spec as the caller named it, with the tag or digest asked for.
+	// Ref is the pull spec as the caller named it, with the requested tag or digest.
 	Ref string
 	// Source is the host/repository that gave this answer; empty when none was contacted.
 	Source string

@@ -37,7 +37,7 @@ type answer struct {
 	length int64    // Content-Length, -1 when unknown
 	url    *url.URL // where it came from, after redirects
 
-	// stream is the body of an answer that was asked for as a stream, which the caller
+	// stream is the body of a streamed answer, which the caller
 	// closes and reports; sent is when the request was.
 	stream io.ReadCloser
 	sent   time.Time

@@ -23,7 +23,7 @@ type SourceFailure struct {
 	refused   string     // the first credential that was refused, in words
 }
 
-// FailedError says that no candidate gave what was asked for: one failure for each source,
+// FailedError reports that all candidates failed: one failure for each source,
 // in the order in which they were asked.
 type FailedError struct{ Sources []SourceFailure }
 
@@ -97,7 +97,7 @@ func (e *FailedError) at(c *Candidate) *SourceFailure {
 	return &e.Sources[i]
 }
 
-// add notes a failure. A source's first failure other than a refusal is told, for with that
+// add notes a failure. A source's first failure other than a refusal is reported, for with that
 // credential it said what it has. If all were refused it is the failure of the best match,
 // because that credential is the one meant for the repository.
 func (e *FailedError) add(c *Candidate, err *Error) {

@@ -33,7 +33,7 @@ func (s *source) headNow(ctx context.Context) (Descriptor, error) {
 	return m.Descriptor, err
 }
 
-// described is what an answer to HEAD says of the manifest; false when it does not.
+// described returns the descriptor in an answer to HEAD; false without one.
 func (s *source) described(ans *answer) (Descriptor, bool) {
 	if ans == nil || ans.status != http.StatusOK {
 		return Descriptor{}, false

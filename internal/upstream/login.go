@@ -15,7 +15,7 @@ import (
 // maxLogins is how many logins one request tries after its first was refused.
 const maxLogins = 3
 
-// login is what a request needs to reach a registry.
+// login has the scheme and the authorization of requests to a registry.
 type login struct {
 	base          string // scheme://host
 	plain         bool   // over http
@@ -73,7 +73,7 @@ func (s *source) login(ctx context.Context, path string) (login, error) {
 }
 
 // consult finds a login after the token realm refused one for this repository: the registry may
-// have another name for it, which its challenge to a request without a login tells.
+// have another name for it, which is in its challenge to a request without a login.
 func (s *source) consult(ctx context.Context, l login, path string, refusal error) (login, error) {
 	if !asError(refusal).refused() {
 		return l, refusal
@@ -213,7 +213,7 @@ func basicAuthorization(c pullsecrets.Credential) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(c.Username+":"+c.Password))
 }
 
-// secrets is what must not appear in a text, should a registry echo it.
+// secrets are blanked in texts, should a registry echo them.
 func (s *source) secrets(authorization string) []string {
 	secrets := []string{s.cred.Password, s.cred.IdentityToken, s.cred.RegistryToken}
 	if s.cred.Password != "" {

@@ -46,7 +46,7 @@ func asked(q query) string {
 	return fmt.Sprintf("%s %q", strings.ToUpper(q.method[:1])+strings.ToLower(q.method[1:]), at)
 }
 
-// withoutAnswer is what is told of a connection that brought no answer: what a server shows
+// withoutAnswer is the text about a connection that brought no answer: what a server shows
 // that speaks HTTP or TLS, and what would help.
 func withoutAnswer(err error) string {
 	var (

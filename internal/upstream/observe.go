@@ -2,7 +2,7 @@ package upstream
 
 import "time"
 
-// Kind is what a request to a registry is for.
+// Kind is the purpose of a request to a registry.
 type Kind string
 
 // The kinds of request.

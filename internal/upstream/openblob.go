@@ -95,7 +95,7 @@ func (s *source) askForBlob(ctx context.Context, l login, bytes string) (*answer
 func (b *BlobStream) begin(ans *answer) error {
 	b.body, b.sent = ans.stream, ans.sent
 	if ans.status == http.StatusOK {
-		// All of it, whether or not a part was asked for.
+		// All of it, whether or not a part was requested.
 		b.Size, b.left, b.skip = ans.length, ans.length, b.Offset
 		if b.Size >= 0 && b.Offset > b.Size {
 			return protocol("the blob has %d bytes, fewer than the %d that were there before", b.Size, b.Offset)

@@ -104,7 +104,7 @@ type bounds struct {
 	// ping bounds the request to /v2/, tls a handshake, and idle the life of an unused connection.
 	ping, tls, idle time.Duration
 	// minRate is the lowest rate in requests per second after 429s, and maxRate that at which a
-	// recovering host has no limit any more. recoverPerSecond is what the rate gains for every
+	// recovering host has no limit again. recoverPerSecond is the gain of the rate for every
 	// second with a success.
 	minRate, maxRate, recoverPerSecond float64
 }

@@ -14,7 +14,7 @@ import (
 // asked with them.
 const maxPaces = 256
 
-// pace is what one host is asked at most with one credential, the want of one included:
+// pace bounds the requests to one host with one credential, or with none:
 // registries limit each login, and the address of anonymous clients. It is without bound
 // until the host answers 429. Then nothing is sent for a pause, one request finds out
 // whether that is over, and everything goes through a rate from then on. The rate is halved

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// pinged is what a request for /v2/ taught. It is about no repository, so it decides about
-// none: it tells the scheme, and where a login can be had.
+// pinged is the result of a request for /v2/: the scheme, and the challenge of logins. It decides
+// nothing about repositories.
 type pinged struct {
 	scheme string // "https" or "http"
 	// challenge is that of the registry itself, without a scope: some put a placeholder
@@ -76,7 +76,7 @@ func (c *Client) pingScheme(ctx context.Context, scheme, host string, insecure b
 	return c.taught(scheme, host, ans), nil
 }
 
-// taught is what an answer to a ping teaches.
+// taught returns the result of an answer to a ping.
 func (c *Client) taught(scheme, host string, ans *answer) pinged {
 	p, life := pinged{scheme: scheme}, c.opts.bounds.session
 	switch busy := c.pressure(ans); {

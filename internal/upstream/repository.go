@@ -25,7 +25,7 @@ type Repository struct {
 	byTag bool
 }
 
-// Descriptor is what a registry says of a manifest.
+// Descriptor describes a manifest of a registry.
 type Descriptor struct {
 	// Digest is the digest of the content; verified when content was fetched.
 	Digest digest.Digest
@@ -47,7 +47,7 @@ type Manifest struct {
 	Bytes []byte
 }
 
-// Head asks for the digest of a tag, or whether a digest exists: one HEAD when
+// Head returns the digest of a tag, or of a digest that exists: one HEAD when
 // the login is known, and a GET where the answer to that is of no use, so that
 // a failure is that of a GET. Sources are tried in the order of the rules.
 func (r *Repository) Head(ctx context.Context, tagOrDigest string) (Descriptor, error) {
@@ -76,7 +76,7 @@ func (r *Repository) Blob(ctx context.Context, d digest.Digest, maxBytes int64) 
 	})
 }
 
-// BlobSize asks for the size of a blob, in bytes.
+// BlobSize returns the size of a blob, in bytes.
 func (r *Repository) BlobSize(ctx context.Context, d digest.Digest) (int64, error) {
 	return fetch(ctx, r, d.String(), func(ctx context.Context, s *source) (int64, error) {
 		return s.blobSize(ctx, -1)
@@ -84,7 +84,7 @@ func (r *Repository) BlobSize(ctx context.Context, d digest.Digest) (int64, erro
 }
 
 // Tags lists the tags of the repository in the registry's order. Only the
-// source is asked, never a mirror. Names that cannot be tags are left out,
+// source is used, never a mirror. Names that cannot be tags are left out,
 // the empty one is kept.
 func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	plan := r.rules.Plan(r.spec)

@@ -60,7 +60,7 @@ func (c *chain) key() string {
 }
 
 // check reports whether the chain has passed a source already. Scheme and kind of
-// content are not looked at: the same registry is asked for the same thing.
+// content are not looked at: it is the same request to the same registry.
 func (c *chain) check(at registryrules.Source) *Error {
 	if c == nil {
 		return nil

@@ -11,7 +11,7 @@ func WithSkipped(ctx context.Context, skipped func(SourceFailure)) context.Conte
 	return context.WithValue(ctx, skippedKey{}, skipped)
 }
 
-// report tells of the sources that failed before the winner's.
+// report passes on the failures of the sources before the winner's.
 func (e *FailedError) report(ctx context.Context, winner *Candidate) {
 	skipped, ok := ctx.Value(skippedKey{}).(func(SourceFailure))
 	if !ok {

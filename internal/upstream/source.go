@@ -15,7 +15,7 @@ import (
 	"weir.dev/weir/internal/manifest"
 )
 
-// acceptManifests are the manifest types asked for.
+// acceptManifests are the manifest types in Accept headers.
 var acceptManifests = strings.Join([]string{
 	manifest.MediaTypeSchema2,
 	manifest.MediaTypeManifestList,
@@ -25,7 +25,7 @@ var acceptManifests = strings.Join([]string{
 	manifest.MediaTypeSchema1,
 }, ", ")
 
-// maxMediaType is the longest media type believed (RFC 6838 allows 127 to each side).
+// maxMediaType is the longest media type that is read (RFC 6838 allows 127 to each side).
 const maxMediaType = 255
 
 // request sends one GET of this source whose only good answer is a 200.
@@ -47,7 +47,7 @@ func (s *source) requestAs(ctx context.Context, l login, kind Kind, path, accept
 	if err != nil {
 		return nil, err
 	}
-	// Other successes (204, 206 …) have no place in what is asked here.
+	// Other successes (204, 206 …) answer no request of this client.
 	if ans.status != http.StatusOK {
 		return nil, s.refusal(ans, kind, l)
 	}
@@ -109,12 +109,12 @@ func (s *source) refusal(ans *answer, kind Kind, l login) *Error {
 	return e
 }
 
-// flightKey is the key of shared work: what is asked, where and as whom.
+// flightKey is the key of shared work: the request, its source and its credential.
 func (s *source) flightKey(parts ...string) string {
 	return key(append(parts, s.key(), s.Reference)...)
 }
 
-// wanted is the digest asked for; "" for a tag.
+// wanted returns the requested digest; "" for a tag.
 func (s *source) wanted() digest.Digest {
 	if strings.Contains(s.Reference, ":") {
 		return digest.Digest(s.Reference)
@@ -166,7 +166,7 @@ func (s *source) blob(ctx context.Context, maxBytes int64) ([]byte, error) {
 	})
 }
 
-// verifyManifest compares content with the digest asked for and the one
+// verifyManifest compares content with the requested digest and the one
 // announced; it returns the content those digests are of.
 func verifyManifest(ans *answer, media string, want digest.Digest) ([]byte, digest.Digest, *Error) {
 	content := ans.body

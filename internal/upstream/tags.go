@@ -12,7 +12,7 @@ import (
 	"weir.dev/weir/internal/reference"
 )
 
-// tagPageSizes are how many tags a page is asked to hold; registries may give fewer. Some
+// tagPageSizes are the requested numbers of tags in a page; registries may return fewer. Some
 // refuse a number above their own maximum, and some any: the next one is tried then. 0 leaves
 // it to the registry.
 var tagPageSizes = []int{1000, 100, 0}

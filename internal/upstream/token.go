@@ -19,7 +19,7 @@ import (
 const (
 	// tokenLife is how long a token lives that does not say, by the token protocol.
 	tokenLife = 60 * time.Second
-	// maxTokenLife is the longest life believed.
+	// maxTokenLife bounds the life of a token.
 	maxTokenLife = time.Hour
 	// maxTokenBytes is the largest token kept and sent.
 	maxTokenBytes = 16 << 10

@@ -77,7 +77,7 @@ func (s store) Watch(ctx context.Context, key string, opts storage.ListOptions) 
 	return s.Interface.Watch(ctx, key, opts)
 }
 
-// ask asks for the progress of the cache's watch until done is called. Errors are the cache's to
+// ask requests the progress of the cache's watch until done is called. Errors are the cache's to
 // report, which asks too.
 func (s store) ask(ctx context.Context) (done func()) {
 	if utilfeature.DefaultFeatureGate.Enabled(features.SeparateCacheWatchRPC) {

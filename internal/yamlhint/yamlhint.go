@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// hints are what helps against an error, by a part of its text. The first match counts.
+// hints are remedies for an error, by a part of its text. The first match counts.
 var hints = []struct{ part, hint string }{
 	{"found character that cannot start any token", "indent with spaces, since tabs are not allowed, and put text that begins with @, ` or % in quotes"},
 	{"found a tab character", "indent with spaces, since tabs are not allowed"},

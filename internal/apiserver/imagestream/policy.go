@@ -104,7 +104,7 @@ func (s strategy) resolver(ctx context.Context, is, old *imagev1.ImageStream) st
 	}
 }
 
-// authorizeSources asks for access to the streams of other namespaces that new
+// authorizeSources reviews access to the streams of other namespaces that new
 // and changed tags are copied from.
 func (s strategy) authorizeSources(ctx context.Context, is, old *imagev1.ImageStream) field.ErrorList {
 	var errs field.ErrorList

@@ -39,7 +39,7 @@ func (strategy) Validate(_ context.Context, obj runtime.Object) field.ErrorList 
 
 func (strategy) WarningsOnCreate(context.Context, runtime.Object) []string { return nil }
 
-// mayCreateImages asks for the right to create images or mappings; of the latter
+// mayCreateImages reviews the right to create images or mappings; of the latter
 // reviews of this right have always had the singular.
 func (r *REST) mayCreateImages(ctx context.Context) bool {
 	u, ok := apirequest.UserFrom(ctx)

@@ -1,6 +1,6 @@
-// Package imagestreamlayers provides the REST storage of imagestreams/layers: what
-// whoever may read it may pull from a stream. A registry asks for it to decide
-// which manifests and blobs it serves, the pruner to learn which are in use.
+// Package imagestreamlayers provides the REST storage of imagestreams/layers: the blobs of the images
+// in a stream. The right to get it is the right to pull from the stream. The registry reviews that
+// right, and the pruner reads the blobs that are in use.
 package imagestreamlayers
 
 import (

@@ -1,12 +1,11 @@
-// Package tokens provides the tokens that the integrated registry issues: JWTs that are
-// signed with a key the cluster keeps in a Secret, and that say who somebody is and, for
-// most of them, what they are good for.
+// Package tokens provides the tokens of the integrated registry: JWTs, signed with a key in a Secret,
+// with the user and, for most of them, a purpose.
 //
-// There are two kinds. A client gets an access token from the registry's token
-// endpoint, for minutes and for the repositories of its request. A password is what a user
-// asks the API for, who has none that a registry client could send: a certificate does not
-// fit into a login. It is good for hours, and for whatever its user may do.
+// There are two kinds. An access token comes from the registry's token endpoint; it is valid for
+// minutes and for the repositories of the request. A password comes from the API, for users without
+// a credential that registry clients can send: a certificate does not fit into a login. It is valid
+// for hours, and for everything that its user may do.
 //
-// A token that verifies never gives a right by itself: its grants bound what is then asked
-// of RBAC in its user's name.
+// A token that verifies grants nothing by itself: its grants bound the rights that RBAC then reviews
+// for its user.
 package tokens

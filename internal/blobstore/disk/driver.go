@@ -2,7 +2,7 @@
 // the same files in the same places, made to survive a power cut and to cost less.
 //
 // Distribution's driver renames a file without syncing the folder that then names it,
-// makes folders and asks for files that are there already, and writes through a buffer of
+// makes folders and checks files that exist already, and writes through a buffer of
 // 4 KiB. Here a move returns when the file's new name is on the disk, a folder is made
 // when it turns out to be missing, and small files whose loss is harmless can be written
 // without waiting for the disk (PutUnsynced, SyncFolders). A file that is being written is

@@ -10,7 +10,7 @@ import (
 )
 
 // ReadFolder lists the files and folders in a folder, sorted by name, with the size and
-// time of each file. It reads the folder once and asks for each file once. It leaves out
+// time of each file. It reads the folder once and each file's metadata once. It leaves out
 // names that no driver's path can have, and files that are removed meanwhile.
 func (d *Driver) ReadFolder(ctx context.Context, path string) ([]storagedriver.FileInfo, error) {
 	full, err := d.enter(ctx, path)

@@ -29,7 +29,7 @@ import (
 // Upstream answers for a pull spec: the name of the image there is, or how asking fails.
 type Upstream func(pullSpec string) (image string, failure *metav1.Status)
 
-// Post is an import that was asked for.
+// Post is a requested import.
 type Post struct {
 	At   time.Time
 	Why  importrequest.Why

@@ -25,7 +25,7 @@ const (
 	ReasonImportSucceeded = "ImportSucceeded"
 )
 
-// action is what the controller was doing, for all its events.
+// action is the action in all Events of the controller.
 const action = "Import"
 
 // maxFailureText bounds the failure's message in an Event: with tag and pull spec it has to fit

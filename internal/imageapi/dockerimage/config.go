@@ -17,7 +17,7 @@ import (
 )
 
 // imageConfig is an image configuration: the blob that docker schema 2 and OCI manifests point
-// at, and, in schema 1, the newest v1 document. What docker knows beyond this (os, rootfs,
+// at, and, in schema 1, the newest v1 document. What docker has beyond this (os, rootfs,
 // history) has no place in docker10.DockerImage.
 type imageConfig struct {
 	ID              string                 `json:"id"`

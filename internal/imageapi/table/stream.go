@@ -69,7 +69,7 @@ func tagSummary(tags []imagev1.NamedTagEventList) string {
 	return strings.Join(names, ",")
 }
 
-// newestFirst sorts by head; seconds are what a client sees, so equal seconds sort by name.
+// newestFirst sorts by head; clients see seconds, so equal seconds sort by name.
 func newestFirst(tags []imagev1.NamedTagEventList) []string {
 	type dated struct {
 		name string

@@ -4,6 +4,6 @@
 //
 // What needs more than the objects is not here: following references between streams, limits,
 // and whether the caller may read a source stream are decided elsewhere and reported beside
-// these errors. The one outside rule that is asked for here, which registries may be imported
+// these errors. The one outside rule here, which registries may be imported
 // from, comes in as a RegistryAllower.
 package validation

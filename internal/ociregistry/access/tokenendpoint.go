@@ -21,7 +21,7 @@ import (
 // maxForm bounds the body of a request for a token.
 const maxForm = 64 << 10
 
-// tokenAnswer is what the token endpoint gives. The two names of the token are those of
+// tokenAnswer is the response of the token endpoint. The two names of the token are those of
 // the Docker and of the OAuth 2 form of the protocol; there are no refresh tokens.
 type tokenAnswer struct {
 	Token       string `json:"token"`
@@ -31,7 +31,7 @@ type tokenAnswer struct {
 	IssuedAt    string `json:"issued_at,omitempty"`
 }
 
-// tokenRequest is what one asks for.
+// tokenRequest has the parameters of a request for a token.
 type tokenRequest struct {
 	// shown is nil when there are no credentials at all.
 	shown  *credentials

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// readTimeout bounds a request that reads, with the retries that the API asks for.
+	// readTimeout bounds a request that reads, with the retries that the API requests.
 	readTimeout = 5 * time.Second
 	// writeTimeout bounds the writes of one call, with its wait for the stream's lock and conflicts.
 	writeTimeout = 30 * time.Second

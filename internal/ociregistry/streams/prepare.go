@@ -22,7 +22,7 @@ const unknownPart = "unknown"
 // mediaTypeGrammar is the syntax of media types in the API (RFC 6838, section 4.2).
 var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
 
-// imageOf makes the Image of a pushed manifest. It is what the API server would store had
+// imageOf returns the Image of a pushed manifest, the one that the API server would store had
 // it been sent the manifest's text, and without that text: the registry keeps manifests,
 // which may be larger than what the API takes. Where the text alone would make an Image
 // that the API refuses or that leads to less than the manifest does, it says more.

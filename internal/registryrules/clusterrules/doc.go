@@ -1,10 +1,8 @@
-// Package clusterrules keeps registryrules.Rules in step with a cluster: it watches
-// the custom resources that speak of registries (ImageContentSourcePolicy,
-// ImageDigestMirrorSet, ImageTagMirrorSet and the Image object "cluster") and
-// makes new rules whenever one of them changes.
+// Package clusterrules keeps registryrules.Rules current with the custom resources of a cluster:
+// ImageContentSourcePolicy, ImageDigestMirrorSet, ImageTagMirrorSet and the Image object "cluster".
+// A change of one of them makes new rules.
 //
-// A cluster may have all, some or none of these resources, and they may come
-// and go while it runs. Discovery is asked every few seconds which are there;
-// absent ones are no trouble and make no noise. While a resource cannot be
-// listed or watched, what was last known of it stays in force.
+// A cluster may have all, some or none of these resources, and they may come and go while it runs:
+// discovery is read every few seconds. Absent ones are no error. While a resource cannot be listed
+// or watched, its last known objects stay in force.
 package clusterrules

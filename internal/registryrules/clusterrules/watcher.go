@@ -16,7 +16,7 @@ import (
 	"weir.dev/weir/internal/registryrules"
 )
 
-// defaultInterval is how often discovery is asked.
+// defaultInterval is the time between two reads of discovery.
 const defaultInterval = 10 * time.Second
 
 // goneAfter is how many times in a row discovery has to miss a resource before
@@ -40,7 +40,7 @@ type Options struct {
 	// once when Run starts (then of Conf alone) and whenever they change.
 	// Calls do not overlap.
 	OnChange func(*registryrules.Rules, []registryrules.Warning)
-	// Interval is how often discovery is asked; default 10 s.
+	// Interval is the time between two reads of discovery; default 10 s.
 	Interval time.Duration
 	// EnforceAllowed is registryrules.ClusterObjects.EnforceAllowed.
 	EnforceAllowed bool
@@ -108,7 +108,7 @@ func (w *Watcher) HasSynced() bool {
 	return true
 }
 
-// notify asks for a rebuild.
+// notify requests a rebuild.
 func (w *Watcher) notify() {
 	select {
 	case w.changed <- struct{}{}:

@@ -1,6 +1,6 @@
 package v1alpha1
 
-// modelPackage begins the names by which OpenAPI knows the types; doc.go tells it to the
+// modelPackage begins the names of the types in OpenAPI; doc.go sets it for the
 // generator.
 const modelPackage = "dev.weir.v1alpha1."
 

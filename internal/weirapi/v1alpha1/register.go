@@ -18,7 +18,7 @@ const RegistryTokens = "registrytokens"
 const KindRegistryToken = "RegistryToken"
 
 var (
-	// GroupVersion is what this package has the types of.
+	// GroupVersion is the group version of the types in this package.
 	GroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 	// internalGroupVersion is the version the server works with. Its types are the same.
 	internalGroupVersion = schema.GroupVersion{Group: GroupName, Version: runtime.APIVersionInternal}
