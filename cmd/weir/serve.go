@@ -96,8 +96,11 @@ func greet(ctx context.Context, out io.Writer, server *standalone.Server, starte
 	if url := server.RegistryURL(); url != "" {
 		registry = " and a registry at " + url
 	}
-	try := ""
-	if server.First() {
+	served, try := "image streams", ""
+	switch {
+	case !server.ServesImageAPI():
+		served = "a Kubernetes API for weir apiserver"
+	case server.First():
 		try = `
 Then try:
   kubectl api-resources --api-group=image.openshift.io
@@ -107,11 +110,11 @@ Then try:
 `
 	}
 	fmt.Fprintf(out, `
-Weir serves image streams at %[1]s%[3]s
+Weir serves %[5]s at %[1]s%[3]s
 
 Log in as its administrator:
   export KUBECONFIG=%[2]s
 %[4]s
 Stop it with Ctrl-C. A restart over the same --data-dir finds everything again.
-`, server.URL(), server.Kubeconfig(), registry, try)
+`, server.URL(), server.Kubeconfig(), registry, try, served)
 }

@@ -98,6 +98,9 @@ func New(ctx context.Context, o *Options) (_ *Server, err error) {
 // First reports whether this is the first start over the data folder.
 func (s *Server) First() bool { return s.first }
 
+// ServesImageAPI reports whether the image API runs in this process.
+func (s *Server) ServesImageAPI() bool { return s.options.ImageAPI }
+
 // URL is where the API is served.
 func (s *Server) URL() string { return s.control.Server() }
 
