@@ -333,3 +333,31 @@ func TestRegistryMistakes(t *testing.T) {
 		t.Errorf("a secret is repeated:\n%v", err)
 	}
 }
+
+// The defaults are a contract with every file that leaves a setting out.
+func TestDefaultsGolden(t *testing.T) {
+	const golden = "testdata/default.golden"
+	got := text(Default())
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+func TestRemovedSettingsAreRefusedWithARemedy(t *testing.T) {
+	for path, remedy := range removed {
+		parts := strings.Split(path, ".")
+		document := header + parts[0] + ": {" + parts[1] + ": {" + parts[2] + ": 1}}\n"
+		if _, err := Parse([]byte(document)); err == nil || !strings.Contains(err.Error(), path+": Forbidden: "+remedy) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
