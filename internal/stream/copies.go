@@ -19,7 +19,7 @@ import (
 // ignored.
 //
 // The reference of a copied tag event names the repository of the stream that has the
-// copy, as the contract wants it, so the event itself does not show where the content is.
+// copy, as the contract requires, so the event itself does not show where the content is.
 const AnnotationCopiedFrom = "weir.dev/copied-from"
 
 const (
@@ -57,7 +57,7 @@ func CopySources(s *imagev1.ImageStream) []CopySource {
 
 // copiesOfSpec are the streams that spec tags with a history name. An image of that history
 // that was not copied from there does no harm: the writer had the right to pull all of the
-// source, and the source gives only what it has.
+// source, and the source lends only content that it has.
 func copiesOfSpec(s *imagev1.ImageStream) []CopySource {
 	copies := copySet{}
 	for i := range s.Spec.Tags {

@@ -54,14 +54,14 @@ func headMoved(before, after *imagev1.TagEvent) bool {
 	return !sameImage(before, after) || before.Generation > after.Generation
 }
 
-// ImageNotFoundError says that no image of the stream's history matches an id.
+// ImageNotFoundError reports an id that no image of the stream's history matches.
 type ImageNotFoundError struct{ ID string }
 
 func (e *ImageNotFoundError) Error() string {
 	return fmt.Sprintf("no image of the stream matches %q", e.ID)
 }
 
-// AmbiguousImageError says that several distinct images match an id.
+// AmbiguousImageError reports an id that several distinct images match.
 type AmbiguousImageError struct {
 	ID      string
 	Matches []string // names of the images, sorted

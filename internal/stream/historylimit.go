@@ -14,8 +14,8 @@ import (
 // from 1 on. Without it a history keeps all of them, as the API promises.
 const AnnotationHistoryLimit = "weir.dev/history-limit"
 
-// HistoryLimitOf returns the limit of a stream, 0 if it has none. The error says what is wrong
-// with the annotation.
+// HistoryLimitOf returns the limit of a stream, 0 if it has none. The error describes
+// an annotation that cannot be read.
 func HistoryLimitOf(s *imagev1.ImageStream) (int, error) {
 	text, found := s.Annotations[AnnotationHistoryLimit]
 	if !found {

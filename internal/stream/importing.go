@@ -27,7 +27,7 @@ type TagImport struct {
 	OfRepository bool
 
 	// Image and Reference say which image was found and where; both are empty on
-	// failure, and Status says why.
+	// failure, and Status has the reason.
 	Image     string
 	Reference string
 	Status    metav1.Status
@@ -213,7 +213,7 @@ func failureOf(status *metav1.Status, generation int64, now metav1.Time) imagev1
 	}
 }
 
-// findCondition is the condition that says the same as wanted, or nil.
+// findCondition returns the condition that equals wanted but for its time, or nil.
 func findCondition(t *imagev1.NamedTagEventList, wanted *imagev1.TagEventCondition) *imagev1.TagEventCondition {
 	if t == nil {
 		return nil

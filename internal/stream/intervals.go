@@ -14,7 +14,7 @@ import (
 const AnnotationImportInterval = "weir.dev/import-interval"
 
 const (
-	// maxIntervalProblems bounds what is said of one stream.
+	// maxIntervalProblems bounds the problems reported of one stream.
 	maxIntervalProblems = 10
 	// maxQuotedInterval is how much of a value is repeated.
 	maxQuotedInterval = 40
@@ -37,7 +37,7 @@ func (i Intervals) Of(tag *imagev1.TagReference) time.Duration {
 	return max(interval, i.Minimum)
 }
 
-// problem says why the interval that a spec tag names is not the one it has, "" if it is.
+// problem returns why the interval in the annotation of a spec tag is not in effect, "" if it is.
 func (i Intervals) problem(tag *imagev1.TagReference) string {
 	value, set := tag.Annotations[AnnotationImportInterval]
 	if !set {
@@ -56,7 +56,7 @@ func (i Intervals) problem(tag *imagev1.TagReference) string {
 	return ""
 }
 
-// Problems says which annotations for intervals of a stream have no effect or another than they
+// Problems returns the annotations for intervals of a stream that have no effect or another than they
 // name, each with its path, in the order of the tags' names. old is the stream before, whose
 // problems are not repeated, or nil.
 func (i Intervals) Problems(s, old *imagev1.ImageStream) []string {

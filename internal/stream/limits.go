@@ -120,7 +120,7 @@ func LimitsOf(ranges []*corev1.LimitRange) Limits {
 	}
 }
 
-// LimitError says that a stream would count more than the namespace allows. Clients
+// LimitError reports a stream that would count more than the namespace allows. Clients
 // recognise it by the words "exceeds the maximum limit".
 type LimitError struct {
 	Resource corev1.ResourceName

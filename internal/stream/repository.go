@@ -48,7 +48,7 @@ func (r Registries) Current() Registries {
 
 // SetRepositories computes the repository fields of status. They are computed on
 // every read, never trusted from storage. Without an integrated registry the stream
-// is where spec.dockerImageRepository says.
+// is spec.dockerImageRepository.
 func SetRepositories(s *imagev1.ImageStream, hosts Registries) {
 	s.Status.DockerImageRepository = s.Spec.DockerImageRepository
 	if hosts.Internal != "" {

@@ -113,7 +113,7 @@ func (r Resolver) dockerEvent(s, old *imagev1.ImageStream, tag *imagev1.TagRefer
 		return nil, nil
 	}
 	// An import onto a reference tag sets its source and its head in one write; the
-	// image that was imported says more than the reference.
+	// image that was imported is more exact than the reference.
 	if now := LatestEvent(s, tag.Name); now != nil && now.Image != "" && headMoved(LatestEvent(old, tag.Name), now) {
 		return nil, nil
 	}

@@ -17,7 +17,7 @@ const (
 	LargeBytes = 256 << 10
 )
 
-// SizeError says that a write would make a stream larger than Max bytes. Clients recognise it as
+// SizeError reports a write that would make a stream larger than Max bytes. Clients recognise it as
 // a limit by the words "exceeds the maximum limit". The text does not depend on what was written:
 // the same refusal once more changes no condition.
 type SizeError struct{ Max int }

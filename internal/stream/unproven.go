@@ -12,7 +12,7 @@ import (
 
 // AnnotationUnproven on a stream: the images of its history that a client named without
 // showing their content, in a mapping or a status. A digest alone opens nothing, so the readers
-// of the stream do not see what the Image says that others pushed or imported. A push or an
+// of the stream do not see the metadata of an Image that others pushed or imported. A push or an
 // import of the image, a copy from a stream that has proven it, and a mapping with its text
 // prove it.
 //
@@ -82,7 +82,7 @@ func MarkNew(s, old *imagev1.ImageStream) {
 	setUnproven(s, slices.Compact(keys))
 }
 
-// KeepUnproven gives s the list of old, whatever its writer sent.
+// KeepUnproven sets the list of s to that of old, whatever its writer sent.
 func KeepUnproven(s, old *imagev1.ImageStream) { setUnproven(s, unprovenKeys(old)) }
 
 // PruneUnproven drops what the history of s no longer has.

@@ -9,7 +9,7 @@ const (
 	// annotationPullThrough = "disabled" on a spec tag or a stream: what it imported is
 	// not fetched from outside for clients of the registry.
 	annotationPullThrough = "weir.dev/pull-through"
-	// annotationMirror on a spec tag or a stream says what is kept of imported images:
+	// annotationMirror on a spec tag or a stream selects the content of imported images to keep:
 	// "disabled" is nothing, "pulled" the images that clients pull, "always" all, at import.
 	// That of the tag takes precedence, unless the stream's is "disabled".
 	annotationMirror = "weir.dev/mirror"

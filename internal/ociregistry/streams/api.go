@@ -23,7 +23,7 @@ import (
 // namespacesResource is the resource that is read as metadata alone.
 var namespacesResource = corev1.SchemeGroupVersion.WithResource("namespaces")
 
-// api is the API as the registry speaks to it: all clients share one transport.
+// api has the clients of the API, which share one transport.
 type api struct {
 	config     *rest.Config
 	http       *http.Client

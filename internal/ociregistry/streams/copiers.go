@@ -11,7 +11,7 @@ import (
 // of a stream need not look through all others. known's lock protects it.
 type copiers map[string]map[types.NamespacedName]struct{}
 
-// replace takes note that a stream has another version, or is there or gone: nil.
+// replace records another version of a stream, a new stream, or a deleted one: nil.
 func (c copiers) replace(id types.NamespacedName, before, after *imagev1.ImageStream) {
 	was, is := copiedFromOf(before), copiedFromOf(after)
 	if was == is {

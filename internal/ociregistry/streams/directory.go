@@ -35,7 +35,7 @@ type Options struct {
 	Config *rest.Config
 	// Identity is the user of the registry's writes for clients, whom Config may impersonate
 	// with the extra values extraUser, extraClient and extraRequest. It needs the rights of
-	// the user of Config. nil writes as that user, without a word for whom.
+	// the user of Config. nil writes as that user, without the name of the client.
 	Identity user.Info
 	// Hosts are the names of this registry. Internal is needed: pushed images are recorded
 	// under it. What refers to either is never fetched from outside.
@@ -46,7 +46,7 @@ type Options struct {
 	// PullThrough lets content be fetched from the outside repositories that streams
 	// refer to; false leaves every Origin without sources.
 	PullThrough bool
-	// Mirror lets what is fetched be kept, where tag and stream do not say otherwise.
+	// Mirror keeps fetched content, unless tag or stream have annotations against it.
 	Mirror bool
 	// MirrorImports keeps all images at import, where tag and stream do not say otherwise.
 	MirrorImports bool
@@ -62,7 +62,7 @@ type Options struct {
 	OnReleased         func(ctx context.Context, r blobstore.Repository, seen time.Time) error
 	OnNamespaceDeleted func(ctx context.Context, namespace string, seen time.Time) error
 
-	// Caches bound the memory for what is remembered of streams, Images and users, beside the
+	// Caches bound the memory for what is cached of streams, Images and users, beside the
 	// bounds of each cache; nil is without such a bound.
 	Caches *caches.Pool
 	// Now is the clock; nil is time.Now.

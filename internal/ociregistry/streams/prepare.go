@@ -25,7 +25,7 @@ var mediaTypeGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,12
 // imageOf returns the Image of a pushed manifest, the one that the API server would store had
 // it been sent the manifest's text, and without that text: the registry keeps manifests,
 // which may be larger than what the API takes. Where the text alone would make an Image
-// that the API refuses or that leads to less than the manifest does, it says more.
+// that the API refuses or that leads to less than the manifest does, it has more.
 //
 // host is the registry's own, now the creation time of lists, which have none. The error
 // is an *ociregistry.Error with CodeManifestInvalid or CodeNameInvalid.
@@ -121,7 +121,7 @@ func describe(img *imagev1.Image, p ociregistry.Push, m *manifest.Manifest, now 
 	return dockerimage.SetMetadata(img, dockerimage.Describe(configOf(m), p.Config, parsed.Layers))
 }
 
-// completeList says of each manifest of a list what the API insists on. Lists within
+// completeList adds the fields that the API requires of each manifest of a list. Lists within
 // lists and artifacts need not name a platform; they get the one that build tools write
 // for what runs nowhere, for only what the Image lists can be read through the stream.
 func completeList(img *imagev1.Image) error {

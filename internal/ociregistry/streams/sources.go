@@ -12,7 +12,7 @@ import (
 // manifestSources are where a manifest may be fetched from that the history has through
 // these images (itself, or lists that it is part of): the repositories that their events
 // refer to, newest first, those with secure transport before the others. What the newest
-// event of a repository says of its transport counts. Those that are switched off come last:
+// event of a repository decides about its transport. Those that are switched off come last:
 // what was fetched from there before is still theirs.
 func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
 	chosen, mirror := h.matching(images)
@@ -25,7 +25,7 @@ func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
 // it was put together from others. A registry that one tag calls insecure is.
 //
 // Content that was only ever pushed here is fetched from nowhere, and so is what only tags lead
-// to that are switched off: other tags' repositories are not asked in their place.
+// to that are switched off: other tags' repositories do not take their place.
 func (h *history) blobSources(images []digest.Digest) []ociregistry.Source {
 	chosen, mirror := h.matching(images)
 	for i := range chosen {
