@@ -130,8 +130,8 @@ func TestPasswordsEndWithTheirCredential(t *testing.T) {
 		user          user.Info
 		want          string
 	}{
-		"a token without an end":  {"Bearer opaque", alice, "does not say when it ends"},
-		"a token that has ended":  {"Bearer " + tokenThatEnds(time.Now()), alice, "ends now"},
+		"a token without an end":  {"Bearer opaque", alice, "has no known expiry"},
+		"a token that has ended":  {"Bearer " + tokenThatEnds(time.Now()), alice, "its credential has expired"},
 		"an account that is gone": {"Bearer " + tokenThatEnds(soon), robot, "serviceaccounts shop/robot"},
 	} {
 		_, err := createWith(showing(t.Context(), test.authorization), NewREST(i, objects()), test.user, 600, metav1.CreateOptions{})
