@@ -267,7 +267,7 @@ func (s *Server) imageAPI() host.Extension {
 		LongRunning:   apiserver.LongRunning,
 		Uncollected:   []schema.GroupResource{imageapi.Resource(imageapi.Images)},
 		QuotaEvaluators: func(lister quota.ListerForResourceFunc) []quota.Evaluator {
-			return imageserver.QuotaEvaluators(lister, s.host.Loopback)
+			return imageserver.QuotaEvaluators(lister, func() *rest.Config { return s.host.Loopback() })
 		},
 	}
 	if s.options.ImageAPI {

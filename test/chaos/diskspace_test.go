@@ -75,7 +75,7 @@ func (o *operator) findUnneeded() []string {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.does("To free it", 3)
+	o.does("How to free it", 3)
 	listed, err := os.ReadFile(o.path("unneeded"))
 	if err != nil {
 		o.t.Fatal(err)

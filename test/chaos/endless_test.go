@@ -31,7 +31,7 @@ func TestEndlessTagLists(t *testing.T) {
 			w.Header().Set("Link", `</v2/team/app/tags/list>; rel="next"`)
 			fmt.Fprint(w, `{"name":"team/app","tags":["1"]}`)
 		}},
-		{"an endless page", "1048576", func(w http.ResponseWriter, r *http.Request) {
+		{"an endless page", "8388608", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, `{"name":"team/app","tags":[""`)
 			for i := 0; r.Context().Err() == nil && i < 10_000_000; i++ {
 				if _, err := fmt.Fprintf(w, `,"tag-%d"`, i); err != nil {

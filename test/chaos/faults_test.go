@@ -31,9 +31,9 @@ const (
 // test of registries that never answer ends, and failed tags left alone.
 const hostileConfig = `
 imports:
-  timeouts: {call: 4s, ping: 2s}
-  hosts: {retries: 1, retryBase: 10ms, retryWait: 1s}
-  limits: {tagListPages: 20, tagListLength: 20000, tagListPageSize: 1Mi}
+  timeouts: {call: 4s}
+  hosts: {retries: 1, retryWait: 1s}
+  limits: {tagListLength: 20000}
   retry: {base: 1h, slowBase: 1h, max: 1h}
 `
 
@@ -138,7 +138,7 @@ var spaces = strings.Repeat(" ", 64<<10)
 // faults are what registries do wrong with the tag team/app:1.
 var faults = []fault{
 	{name: "hangs", reason: internal, message: "no answer", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
-	{name: "hangs-at-ping", ping: true, reason: internal, message: "no answer", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
+	{name: "hangs-at-ping", ping: true, reason: internal, message: "timed out", serve: func(f *faulty, _ http.ResponseWriter, r *http.Request) { f.hang(r) }},
 	{name: "hangs-in-body", reason: internal, message: "timed out", serve: func(f *faulty, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", schema2)
 		_, _ = io.WriteString(w, `{"schemaVersion":`)
