@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	digest "github.com/opencontainers/go-digest"
+	imagev1 "github.com/openshift/api/image/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"weir.dev/weir/internal/testenv"
@@ -166,23 +167,14 @@ func TestPullThroughSwitchedOffByATag(t *testing.T) {
 			p, elsewhere := newThrough(t, env), testenv.NewRegistry(t)
 			image, layer, _ := oneLayer(t, 100_000)
 			d := elsewhere.Push(t, "team/app:1", image)
+			// The registry must not fetch the layer before it has the annotation.
+			stream := &imagev1.ImageStream{ObjectMeta: metav1.ObjectMeta{Name: "app", Annotations: map[string]string{annotation: "disabled"}}}
+			_, err := env.Images.ImageV1().ImageStreams(p.namespace).Create(t.Context(), stream, metav1.CreateOptions{})
+			fatal(t, err)
 			p.imports(t, "app", "1", elsewhere.Ref("team/app:1"))
-			streams := env.Images.ImageV1().ImageStreams(p.namespace)
-			s, err := streams.Get(t.Context(), "app", metav1.GetOptions{})
-			fatal(t, err)
-			metav1.SetMetaDataAnnotation(&s.ObjectMeta, annotation, "disabled")
-			_, err = streams.Update(t.Context(), s, metav1.UpdateOptions{})
-			fatal(t, err)
 			host := ""
 			if annotation == "weir.dev/mirror" {
 				host = elsewhere.Host
-				r := newReplica(t)
-				testenv.Eventually(t, "the annotation to be known", func() error {
-					if sources := r.manifestSources(t, repo(t, p.namespace, "app"), digest.Digest(d)); len(sources) == 0 || sources[0].Mirror {
-						return fmt.Errorf("%+v", sources)
-					}
-					return nil
-				})
 				p.pullAll(t, "app", d)
 				p.pullAll(t, "app", d)
 				elsewhere.Close()
