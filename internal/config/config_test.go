@@ -48,6 +48,23 @@ func text(c *Configuration) string {
 	return string(written)
 }
 
+// wantGolden compares a text with a golden file, which -update writes.
+func wantGolden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
 func TestDefaultIsValid(t *testing.T) {
 	if errs := Default().Validate(); len(errs) > 0 {
 		t.Errorf("Default does not pass its own rules: %v", errs.ToAggregate())
@@ -115,25 +132,12 @@ imports:
 // One file with every kind of mistake: all are reported at once, each with its path
 // and line.
 func TestAllMistakesAtOnce(t *testing.T) {
-	const golden = "testdata/mistakes.golden"
 	_, err := Load("testdata/mistakes.yaml")
 	var mistakes *Error
 	if !errors.As(err, &mistakes) {
 		t.Fatalf("Load: %v, want an *Error", err)
 	}
-	got := err.Error() + "\n"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("mistakes (-want +got):\n%s", diff)
-	}
+	wantGolden(t, "testdata/mistakes.golden", err.Error()+"\n")
 	for _, m := range mistakes.Mistakes {
 		if m.Field == "" || m.Line == 0 {
 			t.Errorf("%v: no path or no line", m)
@@ -336,20 +340,7 @@ func TestRegistryMistakes(t *testing.T) {
 
 // The defaults are a contract with every file that leaves a setting out.
 func TestDefaultsGolden(t *testing.T) {
-	const golden = "testdata/default.golden"
-	got := text(Default())
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("defaults (-want +got):\n%s", diff)
-	}
+	wantGolden(t, "testdata/default.golden", text(Default()))
 }
 
 func TestRemovedSettingsAreRefusedWithARemedy(t *testing.T) {

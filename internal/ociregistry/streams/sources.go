@@ -24,8 +24,8 @@ func (h *history) manifestSources(images []digest.Digest) []ociregistry.Source {
 // older events. Layers of one image come from several repositories of a registry, where
 // it was put together from others. A registry that one tag calls insecure is.
 //
-// Content that was only ever pushed here is fetched from nowhere, and so is what only tags lead
-// to that are switched off: other tags' repositories do not take their place.
+// Content that was only pushed here has no source. Neither has the content of tags that are all
+// switched off: the repositories of other tags do not take their place.
 func (h *history) blobSources(images []digest.Digest) []ociregistry.Source {
 	chosen, mirror := h.matching(images)
 	for i := range chosen {
